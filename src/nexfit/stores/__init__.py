@@ -1,0 +1,1 @@
+"""Drivers: the only place where MongoDB, PostgreSQL and Redis are spoken to."""

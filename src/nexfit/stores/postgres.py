@@ -1,0 +1,104 @@
+"""PostgreSQL over an asyncpg pool: prepared statements, server-side time limits, JSON as Python values."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import asyncpg
+import orjson
+
+from nexfit.settings import PostgresSettings
+from nexfit.stores import commands
+from nexfit.stores.errors import StoreError, StoreUnavailable
+
+Row = asyncpg.Record
+
+_UNAVAILABLE = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.QueryCanceledError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.LockNotAvailableError,
+)
+
+
+class Postgres:
+    """A pool of connections; made by `connect`, which succeeds even while the server is down."""
+
+    def __init__(self, settings: PostgresSettings, pool: asyncpg.Pool[Row]) -> None:
+        self._settings = settings
+        self._pool = pool
+
+    @classmethod
+    async def connect(cls, settings: PostgresSettings) -> Postgres:
+        """Open the pool lazily: no connection is made before the first statement."""
+        pool = asyncpg.create_pool(
+            settings.url.get_secret_value(),
+            min_size=0,
+            max_size=settings.pool_size,
+            timeout=settings.connect_timeout,
+            command_timeout=settings.statement_timeout,
+            statement_cache_size=1024 if settings.prepared_statements else 0,
+            init=set_codecs,
+            server_settings={
+                "application_name": "nexfit",
+                "statement_timeout": _milliseconds(settings.statement_timeout),
+                "lock_timeout": _milliseconds(settings.lock_timeout),
+                "idle_in_transaction_session_timeout": _milliseconds(settings.idle_in_transaction_timeout),
+                "jit": "off",  # compiling costs more than the short statements of an API ever give back
+            },
+        )
+        return cls(settings, await pool)
+
+    async def close(self) -> None:
+        """Close the pool, giving statements under way the statement time limit to end."""
+        try:
+            async with asyncio.timeout(self._settings.statement_timeout):
+                await self._pool.close()
+        except TimeoutError:
+            self._pool.terminate()
+
+    async def ping(self) -> None:
+        """One round trip; raises StoreUnavailable."""
+        async with self.connection() as connection:
+            await connection.execute("SELECT 1")
+
+    async def fetch(self, sql: str, *arguments: object) -> list[Row]:
+        """Rows of one statement; raises StoreError."""
+        async with self.connection() as connection:
+            commands.record("postgres", sql)
+            return await connection.fetch(sql, *arguments)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy[Row]]:
+        """A pooled connection; driver failures inside leave as StoreError."""
+        try:
+            async with self._pool.acquire(timeout=self._settings.connect_timeout) as connection:
+                yield connection
+        except _UNAVAILABLE as error:
+            raise StoreUnavailable("postgres", repr(error)) from error
+        except asyncpg.PostgresError as error:
+            raise StoreError("postgres", repr(error)) from error
+
+
+async def set_codecs(connection: asyncpg.Connection[Row] | asyncpg.pool.PoolConnectionProxy[Row]) -> None:
+    """Let JSON columns arrive and leave as Python values."""
+    for type_name in ("json", "jsonb"):
+        await connection.set_type_codec(
+            type_name, schema="pg_catalog", encoder=_encode_json, decoder=orjson.loads, format="text"
+        )
+
+
+def _encode_json(value: object) -> str:
+    return orjson.dumps(value, default=str).decode()
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(int(seconds * 1000))
