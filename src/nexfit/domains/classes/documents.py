@@ -1,0 +1,207 @@
+"""Group classes, the dates on which they take place, and bookings, in MongoDB.
+
+A class says how it repeats; each date is a materialised occurrence that owns the seat counters, so that a conditional
+update of one document decides who gets the last seat.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from nexfit.stores.documents import (
+    CalendarDate,
+    Count,
+    Embedded,
+    Id,
+    Instant,
+    Line,
+    StoredDocument,
+    Text,
+    TimeZone,
+    Url,
+    Word,
+)
+
+
+class Frequency(StrEnum):
+    """How often a class repeats."""
+
+    ONCE = "once"
+    DAILY = "daily"
+    WEEKLY = "weekly"
+    MONTHLY = "monthly"
+
+
+class ClassDifficulty(StrEnum):
+    """Whom a class suits."""
+
+    BEGINNER = "beginner"
+    INTERMEDIATE = "intermediate"
+    ADVANCED = "advanced"
+    ALL_LEVELS = "all_levels"
+
+
+class Instructor(Embedded):
+    """Who teaches; ``name`` is a copy that the projector refreshes when the person's name changes."""
+
+    user_id: Id
+    name: Line
+
+
+class Recurrence(Embedded):
+    """Repetition on the wall clock of ``schedule.timezone``. Weekdays count from Sunday = 0 to Saturday = 6.
+
+    ``ends_on_date`` (last local day) and ``max_occurrences`` exclude each other; ``exceptions`` are skipped local days.
+    """
+
+    stored_rules = ({"not": {"required": ["endsOnDate", "maxOccurrences"]}},)
+
+    frequency: Frequency
+    interval: Annotated[int, Field(ge=1, le=366)] = 1
+    weekdays: list[Annotated[int, Field(ge=0, le=6)]] = Field(default_factory=list, max_length=7)
+    ends_on_date: CalendarDate | None = None
+    max_occurrences: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    exceptions: list[CalendarDate] = Field(default_factory=list, max_length=2000)
+
+    @model_validator(mode="after")
+    def _one_end(self) -> Self:
+        if self.ends_on_date is not None and self.max_occurrences is not None:
+            raise ValueError("endsOnDate and maxOccurrences exclude each other")
+        return self
+
+
+class Schedule(Embedded):
+    """First start and end, the zone whose wall clock they follow, and the repetition."""
+
+    start_time: Instant
+    end_time: Instant
+    timezone: TimeZone
+    recurrence: Recurrence = Recurrence(frequency=Frequency.ONCE)
+
+    @model_validator(mode="after")
+    def _order(self) -> Self:
+        if self.end_time <= self.start_time:
+            raise ValueError("endTime is not after startTime")
+        return self
+
+
+class ClassLocation(Embedded):
+    """Room and number of seats."""
+
+    room: Word | None = None
+    capacity: Annotated[int, Field(ge=0, le=10_000)]
+
+
+class FitnessClass(StoredDocument):
+    """A class as planned; ``duration`` in minutes, ``waitlist_limit`` places behind a full class."""
+
+    stored_checks = ({"$lt": ["$schedule.startTime", "$schedule.endTime"]},)
+
+    facility_id: Id
+    name: Line
+    description: Text | None = None
+    instructor: Instructor | None = None
+    schedule: Schedule
+    location: ClassLocation
+    waitlist_limit: Count = 0
+    category: Word | None = None
+    difficulty: ClassDifficulty | None = None
+    duration: Annotated[int, Field(ge=1, le=1440)]
+    image: Url | None = None
+    tags: list[Word] = Field(default_factory=list, max_length=50)
+    is_active: bool
+    created_at: Instant
+    updated_at: Instant
+
+    class Settings(StoredDocument.Settings):
+        name = "classes"
+
+
+class OccurrenceStatus(StrEnum):
+    """Whether a date takes place."""
+
+    SCHEDULED = "scheduled"
+    CANCELLED = "cancelled"
+
+
+class ClassOccurrence(StoredDocument):
+    """One date of a class, known by its class and ``original_start``; everything else may be changed for that date.
+
+    ``seats_taken`` counts bookings that hold a seat (booked, attended, no_show), ``waitlisted`` those that wait.
+    """
+
+    stored_checks = ({"$lte": ["$seatsTaken", "$capacity"]}, {"$lt": ["$startsAt", "$endsAt"]})
+
+    class_id: Id
+    facility_id: Id
+    original_start: Instant
+    starts_at: Instant
+    ends_at: Instant
+    timezone: TimeZone
+    capacity: Annotated[int, Field(ge=0, le=10_000)]
+    seats_taken: Count
+    waitlisted: Count
+    waitlist_limit: Count = 0
+    status: OccurrenceStatus
+    instructor: Instructor | None = None
+    room: Word | None = None
+    cancelled_at: Instant | None = None
+    cancellation_reason: Line | None = None
+    created_at: Instant
+    updated_at: Instant
+
+    @model_validator(mode="after")
+    def _counters(self) -> Self:
+        if self.seats_taken > self.capacity:
+            raise ValueError("more seats taken than there are")
+        if self.ends_at <= self.starts_at:
+            raise ValueError("endsAt is not after startsAt")
+        return self
+
+    class Settings(StoredDocument.Settings):
+        name = "class_occurrences"
+
+
+class BookingStatus(StrEnum):
+    """State of a booking."""
+
+    BOOKED = "booked"
+    WAITLISTED = "waitlisted"
+    ATTENDED = "attended"
+    NO_SHOW = "no_show"
+    CANCELLED = "cancelled"
+    LATE_CANCELLED = "late_cancelled"
+    CANCELLED_BY_FACILITY = "cancelled_by_facility"
+    EXPIRED = "expired"
+
+
+LIVE_BOOKING_STATUSES = (
+    BookingStatus.BOOKED,
+    BookingStatus.WAITLISTED,
+    BookingStatus.ATTENDED,
+    BookingStatus.NO_SHOW,
+)
+"""A user has at most one booking in one of these per occurrence; all but the waiting one hold a seat."""
+
+
+class ClassBooking(StoredDocument):
+    """A user's place in one occurrence. ``date`` is the occurrence's start and moves with it.
+
+    ``waitlist_position`` is the place given on joining the waitlist and orders promotion.
+    """
+
+    class_id: Id
+    occurrence_id: Id
+    facility_id: Id
+    user_id: Id
+    date: Instant
+    status: BookingStatus
+    waitlist_position: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    booked_at: Instant
+    cancelled_at: Instant | None = None
+    checked_in_at: Instant | None = None
+    notes: Text | None = None
+
+    class Settings(StoredDocument.Settings):
+        name = "class_bookings"

@@ -1,0 +1,176 @@
+"""Gyms and studios, their place, hours and staff, in MongoDB."""
+
+from enum import StrEnum
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from nexfit.domains.text import fold
+from nexfit.stores.documents import (
+    Count,
+    Email,
+    Embedded,
+    GeoPoint,
+    Id,
+    Instant,
+    Line,
+    LocalTime,
+    Phone,
+    StoredDocument,
+    TimeZone,
+    Url,
+    Word,
+    derived,
+)
+
+
+class FacilityType(StrEnum):
+    """Kind of facility."""
+
+    GYM = "gym"
+    STUDIO = "studio"
+
+
+class Day(StrEnum):
+    """Day of the week."""
+
+    MONDAY = "monday"
+    TUESDAY = "tuesday"
+    WEDNESDAY = "wednesday"
+    THURSDAY = "thursday"
+    FRIDAY = "friday"
+    SATURDAY = "saturday"
+    SUNDAY = "sunday"
+
+
+class StaffRole(StrEnum):
+    """What somebody does in one facility."""
+
+    MANAGER = "manager"
+    COACH = "coach"
+    RECEPTION = "reception"
+    ACCOUNTANT = "accountant"
+
+
+class StaffPermission(StrEnum):
+    """What a staff entry allows in its facility; the owner may do everything."""
+
+    FACILITY_WRITE = "facility_write"
+    STAFF_WRITE = "staff_write"
+    MEMBERS_READ = "members_read"
+    MEMBERS_WRITE = "members_write"
+    PLANS_WRITE = "plans_write"
+    CLASSES_WRITE = "classes_write"
+    CHECK_IN = "check_in"
+    FINANCE_READ = "finance_read"
+    FINANCE_WRITE = "finance_write"
+    ANALYTICS_READ = "analytics_read"
+    AUDIT_READ = "audit_read"
+    SHOP_READ = "shop_read"
+    SHOP_WRITE = "shop_write"
+
+
+class Address(Embedded):
+    """Where a facility is; ``coordinates`` is GeoJSON, longitude first."""
+
+    street: Line | None = None
+    city: Word | None = None
+    city_folded: Word | None = None
+    state: Word | None = None
+    zip_code: Word | None = None
+    country: Word | None = None
+    coordinates: GeoPoint | None = None
+
+    @model_validator(mode="after")
+    def _derive(self) -> Self:
+        self.city_folded = fold(self.city) if self.city else None
+        return self
+
+
+class Contact(Embedded):
+    """How to reach a facility."""
+
+    phone_number: Phone | None = None
+    email: Email | None = None
+    website: Url | None = None
+
+
+class FacilityMedia(Embedded):
+    """Pictures and the virtual tour."""
+
+    logo: Url | None = None
+    images: list[Url] = Field(default_factory=list, max_length=100)
+    virtual_tour: Url | None = None
+
+
+class OperatingHours(Embedded):
+    """One opening on one weekday, on the facility's wall clock; a close at or before the open is on the next day."""
+
+    day: Day
+    open_time: LocalTime | None = None
+    close_time: LocalTime | None = None
+    is_closed: bool = False
+
+    @model_validator(mode="after")
+    def _times(self) -> Self:
+        if not self.is_closed and (self.open_time is None or self.close_time is None):
+            raise ValueError("an open day needs openTime and closeTime")
+        return self
+
+
+class Equipment(Embedded):
+    """A kind of machine or tool and how many there are."""
+
+    name: Line
+    category: Word | None = None
+    quantity: Count = 1
+    brand: Word | None = None
+
+
+class StaffMember(Embedded):
+    """Somebody who works here and what they may do here."""
+
+    user_id: Id
+    role: StaffRole
+    permissions: list[StaffPermission] = Field(default_factory=list, max_length=50)
+    joined_at: Instant
+
+
+class SubscriptionPlan(Embedded):
+    """The facility's own plan on the platform, mirrored from Postgres."""
+
+    plan_id: Word
+    start_date: Instant
+    end_date: Instant | None = None
+    is_active: bool
+
+
+class Facility(StoredDocument):
+    """A gym or studio. ``source`` and ``source_id`` name the imported record it came from."""
+
+    name: Line
+    name_folded: str = derived()
+    type: FacilityType
+    timezone: TimeZone
+    address: Address
+    contact: Contact = Contact()
+    media: FacilityMedia = FacilityMedia()
+    operating_hours: list[OperatingHours] = Field(default_factory=list, max_length=50)
+    amenities: list[Word] = Field(default_factory=list, max_length=100)
+    features: list[Word] = Field(default_factory=list, max_length=100)
+    equipments: list[Equipment] = Field(default_factory=list, max_length=500)
+    owner_id: Id | None = None
+    staff: list[StaffMember] = Field(default_factory=list, max_length=500)
+    subscription_plan: SubscriptionPlan | None = None
+    source: Word | None = None
+    source_id: Word | None = None
+    created_at: Instant
+    updated_at: Instant
+
+    @model_validator(mode="after")
+    def _derive(self) -> Self:
+        self.name_folded = fold(self.name)
+        return self
+
+    class Settings(StoredDocument.Settings):
+        name = "facilities"

@@ -1,0 +1,229 @@
+"""Who a person is: profile, password, push devices, consents and reviews, all in MongoDB.
+
+Reviews live here, below every domain whose subjects are reviewed (coaches, facilities, templates, programs).
+"""
+
+from enum import StrEnum
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from nexfit.domains.text import fold, normalize_email
+from nexfit.stores.documents import (
+    Amount,
+    CalendarDate,
+    Count,
+    Currency,
+    Email,
+    Embedded,
+    Encrypted,
+    Id,
+    Instant,
+    Line,
+    MeanRating,
+    Phone,
+    Rating,
+    StoredDocument,
+    Text,
+    Url,
+    Word,
+    check_money,
+    derived,
+)
+
+
+class Role(StrEnum):
+    """What a person is on the platform; what they may do in one facility is that facility's staff entry."""
+
+    CLIENT = "client"
+    COACH = "coach"
+    GYM_OWNER = "gym_owner"
+    GYM_MEMBER = "gym_member"
+    GYM_COACH = "gym_coach"
+    STUDIO_OWNER = "studio_owner"
+    STUDIO_COACH = "studio_coach"
+    STUDIO_CLIENT = "studio_client"
+
+
+class FitnessLevel(StrEnum):
+    """How trained a client is."""
+
+    BEGINNER = "beginner"
+    INTERMEDIATE = "intermediate"
+    ADVANCED = "advanced"
+
+
+class ClientData(Embedded):
+    """Body and aims: height in cm, weight in kg. ``assigned_coach_id`` mirrors the live coach_clients row."""
+
+    date_of_birth: CalendarDate | None = None
+    height: Annotated[float, Field(gt=0, le=300)] | None = None
+    weight: Annotated[float, Field(gt=0, le=700)] | None = None
+    fitness_goals: list[Line] = Field(default_factory=list, max_length=50)
+    fitness_level: FitnessLevel | None = None
+    dietary_restrictions: list[Line] = Field(default_factory=list, max_length=50)
+    medical_conditions: Encrypted | None = None
+    assigned_coach_id: Id | None = None
+
+
+class FacilityCoachData(Embedded):
+    """A coach employed by a gym or studio: experience in years, rating derived from reviews."""
+
+    specializations: list[Line] = Field(default_factory=list, max_length=50)
+    bio: Text | None = None
+    experience: Annotated[float, Field(ge=0, le=80)] | None = None
+    certifications: list[Line] = Field(default_factory=list, max_length=50)
+    ratings: MeanRating | None = None
+    review_count: Count = 0
+
+
+class CoachData(FacilityCoachData):
+    """A coach with clients of their own."""
+
+    is_freelance: bool | None = None
+    hourly_rate: Amount | None = None
+    currency: Currency | None = None
+
+    @model_validator(mode="after")
+    def _money(self) -> Self:
+        check_money(self.hourly_rate, self.currency)
+        return self
+
+
+class OwnerData(Embedded):
+    """The business behind a gym or studio owner."""
+
+    business_name: Line | None = None
+    business_address: Line | None = None
+    business_phone_number: Phone | None = None
+    business_email: Email | None = None
+    tax_id: Word | None = None
+
+
+class VisitorData(Embedded):
+    """A gym's member or a studio's client."""
+
+    home_facility_id: Id | None = None
+    emergency_contact_name: Line | None = None
+    emergency_contact_phone_number: Phone | None = None
+
+
+class RoleSpecificData(Embedded):
+    """One part per role a person holds; the keys are the roles' own words."""
+
+    client: ClientData | None = None
+    coach: CoachData | None = None
+    gym_owner: OwnerData | None = Field(default=None, alias="gym_owner")
+    gym_member: VisitorData | None = Field(default=None, alias="gym_member")
+    gym_coach: FacilityCoachData | None = Field(default=None, alias="gym_coach")
+    studio_owner: OwnerData | None = Field(default=None, alias="studio_owner")
+    studio_coach: FacilityCoachData | None = Field(default=None, alias="studio_coach")
+    studio_client: VisitorData | None = Field(default=None, alias="studio_client")
+
+
+class User(StoredDocument):
+    """A person. The password is in ``credentials``, push tokens are in ``devices``."""
+
+    email: Email
+    email_normalized: str = derived()
+    first_name: Word
+    last_name: Word
+    name_folded: str = derived()
+    profile_image: Url | None = None
+    phone_number: Phone | None = None
+    role: Annotated[list[Role], Field(min_length=1, max_length=8)]
+    is_active: bool
+    role_specific_data: RoleSpecificData = RoleSpecificData()
+    created_at: Instant
+    updated_at: Instant
+
+    @model_validator(mode="after")
+    def _derive(self) -> Self:
+        self.email_normalized = normalize_email(self.email)
+        self.name_folded = fold(f"{self.first_name} {self.last_name}")
+        return self
+
+    class Settings(StoredDocument.Settings):
+        name = "users"
+
+
+class Credential(StoredDocument):
+    """The password of the person with the same ``_id``; no read of a profile touches it."""
+
+    id: Id = Field()
+    password_hash: Annotated[str, Field(min_length=20, max_length=512)]
+    updated_at: Instant
+
+    class Settings(StoredDocument.Settings):
+        name = "credentials"
+
+
+class DevicePlatform(StrEnum):
+    """Where the app runs."""
+
+    ANDROID = "android"
+    IOS = "ios"
+    WEB = "web"
+
+
+class Device(StoredDocument):
+    """One installation of the app that receives push messages; forgotten when unseen for 270 days."""
+
+    user_id: Id
+    fcm_token: Annotated[str, Field(min_length=1, max_length=4096)]
+    platform: DevicePlatform | None = None
+    name: Line | None = None
+    created_at: Instant
+    last_seen_at: Instant
+
+    class Settings(StoredDocument.Settings):
+        name = "devices"
+
+
+class ConsentScope(StrEnum):
+    """A kind of personal data a client may open to somebody."""
+
+    MEASUREMENTS = "measurements"
+    PHOTOS = "photos"
+    WORKOUTS = "workouts"
+    NUTRITION = "nutrition"
+    MEDICAL = "medical"
+    NOTES = "notes"
+
+
+class Consent(StoredDocument):
+    """What ``user_id`` currently lets ``grantee_id`` see. No scopes, or an end, means nothing."""
+
+    user_id: Id
+    grantee_id: Id
+    scopes: Annotated[list[ConsentScope], Field(max_length=6)]
+    granted_at: Instant
+    updated_at: Instant
+    ended_at: Instant | None = None
+
+    class Settings(StoredDocument.Settings):
+        name = "consents"
+
+
+class ReviewSubject(StrEnum):
+    """What a review is about."""
+
+    COACH = "coach"
+    FACILITY = "facility"
+    WORKOUT_TEMPLATE = "workout_template"
+    WORKOUT_PROGRAM = "workout_program"
+
+
+class Review(StoredDocument):
+    """One person's rating of one subject, 1 to 5; averages elsewhere are derived from these."""
+
+    author_id: Id
+    subject_type: ReviewSubject
+    subject_id: Id
+    rating: Rating
+    text: Text | None = None
+    created_at: Instant
+    updated_at: Instant
+
+    class Settings(StoredDocument.Settings):
+        name = "reviews"

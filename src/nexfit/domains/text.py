@@ -1,0 +1,31 @@
+"""Folding of text for search, sorting and uniqueness, the same for Turkish, Polish, Nordic and plain Latin writing."""
+
+import unicodedata
+
+# casefold() turns "İ" into "i" plus a combining dot and leaves "ı" alone, so a name typed on a Turkish keyboard and on
+# an English one would differ; the four letters are one letter here.
+_DOTTED_I = str.maketrans({"İ": "i", "I": "i", "ı": "i"})
+# Letters whose stroke or ligature is no combining mark and so survives decomposition.
+_STROKES = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ħ": "h", "ŧ": "t", "æ": "ae", "œ": "oe", "ð": "d", "þ": "th"})
+
+
+def _without_marks(text: str) -> str:
+    return "".join(
+        letter
+        for letter in unicodedata.normalize("NFKD", text)
+        if not unicodedata.combining(letter) and unicodedata.category(letter) != "Cf"
+    )
+
+
+def fold(text: str) -> str:
+    """Text as search compares it: no case, no diacritics, one dotless-or-dotted i, single spaces. Idempotent."""
+    if text.isascii():
+        return " ".join(text.lower().split())
+    folded = _without_marks(text).translate(_DOTTED_I).casefold().translate(_STROKES)
+    return " ".join(_without_marks(folded).split())
+
+
+def normalize_email(email: str) -> str:
+    """The form in which an address is unique: no case and one letter i, but every other letter kept apart."""
+    composed = unicodedata.normalize("NFKC", email.strip()).translate(_DOTTED_I).casefold()
+    return unicodedata.normalize("NFC", composed.replace("i\u0307", "i"))
