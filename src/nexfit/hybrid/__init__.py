@@ -1,0 +1,1 @@
+"""Where the stores meet: batch loading, keyset pages, joined views. No business words."""

@@ -108,6 +108,22 @@ class Mongo:
         except PyMongoError as error:
             raise _translate(error) from error
 
+    async def aggregate_documents(self, pipeline: Sequence[Mapping[str, Any]]) -> list[Document]:
+        """Result documents of a pipeline that starts from `$documents`, in one command; raises StoreError."""
+        try:
+            cursor = await self.database.aggregate(list(pipeline), batchSize=SINGLE_BATCH)
+            return await cursor.to_list()
+        except PyMongoError as error:
+            raise _translate(error) from error
+
+    async def update_one(self, collection: str, filter: Mapping[str, Any], update: Mapping[str, Any]) -> bool:
+        """Whether a matching document was there and is updated; raises StoreError."""
+        try:
+            result = await self.database[collection].update_one(filter, update)
+        except PyMongoError as error:
+            raise _translate(error) from error
+        return result.matched_count == 1
+
     async def count(self, collection: str, filter: Mapping[str, Any]) -> int:
         """Number of matching documents; raises StoreError."""
         try:

@@ -1,0 +1,67 @@
+"""Errors as clients see them: a stable code, a message meant for them, and nothing of a driver or a traceback."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import uuid4
+
+import strawberry
+import structlog
+from graphql import GraphQLError
+
+from nexfit.api.fields import column
+from nexfit.domains.errors import ErrorCode, Refusal
+from nexfit.hybrid.paging import BadCursor
+from nexfit.stores.errors import StoreUnavailable
+
+log = structlog.get_logger(__name__)
+
+strawberry.enum(ErrorCode, description="Why something was refused. Codes are stable; messages are for people.")
+
+
+@strawberry.type(description="An expected failure of a mutation. Nothing was written.")
+class UserError:
+    """Kept by payloads as `userErrors`."""
+
+    code: ErrorCode = column(description="Stable code.")
+    message: str = column(description="For people.")
+    path: list[str] = column(description="Where in the input.")
+
+
+def user_error(refusal: Refusal) -> dict[str, object]:
+    """A refusal as a `UserError` record."""
+    return {"code": refusal.code, "message": refusal.message, "path": list(refusal.path)}
+
+
+def presented(errors: Sequence[GraphQLError] | None) -> list[GraphQLError] | None:
+    """The errors as the client may see them; what nobody expected is masked and logged under the same `errorId`."""
+    return [_present(error) for error in errors] if errors else None
+
+
+def _present(error: GraphQLError) -> GraphQLError:
+    cause = error.original_error
+    while isinstance(cause, GraphQLError):
+        cause = cause.original_error
+    if cause is None:
+        # Raised by GraphQL itself: syntax, validation, coercion. A null in a non-null field is our own fault.
+        return _with(error, error.message, error.extensions.get("code", ErrorCode.BAD_USER_INPUT))
+    if isinstance(cause, Refusal):
+        return _with(error, cause.message, cause.code, argument=list(cause.path))
+    if isinstance(cause, BadCursor):
+        return _with(error, str(cause), ErrorCode.BAD_USER_INPUT)
+    error_id = uuid4().hex
+    log.error("request failed", error_id=error_id, path=error.path, exc_info=cause)
+    if isinstance(cause, StoreUnavailable):
+        return _with(error, "A store does not answer. Try again in a moment.", ErrorCode.UNAVAILABLE, errorId=error_id)
+    return _with(error, "Something went wrong here.", ErrorCode.INTERNAL, errorId=error_id)
+
+
+def _with(error: GraphQLError, message: str, code: ErrorCode, **more: object) -> GraphQLError:
+    return GraphQLError(
+        message,
+        nodes=error.nodes,
+        source=error.source,
+        positions=error.positions,
+        path=error.path,
+        extensions={"code": str(code), **{key: value for key, value in more.items() if value}},
+    )

@@ -1,0 +1,170 @@
+"""Schema fields that say how they are read: `column`, `row_column`, `derived` and `batch`.
+
+Strawberry keeps the types, arguments and descriptions; what a field does at run time is an engine specification
+(`nexfit.engine.fields`) that both executors follow. `bind` ties the two together once the schema is built.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields
+from functools import partial
+from typing import Any, cast, get_type_hints
+
+import strawberry
+from graphql import GraphQLField, GraphQLInterfaceType, GraphQLObjectType, GraphQLSchema
+from strawberry.types.arguments import convert_arguments
+from strawberry.types.field import StrawberryField
+from strawberry.utils.str_converters import to_camel_case
+
+from nexfit.engine.fields import Batch, BatchLoad, Column, Derived, FieldSpec
+from nexfit.engine.selection import Selection
+
+_SPEC = "nexfit-spec"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Args:
+    """A field's arguments as Python values, and what the operation asks for below the field.
+
+    A subclass adds one attribute per GraphQL argument, with its default.
+    """
+
+    selection: Selection
+
+
+Convert = Callable[[dict[str, Any]], dict[str, Any]]
+"""Turns coerced GraphQL arguments into Python keyword arguments."""
+
+_Make = Callable[[StrawberryField, Convert], FieldSpec]
+"""Makes the specification once the schema has given the field its names."""
+
+
+def column(
+    key: str | None = None,
+    *,
+    description: str | None = None,
+    read: Callable[[Any], Any] | None = None,
+    name: str | None = None,
+    deprecation_reason: str | None = None,
+) -> Any:
+    """A stored value under `key`, by default the field's camelCase name, as MongoDB documents spell it."""
+
+    def make(field: StrawberryField, _: Convert) -> FieldSpec:
+        return Column(key or to_camel_case(field.python_name), read)
+
+    return _declare(make, description=description, name=name, deprecation_reason=deprecation_reason)
+
+
+def row_column(
+    key: str | None = None,
+    *,
+    description: str | None = None,
+    read: Callable[[Any], Any] | None = None,
+    name: str | None = None,
+) -> Any:
+    """A stored value under `key`, by default the field's Python name, as PostgreSQL rows spell it."""
+    return _declare(lambda field, _: Column(key or field.python_name, read), description=description, name=name)
+
+
+def derived(
+    compute: Callable[[Any, Any, Any], Any],
+    *,
+    needs: tuple[str, ...],
+    args: type[Args] | None = None,
+    description: str | None = None,
+) -> Any:
+    """A value computed without I/O from the parent's columns `needs`."""
+    return _declare(
+        lambda _, convert: Derived(compute, needs, partial(_make_args, args, convert) if args else None),
+        description=description,
+        args=args,
+    )
+
+
+def batch(
+    load: BatchLoad,
+    *,
+    needs: tuple[str, ...] = (),
+    args: type[Args] = Args,
+    description: str | None = None,
+    name: str | None = None,
+) -> Any:
+    """A value loaded once for all parents of a level: `async (parents, args, context) -> one result per parent`."""
+    return _declare(
+        lambda _, convert: Batch(load, needs, partial(_make_args, args, convert)),
+        description=description,
+        args=args,
+        name=name,
+    )
+
+
+def bind(schema: strawberry.Schema) -> GraphQLSchema:
+    """The built schema, each declared field given its specification with the names and types the schema settled on."""
+    core = schema._schema  # Strawberry offers no public way to the schema it built
+    registry, config = schema.schema_converter.scalar_registry, schema.config
+    for type_ in core.type_map.values():
+        if isinstance(type_, GraphQLObjectType | GraphQLInterfaceType):
+            for field in type_.fields.values():
+                definition = field.extensions.get("strawberry-definition")
+                make = definition.metadata.get(_SPEC) if isinstance(definition, StrawberryField) else None
+                if make is not None:
+                    arguments = definition.arguments
+
+                    def convert(values: dict[str, Any], arguments: list[Any] = arguments) -> dict[str, Any]:
+                        return convert_arguments(values, arguments, registry, config) if arguments else {}
+
+                    field.extensions[_SPEC] = make(definition, convert)
+    return core
+
+
+def spec_of(field: GraphQLField) -> FieldSpec | None:
+    """The specification `bind` gave a field; None for a field with a resolver of its own."""
+    return cast("FieldSpec | None", field.extensions.get(_SPEC))
+
+
+def _declare(
+    make: _Make,
+    *,
+    description: str | None,
+    args: type[Args] | None = None,
+    name: str | None = None,
+    deprecation_reason: str | None = None,
+) -> Any:
+    return strawberry.field(
+        resolver=cast("Any", _signature_of(args)),
+        description=description,
+        name=name,
+        deprecation_reason=deprecation_reason,
+        metadata={_SPEC: make},
+    )
+
+
+def _signature_of(args: type[Args] | None) -> Callable[..., object]:
+    """A function whose only purpose is to show Strawberry the arguments; executors follow the specification."""
+
+    def never_called(**_: object) -> object:
+        raise AssertionError("a field with a specification is executed by it")
+
+    parameters = []
+    annotations: dict[str, Any] = {}
+    if args is not None:
+        hints = get_type_hints(args, include_extras=True)
+        for item in fields(args):
+            if item.name == "selection":
+                continue
+            default = inspect.Parameter.empty if item.default is MISSING else item.default
+            annotations[item.name] = hints[item.name]
+            parameters.append(
+                inspect.Parameter(
+                    item.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=hints[item.name]
+                )
+            )
+    never_called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    never_called.__annotations__ = annotations
+    return never_called
+
+
+def _make_args(args: type[Args], convert: Convert, values: dict[str, Any], selection: Selection) -> Args:
+    return args(selection=selection, **convert(values))

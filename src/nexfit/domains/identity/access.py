@@ -1,0 +1,54 @@
+"""Who is asking, and what they may do at a facility. Deny by default; rules are pure and read plain records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bson import ObjectId
+
+from nexfit.domains.errors import Forbidden, Unauthenticated
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """The viewer of a request; `user_id` is None for a guest."""
+
+    user_id: ObjectId | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether somebody is signed in."""
+        return self.user_id is not None
+
+    def require(self) -> ObjectId:
+        """The signed-in user's id; raises Unauthenticated for a guest."""
+        if self.user_id is None:
+            raise Unauthenticated("Sign in to ask for this.")
+        return self.user_id
+
+
+GUEST = Actor()
+
+RIGHTS_COLUMNS = ("ownerId", "staff.userId", "staff.permissions")
+"""Columns of a facility record that `may` reads."""
+
+
+def may(actor: Actor, facility: Mapping[str, Any], permission: str) -> bool:
+    """Whether the actor owns the facility or is staff there with the permission."""
+    if actor.user_id is None:
+        return False
+    if facility.get("ownerId") == actor.user_id:
+        return True
+    return any(
+        entry.get("userId") == actor.user_id and permission in entry.get("permissions", ())
+        for entry in facility.get("staff") or ()
+    )
+
+
+def refusal(actor: Actor) -> Unauthenticated | Forbidden:
+    """The error for an actor who lacks a right: a guest may sign in, anybody else is told no."""
+    if actor.user_id is None:
+        return Unauthenticated("Sign in to ask for this.")
+    return Forbidden("You do not have the right to see this.")

@@ -1,0 +1,42 @@
+"""Signing in with e-mail and password. Credentials live in MongoDB's `credentials`, apart from every profile read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from bson import ObjectId
+
+from nexfit.domains.errors import InvalidCredentials
+from nexfit.domains.identity.passwords import Passwords, needs_rehash
+from nexfit.domains.identity.tokens import AccessToken, Tokens
+from nexfit.domains.text import normalize_email
+from nexfit.stores.mongo import Mongo
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """Who signed in, and the token to show from now on."""
+
+    user_id: ObjectId
+    token: AccessToken
+
+
+async def login(
+    mongo: Mongo, passwords: Passwords, tokens: Tokens, *, email: str, password: str, now: datetime
+) -> SignedIn:
+    """Sign in; raises InvalidCredentials with the same words after the same work for unknown, wrong and inactive."""
+    users = await mongo.find("users", {"emailNormalized": normalize_email(email)}, ("isActive",), limit=1)
+    user = users[0] if users else None
+    credentials = await mongo.find("credentials", {"_id": user["_id"] if user else None}, ("passwordHash",), limit=1)
+    stored: str | None = credentials[0]["passwordHash"] if credentials else None
+    matches = await passwords.verify(password, stored)
+    if user is None or stored is None or not matches or not user["isActive"]:
+        raise InvalidCredentials("The e-mail address or the password is wrong.", path=("email",))
+    if needs_rehash(stored):
+        await mongo.update_one(
+            "credentials",
+            {"_id": user["_id"], "passwordHash": stored},
+            {"$set": {"passwordHash": await passwords.hash(password)}},
+        )
+    return SignedIn(user["_id"], tokens.issue(user["_id"], now))

@@ -1,0 +1,66 @@
+"""Access tokens: JWT signed with HS256, one explicit algorithm, short-lived."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+from bson import ObjectId
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import OctKey
+
+from nexfit.domains.identity.access import Actor
+from nexfit.settings import AuthSettings
+
+ISSUER = "nexfit"
+
+
+class InvalidToken(Exception):
+    """The token is forged, malformed, expired or made for another purpose; which one is not told."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """A signed token and the instant it stops working."""
+
+    value: str
+    expires_at: datetime
+
+
+class Tokens:
+    """Issues and verifies access tokens."""
+
+    def __init__(self, settings: AuthSettings) -> None:
+        self._key = OctKey.import_key(settings.secret.get_secret_value())
+        self._lifetime = timedelta(minutes=settings.access_token_minutes)
+
+    def issue(self, user_id: ObjectId, now: datetime) -> AccessToken:
+        """A token for a user, valid from `now` for the configured minutes."""
+        expires_at = (now + self._lifetime).replace(microsecond=0)
+        claims = {
+            "iss": ISSUER,
+            "sub": str(user_id),
+            "use": "access",
+            "iat": int(now.timestamp()),
+            "exp": int(expires_at.timestamp()),
+            "jti": uuid4().hex,
+        }
+        return AccessToken(jwt.encode({"alg": "HS256"}, claims, self._key), expires_at)
+
+    def verify(self, token: str, now: datetime) -> Actor:
+        """The actor a token stands for; raises InvalidToken."""
+        if len(token) > 4096:
+            raise InvalidToken
+        try:
+            claims = jwt.decode(token, self._key, algorithms=["HS256"]).claims
+        except (JoseError, ValueError, TypeError):
+            raise InvalidToken from None
+        expires = claims.get("exp")
+        subject = claims.get("sub")
+        if claims.get("iss") != ISSUER or claims.get("use") != "access" or not isinstance(expires, int):
+            raise InvalidToken
+        if datetime.fromtimestamp(expires, UTC) <= now or not ObjectId.is_valid(subject):
+            raise InvalidToken
+        return Actor(ObjectId(subject))

@@ -1,0 +1,138 @@
+"""Keyset pages of MongoDB documents, for any number of parents in one command.
+
+Ordering columns must be required fields: MongoDB's comparison operators do not cross types, so a missing value would
+fall out of every page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from nexfit.hybrid.paging import Key, Page, PageRequest, Place, cut, parsed
+from nexfit.stores.mongo import Document, Mongo, projection
+
+
+async def page(
+    mongo: Mongo,
+    collection: str,
+    filter: Mapping[str, Any],
+    keys: Sequence[Key],
+    request: PageRequest,
+    columns: Iterable[str],
+) -> Page:
+    """One page of the matching documents; a second command only when the total is asked for. Raises BadCursor."""
+    rows = await mongo.find(
+        collection,
+        _with_bounds(filter, keys, request),
+        {*columns, *(key.column for key in keys)},
+        sort=_sort(keys, request),
+        limit=request.limit,
+    )
+    total = await mongo.count(collection, filter) if request.counted else None
+    return cut(request, rows, keys, total)
+
+
+async def pages_by_parent(
+    mongo: Mongo,
+    collection: str,
+    parent: str,
+    parent_ids: Sequence[Any],
+    filter: Mapping[str, Any],
+    keys: Sequence[Key],
+    request: PageRequest,
+    columns: Iterable[str],
+) -> list[Page]:
+    """A page per parent id, in one command however many parents there are (and one more for totals)."""
+    if len(parent_ids) == 1:
+        return [await page(mongo, collection, {parent: parent_ids[0], **filter}, keys, request, columns)]
+    rows = await first_by_parent(
+        mongo,
+        collection,
+        parent,
+        parent_ids,
+        _with_bounds(filter, keys, request),
+        sort=_sort(keys, request),
+        limit=request.limit,
+        columns={*columns, *(key.column for key in keys)},
+    )
+    totals = await _totals(mongo, collection, parent, parent_ids, filter) if request.counted else {}
+    return [
+        cut(request, found, keys, totals.get(parent_id, 0) if request.counted else None)
+        for parent_id, found in zip(parent_ids, rows, strict=True)
+    ]
+
+
+async def first_by_parent(
+    mongo: Mongo,
+    collection: str,
+    parent: str,
+    parent_ids: Sequence[Any],
+    filter: Mapping[str, Any],
+    *,
+    sort: Sequence[tuple[str, int]],
+    limit: int,
+    columns: Iterable[str],
+) -> list[list[Document]]:
+    """The first `limit` documents of every parent id, in one command.
+
+    The lookup seeks the index once per parent and stops at the limit; grouping would read every child of every parent.
+    """
+    distinct = list(dict.fromkeys(parent_ids))
+    found = await mongo.aggregate_documents(
+        [
+            {"$documents": [{"_id": parent_id} for parent_id in distinct]},
+            {
+                "$lookup": {
+                    "from": collection,
+                    "localField": "_id",
+                    "foreignField": parent,
+                    "pipeline": [
+                        *([{"$match": filter}] if filter else []),
+                        {"$sort": dict(sort)},
+                        {"$limit": limit},
+                        {"$project": projection(columns)},
+                    ],
+                    "as": "rows",
+                }
+            },
+        ]
+    )
+    rows = {document["_id"]: document["rows"] for document in found}
+    return [rows.get(parent_id, []) for parent_id in parent_ids]
+
+
+async def _totals(
+    mongo: Mongo, collection: str, parent: str, parent_ids: Sequence[Any], filter: Mapping[str, Any]
+) -> dict[Any, int]:
+    counted = await mongo.aggregate(
+        collection,
+        [
+            {"$match": {parent: {"$in": list(parent_ids)}, **filter}},
+            {"$group": {"_id": f"${parent}", "total": {"$sum": 1}}},
+        ],
+    )
+    return {document["_id"]: document["total"] for document in counted}
+
+
+def _sort(keys: Sequence[Key], request: PageRequest) -> list[tuple[str, int]]:
+    return [(key.column, -1 if key.descending != request.backwards else 1) for key in keys]
+
+
+def _with_bounds(filter: Mapping[str, Any], keys: Sequence[Key], request: PageRequest) -> dict[str, Any]:
+    bounds = []
+    if request.after is not None:
+        bounds.append(_beyond(request.after, keys, forwards=True))
+    if request.before is not None:
+        bounds.append(_beyond(request.before, keys, forwards=False))
+    return {"$and": [dict(filter), *bounds]} if bounds else dict(filter)
+
+
+def _beyond(place: Place, keys: Sequence[Key], *, forwards: bool) -> dict[str, Any]:
+    values = parsed(place, keys)
+    branches = []
+    for depth, key in enumerate(keys):
+        operator = "$lt" if key.descending == forwards else "$gt"
+        equal = {outer.column: values[index] for index, outer in enumerate(keys[:depth])}
+        branches.append({**equal, key.column: {operator: values[depth]}})
+    return {"$or": branches}
