@@ -1,0 +1,10 @@
+DROP FUNCTION platform.ensure_partition(regclass, text, date);
+DROP FUNCTION platform.refuse_direct_write();
+DROP FUNCTION platform.refuse_change();
+DROP FUNCTION platform.touch_updated_at();
+DROP FUNCTION finance.fits_currency(numeric, text);
+DROP FUNCTION finance.currency_exponent(text);
+DROP FUNCTION platform.is_object_id(text);
+DROP EXTENSION btree_gin;
+DROP EXTENSION pg_trgm;
+DROP SCHEMA finance;

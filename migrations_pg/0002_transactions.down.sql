@@ -1,0 +1,5 @@
+DROP TABLE finance.transactions;
+DROP FUNCTION finance.keep_transaction_keys();
+DROP FUNCTION finance.guard_transaction();
+DROP TABLE finance.transaction_keys;
+DROP TABLE finance.facility_accounts;

@@ -1,0 +1,16 @@
+DROP TABLE finance.credit_notes;
+DROP FUNCTION finance.number_credit_notes();
+DROP FUNCTION finance.guard_credit_note();
+DROP TABLE finance.refunds;
+DROP FUNCTION finance.guard_refund();
+DROP TABLE finance.invoice_lines;
+DROP TABLE finance.invoices;
+DROP FUNCTION finance.check_issued_lines();
+DROP FUNCTION finance.guard_invoice_line();
+DROP FUNCTION finance.check_invoice_lines();
+DROP FUNCTION finance.number_invoices();
+DROP FUNCTION finance.advance_counter(text, text, integer, integer, integer, bigint);
+DROP FUNCTION finance.guard_invoice();
+DROP FUNCTION finance.next_document_sequence(text, text, integer);
+DROP TABLE finance.document_counters;
+DROP TABLE finance.subscriptions;
