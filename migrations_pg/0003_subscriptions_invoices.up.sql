@@ -163,7 +163,7 @@ CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON finance.invoices
 
 -- The documents a statement issued must continue their series: first = last given + 1, and no number left out.
 CREATE FUNCTION finance.advance_counter(document_series text, business text, document_year integer, first integer, last integer, documents bigint)
-  RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  RETURNS void LANGUAGE plpgsql AS $$
 DECLARE expected integer := finance.next_document_sequence(business, document_series, document_year);
 BEGIN
   IF first <> expected OR last - first + 1 <> documents THEN
@@ -175,7 +175,8 @@ BEGIN
     WHERE business_id = business AND series = document_series AND year = document_year;
 END $$;
 
-CREATE FUNCTION finance.number_invoices() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION finance.number_invoices() RETURNS trigger
+  LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE issued record;
 BEGIN
   -- In the order of the key, so that two bulk loads over the same businesses wait instead of deadlocking.
@@ -385,7 +386,8 @@ END $$;
 CREATE TRIGGER guard BEFORE INSERT ON finance.credit_notes
   FOR EACH ROW EXECUTE FUNCTION finance.guard_credit_note();
 
-CREATE FUNCTION finance.number_credit_notes() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION finance.number_credit_notes() RETURNS trigger
+  LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE issued record;
 BEGIN
   FOR issued IN
