@@ -1,0 +1,74 @@
+"""Real servers for all tests, and fresh databases on them for each test module.
+
+The servers start once per run in a temporary folder; a URL in the environment replaces one. Nothing here skips:
+a server that cannot start fails the tests that need it.
+"""
+
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from pymongo import AsyncMongoClient
+from redis.asyncio import Redis
+
+from nexfit.embedded import EmbeddedServers
+
+REDIS_DATABASE = 1
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[EmbeddedServers]:
+    """The running servers: `servers.urls`, and `servers.server("postgres").stop()` and the like."""
+    with (
+        tempfile.TemporaryDirectory(prefix="nexfit-test-", ignore_cleanup_errors=True) as folder,
+        EmbeddedServers(Path(folder) / "servers", durable=False) as running,
+    ):
+        yield running
+
+
+@pytest.fixture(scope="module")
+async def postgres_url(servers: EmbeddedServers) -> AsyncIterator[str]:
+    """URL of an empty PostgreSQL database for this module, dropped afterwards."""
+    name = f"nexfit_test_{uuid4().hex[:12]}"
+    admin = await asyncpg.connect(servers.urls.postgres)
+    try:
+        await admin.execute(f"CREATE DATABASE {name}")
+    finally:
+        await admin.close()
+    yield urlsplit(servers.urls.postgres)._replace(path=f"/{name}").geturl()
+    admin = await asyncpg.connect(servers.urls.postgres)
+    try:
+        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    finally:
+        await admin.close()
+
+
+@pytest.fixture(scope="session")
+def mongo_url(servers: EmbeddedServers) -> str:
+    """URL of the MongoDB server; use it with `mongo_database`."""
+    return servers.urls.mongo
+
+
+@pytest.fixture(scope="module")
+async def mongo_database(mongo_url: str) -> AsyncIterator[str]:
+    """Name of a MongoDB database for this module, dropped afterwards."""
+    name = f"nexfit_test_{uuid4().hex[:12]}"
+    yield name
+    client: AsyncMongoClient[dict[str, object]]
+    async with AsyncMongoClient(mongo_url) as client:
+        await client.drop_database(name)
+
+
+@pytest.fixture(scope="module")
+async def redis_url(servers: EmbeddedServers) -> AsyncIterator[str]:
+    """URL of an empty logical Redis database for this module, emptied afterwards."""
+    url = urlsplit(servers.urls.redis)._replace(path=f"/{REDIS_DATABASE}").geturl()
+    async with Redis.from_url(url) as client:
+        held = await client.dbsize()
+        assert held == 0, f"Redis database {REDIS_DATABASE} holds {held} keys of somebody else: not touching them"
+        yield url
+        await client.flushdb()
