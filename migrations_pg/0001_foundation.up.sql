@@ -51,28 +51,45 @@ BEGIN
     USING ERRCODE = 'restrict_violation', SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME;
 END $$;
 
--- Make one partition of a table partitioned by range over a date or timestamptz: the month or year (in UTC) that begins on `starts`.
+-- Make one partition of a table partitioned by range over a date or timestamptz column: the month or year (in UTC) that holds `day`.
 -- Answers its name, or NULL where it exists. Attaching a finished table keeps the parent open to readers and writers meanwhile.
-CREATE FUNCTION platform.ensure_partition(parent regclass, unit text, starts date) RETURNS text LANGUAGE plpgsql AS $$
+-- Rows of that time which the default partition caught are moved over first: they have been seen by every trigger already.
+CREATE FUNCTION platform.ensure_partition(parent regclass, unit text, day date) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
-  first_day date := date_trunc(unit, starts::timestamp)::date;
-  next_day date := (date_trunc(unit, starts::timestamp) + ('1 ' || unit)::interval)::date;
+  starts text := date_trunc(unit, day::timestamp)::date || ' 00:00:00+00';
+  ends text := (date_trunc(unit, day::timestamp) + ('1 ' || unit)::interval)::date || ' 00:00:00+00';
   home text;
   partition text;
+  key text;
+  fallback regclass;
+  stray boolean := false;
 BEGIN
   IF unit NOT IN ('month', 'year') THEN
     RAISE EXCEPTION 'a partition is a month or a year, not a %', unit USING ERRCODE = 'invalid_parameter_value';
   END IF;
-  SELECT n.nspname, c.relname || '_' || to_char(first_day, CASE unit WHEN 'month' THEN 'YYYY_MM' ELSE 'YYYY' END)
-    INTO STRICT home, partition
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = parent;
+  SELECT n.nspname, c.relname || '_' || to_char(starts::date, CASE unit WHEN 'month' THEN 'YYYY_MM' ELSE 'YYYY' END),
+         a.attname, nullif(p.partdefid, 0)::regclass
+    INTO STRICT home, partition, key, fallback
+    FROM pg_partitioned_table p
+      JOIN pg_class c ON c.oid = p.partrelid
+      JOIN pg_namespace n ON n.oid = c.relnamespace
+      JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = p.partattrs[0]
+    WHERE c.oid = parent;
   IF to_regclass(format('%I.%I', home, partition)) IS NOT NULL THEN
     RETURN NULL;
   END IF;
   EXECUTE format('CREATE TABLE %I.%I (LIKE %s INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', home, partition, parent);
+  IF fallback IS NOT NULL THEN
+    EXECUTE format('SELECT EXISTS (SELECT FROM %s WHERE %I >= %L AND %I < %L)', fallback, key, starts, key, ends) INTO stray;
+  END IF;
+  IF stray THEN
+    EXECUTE format('ALTER TABLE %s DISABLE TRIGGER USER', fallback);
+    EXECUTE format('WITH moved AS (DELETE FROM %s WHERE %I >= %L AND %I < %L RETURNING *) INSERT INTO %I.%I SELECT * FROM moved',
+                   fallback, key, starts, key, ends, home, partition);
+    EXECUTE format('ALTER TABLE %s ENABLE TRIGGER USER', fallback);
+  END IF;
   EXECUTE format('CREATE TRIGGER refuse_direct_write BEFORE INSERT OR UPDATE OR DELETE OR TRUNCATE ON %I.%I
                   FOR EACH STATEMENT EXECUTE FUNCTION platform.refuse_direct_write()', home, partition);
-  EXECUTE format('ALTER TABLE %s ATTACH PARTITION %I.%I FOR VALUES FROM (%L) TO (%L)',
-                 parent, home, partition, first_day || ' 00:00:00+00', next_day || ' 00:00:00+00');
+  EXECUTE format('ALTER TABLE %s ATTACH PARTITION %I.%I FOR VALUES FROM (%L) TO (%L)', parent, home, partition, starts, ends);
   RETURN partition;
 END $$;
