@@ -70,7 +70,7 @@ CalendarDate = dt.date
 """A day on the facility's (or the person's) calendar; stored as midnight UTC of that day."""
 
 Amount = Annotated[
-    Decimal, BeforeValidator(_from_decimal128), Field(ge=0, le=MAX_AMOUNT, decimal_places=4, allow_inf_nan=False)
+    Decimal, Field(ge=0, le=MAX_AMOUNT, decimal_places=4, allow_inf_nan=False), BeforeValidator(_from_decimal128)
 ]
 """Money without its currency; stored as Decimal128."""
 
@@ -98,6 +98,11 @@ Percent = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
 MeanRating = Annotated[float, Field(ge=0, le=5, allow_inf_nan=False)]
 Longitude = Annotated[float, Field(ge=-180, le=180, allow_inf_nan=False)]
 Latitude = Annotated[float, Field(ge=-90, le=90, allow_inf_nan=False)]
+
+
+def is_calendar_date(field: str) -> dict[str, Any]:
+    """The stored check that a required top-level field holds a day, not a moment: midnight UTC."""
+    return {"$eq": [f"${field}", {"$dateTrunc": {"date": f"${field}", "unit": "day"}}]}
 
 
 def derived() -> Any:

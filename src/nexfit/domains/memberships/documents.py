@@ -18,6 +18,7 @@ from nexfit.stores.documents import (
     Text,
     Word,
     check_money,
+    is_calendar_date,
 )
 
 
@@ -115,10 +116,11 @@ class Payment(Embedded):
 class MemberSubscription(StoredDocument):
     """A user's plan at a facility. Both dates are the facility's local days, and the last one is included.
 
-    ``subscription_id`` is the row in Postgres ``finance.subscriptions``; ``payment_history`` mirrors its last payments.
+    ``subscription_id`` is the row in Postgres ``finance.subscriptions``; ``end_date`` is the last day covered so far,
+    the day before that row's ``current_period_end``; ``payment_history`` mirrors its last payments.
     """
 
-    stored_checks = ({"$lte": ["$startDate", "$endDate"]},)
+    stored_checks = ({"$lte": ["$startDate", "$endDate"]}, is_calendar_date("startDate"), is_calendar_date("endDate"))
 
     user_id: Id
     facility_id: Id
