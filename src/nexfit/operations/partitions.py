@@ -1,4 +1,4 @@
-"""Partitions made ahead of time for PostgreSQL's tables by month and year, and the watch over their default partitions."""
+"""Partitions made ahead of time for PostgreSQL's big tables, and the watch over their default partitions."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from nexfit.operations.migrations import Connection
 
 _ENSURE = "SELECT platform.ensure_partition($1::text::regclass, $2, $3)"
 
+# A bound of a timestamptz column is written with time and offset, one of a date column is a bare date.
 _COVERAGE = """
-SELECT max(substring(pg_get_expr(c.relpartbound, c.oid) FROM $$TO \\('([^']+)'\\)$$)::timestamptz AT TIME ZONE 'UTC')::date
-FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+SELECT max(CASE WHEN b.upper LIKE '%:%' THEN (b.upper::timestamptz AT TIME ZONE 'UTC')::date ELSE b.upper::date END)
+FROM pg_inherits i
+  JOIN pg_class c ON c.oid = i.inhrelid
+  CROSS JOIN LATERAL substring(pg_get_expr(c.relpartbound, c.oid) FROM $$TO \\('([^']+)'\\)$$) AS b(upper)
 WHERE i.inhparent = $1::text::regclass
 """
 
@@ -30,7 +33,7 @@ class Partitioned:
 
 @dataclass(frozen=True, slots=True)
 class PartitionReport:
-    """`covered_until` is the first day no partition is made for; `stray_rows` wait in the default partition (should be 0)."""
+    """The first day no partition is made for, and how many rows the default partition caught (at rest 0)."""
 
     table: str
     covered_until: date

@@ -1,0 +1,62 @@
+-- Finance reads that are more than a list of rows. Every statement answers for all its parents at once.
+
+-- name: revenue_by_period
+-- for: Facility.revenue and the analytics jobs: net revenue by day, week or month, cut at the facility's own midnight.
+-- $1 facility ids, $2 their IANA time zones (same order), $3 first and $4 last local day, $5 day | week | month.
+-- A movement counts on the local day it was made, refunds and chargebacks too, on theirs. Periods without money have no row; the
+-- first and last period hold only the days asked for. A facility has one currency, so max() picks it.
+SELECT f.facility_id, p.period, p.total, p.currency, p.transactions, p.refunds
+FROM unnest($1::text[], $2::text[]) AS f (facility_id, timezone)
+CROSS JOIN LATERAL (
+  SELECT
+    date_trunc($5::text, t.created_at AT TIME ZONE f.timezone)::date AS period,
+    sum(CASE WHEN t.transaction_type IN ('refund', 'chargeback') THEN -t.amount ELSE t.amount END) AS total,
+    max(t.currency) AS currency,
+    count(*) FILTER (WHERE t.transaction_type IN ('charge', 'manual_payment')) AS transactions,
+    count(*) FILTER (WHERE t.transaction_type IN ('refund', 'chargeback')) AS refunds
+  FROM finance.transactions t
+  WHERE t.facility_id = f.facility_id
+    AND t.status = 'succeeded'
+    AND t.created_at >= $3::date::timestamp AT TIME ZONE f.timezone
+    AND t.created_at < ($4::date + 1)::timestamp AT TIME ZONE f.timezone
+    -- No zone is a day away from UTC. These bounds hang on no row, so the months outside are dropped before the plan starts.
+    AND t.created_at >= ($3::date - 1)::timestamp AT TIME ZONE 'UTC'
+    AND t.created_at < ($4::date + 2)::timestamp AT TIME ZONE 'UTC'
+  GROUP BY 1
+) p
+ORDER BY f.facility_id, p.period
+
+-- name: outstanding
+-- for: Facility.outstanding: what members owe now, and how much of it is overdue. One row per facility that has an account.
+-- $1 facility ids, $2 each facility's local today (same order). An invoice is overdue from the day after its due date.
+SELECT
+  a.facility_id, a.currency, o.invoices, o.total, o.overdue_invoices, o.overdue_total
+FROM unnest($1::text[], $2::date[]) AS f (facility_id, today)
+JOIN finance.facility_accounts a ON a.facility_id = f.facility_id
+CROSS JOIN LATERAL (
+  SELECT
+    count(*) AS invoices,
+    coalesce(sum(i.total_amount), 0) AS total,
+    count(*) FILTER (WHERE i.due_date < f.today) AS overdue_invoices,
+    coalesce(sum(i.total_amount) FILTER (WHERE i.due_date < f.today), 0) AS overdue_total
+  FROM finance.invoices i
+  WHERE i.facility_id = f.facility_id AND i.status = 'open'
+) o
+
+-- name: active_subscribers
+-- for: Membership.activeSubscribers: members whose subscription to a plan gives access now. Plans without any have no row.
+-- $1 plan ids. A member has at most one live subscription per plan, so rows are members.
+SELECT plan_id, count(*) AS subscribers
+FROM finance.subscriptions
+WHERE plan_id = ANY ($1::text[]) AND status IN ('active', 'past_due')
+GROUP BY plan_id
+
+-- name: analytics_by_day
+-- for: Facility.analytics: the stored daily figures, oldest first.
+-- $1 facility ids, $2 first and $3 last local day.
+SELECT
+  business_id AS facility_id, date, new_members, active_members, total_revenue, currency, class_attendance,
+  subscription_renewals, subscription_cancellations, metrics
+FROM finance.analytics_daily
+WHERE business_id = ANY ($1::text[]) AND date BETWEEN $2::date AND $3::date
+ORDER BY business_id, date
