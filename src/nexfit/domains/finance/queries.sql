@@ -3,28 +3,30 @@
 -- name: revenue_by_period
 -- for: Facility.revenue and the analytics jobs: net revenue by day, week or month, cut at the facility's own midnight.
 -- $1 facility ids, $2 their IANA time zones (same order), $3 first and $4 last local day, $5 day | week | month.
--- A movement counts on the local day it was made, refunds and chargebacks too, on theirs. Periods without money have no row; the
--- first and last period hold only the days asked for. A facility has one currency, so max() picks it.
-SELECT f.facility_id, p.period, p.total, p.currency, p.transactions, p.refunds
+-- One row per facility (that has an account) and period, also for a period without money; the caller bounds their number. `period` is
+-- the period's first day; the first and last one hold only the days asked for. A movement counts on the local day it was made, and
+-- so does a refund, on its own. Each period is one range of instants, so no row's time is converted and none is sorted.
+SELECT a.facility_id, p.starts::date AS period, r.total, a.currency, r.transactions, r.refunds
 FROM unnest($1::text[], $2::text[]) AS f (facility_id, timezone)
+JOIN finance.facility_accounts a ON a.facility_id = f.facility_id
+CROSS JOIN LATERAL generate_series(
+  date_trunc($5::text, $3::date::timestamp), $4::date::timestamp, ('1 ' || $5::text)::interval
+) AS p (starts)
 CROSS JOIN LATERAL (
   SELECT
-    date_trunc($5::text, t.created_at AT TIME ZONE f.timezone)::date AS period,
-    sum(CASE WHEN t.transaction_type IN ('refund', 'chargeback') THEN -t.amount ELSE t.amount END) AS total,
-    max(t.currency) AS currency,
+    coalesce(sum(CASE WHEN t.transaction_type IN ('refund', 'chargeback') THEN -t.amount ELSE t.amount END), 0) AS total,
     count(*) FILTER (WHERE t.transaction_type IN ('charge', 'manual_payment')) AS transactions,
     count(*) FILTER (WHERE t.transaction_type IN ('refund', 'chargeback')) AS refunds
   FROM finance.transactions t
   WHERE t.facility_id = f.facility_id
     AND t.status = 'succeeded'
-    AND t.created_at >= $3::date::timestamp AT TIME ZONE f.timezone
-    AND t.created_at < ($4::date + 1)::timestamp AT TIME ZONE f.timezone
+    AND t.created_at >= greatest(p.starts, $3::date::timestamp) AT TIME ZONE f.timezone
+    AND t.created_at < least(p.starts + ('1 ' || $5::text)::interval, ($4::date + 1)::timestamp) AT TIME ZONE f.timezone
     -- No zone is a day away from UTC. These bounds hang on no row, so the months outside are dropped before the plan starts.
     AND t.created_at >= ($3::date - 1)::timestamp AT TIME ZONE 'UTC'
     AND t.created_at < ($4::date + 2)::timestamp AT TIME ZONE 'UTC'
-  GROUP BY 1
-) p
-ORDER BY f.facility_id, p.period
+) r
+ORDER BY a.facility_id, p.starts
 
 -- name: outstanding
 -- for: Facility.outstanding: what members owe now, and how much of it is overdue. One row per facility that has an account.
