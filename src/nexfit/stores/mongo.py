@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
+import pymongo
 from bson.codec_options import CodecOptions
 from pymongo import AsyncMongoClient, monitoring
 from pymongo.asynchronous.database import AsyncDatabase
@@ -20,6 +22,8 @@ Document = dict[str, Any]
 
 SINGLE_BATCH = 10_000
 """First-batch size: a page of records must never need a second command (the server's own default is 101)."""
+
+_AN_HOUR = 3600.0
 
 _NOT_COUNTED = frozenset({"hello", "ping", "endSessions", "saslStart", "saslContinue"})
 
@@ -75,6 +79,15 @@ class Mongo:
         """One round trip to a usable server; raises StoreUnavailable."""
         try:
             await self.client.admin.command("ping")
+        except PyMongoError as error:
+            raise _translate(error) from error
+
+    @contextmanager
+    def unhurried(self) -> Iterator[AsyncDatabase[Document]]:
+        """The database for loads and rebuilds: an hour for the block, not a request's limit. Failures leave as StoreError."""
+        try:
+            with pymongo.timeout(_AN_HOUR):
+                yield self.database
         except PyMongoError as error:
             raise _translate(error) from error
 
