@@ -115,18 +115,21 @@ def port_is_free(port: int) -> bool:
 def lock(path: Path) -> DataFolder:
     """Make or open the data folder and lock it; servers left behind by a crash are stopped first.
 
-    Raises NotADataDir when the folder holds foreign things, DataDirInUse when a live process uses it.
+    Raises NotADataDir when the folder holds foreign things, DataDirInUse when a live process uses it, EmbeddedError
+    when this user may not use it.
     """
     path = path.absolute()
     if path.exists() and not path.is_dir():
         raise NotADataDir(f"{path} is not a folder")
-    if not is_ours(path):
-        if path.is_dir() and any(entry.name != _LOCK for entry in path.iterdir()):
-            raise NotADataDir(f"{path} is not empty and was not made by these servers; choose another data folder")
-        path.mkdir(parents=True, exist_ok=True)
-    # As root, PostgreSQL's user must pass through to its own part; listing stays the owner's.
-    path.chmod(0o711 if os.geteuid() == 0 else 0o700)
-    folder = DataFolder(path, _acquire(path))
+    try:
+        if not is_ours(path):
+            if path.is_dir() and any(entry.name != _LOCK for entry in path.iterdir()):
+                raise NotADataDir(f"{path} is not empty and was not made by these servers; choose another data folder")
+            # As root, PostgreSQL's user must pass through to its own part; listing stays the owner's.
+            path.mkdir(mode=0o711 if os.geteuid() == 0 else 0o700, parents=True, exist_ok=True)
+        folder = DataFolder(path, _acquire(path))
+    except PermissionError as error:
+        raise EmbeddedError(f"{path} cannot be used: {error}. Choose another data folder.") from error
     if not is_ours(path):
         passwords = {name: secrets.token_urlsafe(32) for name in ("mongo", "mongo_key", "postgres", "redis")}
         write_private(path / _MARKER, json.dumps({"format": 1, "passwords": passwords}))

@@ -111,7 +111,9 @@ class Supervisor:
     def close(self) -> None:
         """Stop everything and wait until it has stopped."""
         assert self._process.stdin is not None  # noqa: S101 - it was opened as a pipe above
-        self._process.stdin.close()
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
+        self._process.terminate()  # a forked child of ours may keep the pipe open
         try:
             self._process.wait(supervisor.GRACE_SECONDS + 5)
         except subprocess.TimeoutExpired:
@@ -162,8 +164,19 @@ def _environment(environment: Mapping[str, str]) -> dict[str, str]:
 
 def kill_tree(pid: int) -> None:
     """SIGKILL a process and its children (PostgreSQL's sessions live in process groups of their own)."""
-    shown = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout  # noqa: S607
-    parents = [tuple(map(int, line.split())) for line in shown.splitlines()]
-    for victim in (pid, *(child for child, parent in parents if parent == pid)):
+    for victim in (pid, *_children(pid)):
         with contextlib.suppress(ProcessLookupError):
             os.kill(victim, signal.SIGKILL)
+
+
+def _children(pid: int) -> list[int]:
+    if sys.platform == "linux":  # small images have no `ps`
+        children = []
+        for status in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                if int(status.read_text().rpartition(")")[2].split()[1]) == pid:
+                    children.append(int(status.parent.name))
+        return children
+    shown = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout  # noqa: S607
+    pairs = [line.split() for line in shown.splitlines()]
+    return [int(child) for child, parent in pairs if int(parent) == pid]

@@ -49,6 +49,7 @@ class Server:
         self._supervisor = supervisor
         self._durable = durable
         self._running: Running | None = None
+        self._stop_signal: int = signal.SIGTERM
 
     @property
     def url(self) -> str:
@@ -67,6 +68,7 @@ class Server:
         program: Program = _MODULES[self.name].program(self._folder, self.port, durable=self._durable)
         log_start = program.log.stat().st_size if program.log.exists() else 0
         running = self._running = self._supervisor.spawn(program)
+        self._stop_signal = program.stop_signal
         deadline = monotonic() + _START_SECONDS
 
         def wait() -> None:
@@ -75,13 +77,21 @@ class Server:
             if monotonic() > deadline:
                 raise ServerFailed(self.name, f"not ready after {_START_SECONDS:.0f} s", _tail(program.log, log_start))
 
-        _MODULES[self.name].make_ready(self._folder, self.port, wait)
+        try:
+            _MODULES[self.name].make_ready(self._folder, self.port, wait)
+        except Exception as error:
+            self.kill()
+            if isinstance(error, EmbeddedError):
+                raise
+            # A driver's own error: say which server it is about.
+            reason = f"{type(error).__name__}: {error}"
+            raise ServerFailed(self.name, reason, _tail(program.log, log_start)) from error
 
     def stop(self) -> None:
         """Shut it down cleanly; after 20 s without an end it is killed. Nothing happens when it is stopped."""
         if self._running is None or self.pid is None:
             return
-        self._supervisor.signal(self.name, signal.SIGINT if self.name == "postgres" else signal.SIGTERM)
+        self._supervisor.signal(self.name, self._stop_signal)
         if not self._running.ended.wait(_STOP_SECONDS):
             self.kill()
 
@@ -101,7 +111,7 @@ class Server:
             try:
                 self.start()
             except ServerFailed:
-                if attempt == 2 or self.pid is not None or data_folder.port_is_free(self.port):
+                if attempt == 2 or data_folder.port_is_free(self.port):
                     raise
                 self.port = self._folder.port(self.name, fresh=True)
             else:
@@ -111,8 +121,6 @@ class Server:
 
 class EmbeddedServers:
     """The local servers of a data folder, all that the environment does not replace by a URL. A context manager."""
-
-    urls: ServerUrls
 
     def __init__(
         self, data_dir: Path, *, durable: bool = True, on_progress: Callable[[str, str], None] | None = None
@@ -128,13 +136,22 @@ class EmbeddedServers:
         self._on_progress = on_progress
         self._supervisor: Supervisor | None = None
         self._servers: dict[ServerName, Server] = {}
+        self._starting: list[threading.Thread] = []
+        self._urls: ServerUrls | None = None
+
+    @property
+    def urls(self) -> ServerUrls:
+        """Where the servers are. Raises EmbeddedError before `start` and after `stop`."""
+        if self._urls is None:
+            raise EmbeddedError("the local servers are not started")
+        return self._urls
 
     def start(self) -> ServerUrls:
         """Start the servers at the same time and wait until all are ready; on any failure none is left running.
 
         Raises DataDirInUse, NotADataDir, ServerBinaryMissing, ServerFailed or another EmbeddedError.
         """
-        if self._supervisor is not None:
+        if self._urls is not None:
             raise EmbeddedError("these servers were started already")
         given = {name: os.environ[variable] for name, variable in _VARIABLES.items() if os.environ.get(variable)}
         for name in given:
@@ -146,20 +163,21 @@ class EmbeddedServers:
             except BaseException:
                 self.stop()
                 raise
-        self.urls = ServerUrls(**{name: given.get(name) or self._servers[name].url for name in _NAMES})
-        return self.urls
+        self._urls = ServerUrls(**{name: given.get(name) or self._servers[name].url for name in _NAMES})
+        return self._urls
 
     def stop(self) -> None:
         """Stop the servers cleanly and wait until they have ended. Nothing happens when none was started."""
-        supervisor, self._supervisor, self._servers = self._supervisor, None, {}
+        supervisor, self._supervisor, self._servers, self._urls = self._supervisor, None, {}, None
         if supervisor is not None:
             supervisor.close()
+        for thread in self._starting:  # after a failure the others may still be at it; nobody may touch the folder now
+            thread.join()
 
     def server(self, name: ServerName) -> Server:
         """One of the servers. Raises ServerReplaced when it is not a local one, EmbeddedError when none is started."""
         if name not in self._servers:
-            if self._supervisor is None and not os.environ.get(_VARIABLES[name]):
-                raise EmbeddedError("the local servers are not started")
+            self.urls  # noqa: B018 - raises when nothing is started
             raise ServerReplaced(f"{name} was replaced by {_VARIABLES[name]} and cannot be controlled here")
         return self._servers[name]
 
@@ -188,8 +206,11 @@ class EmbeddedServers:
             except Exception as error:
                 events.put((server.name, error))
 
-        for server in self._servers.values():
-            threading.Thread(target=run, args=(server,), name=f"start-{server.name}", daemon=True).start()
+        self._starting = [
+            threading.Thread(target=run, args=(server,), daemon=True) for server in self._servers.values()
+        ]
+        for thread in self._starting:
+            thread.start()
         ready: set[str] = set()
         while len(ready) < len(wanted):
             name, event = events.get()

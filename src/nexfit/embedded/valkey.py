@@ -11,7 +11,8 @@ from nexfit.embedded.processes import Program
 def program(folder: DataFolder, port: int, *, durable: bool) -> Program:
     """How to run Valkey on the data folder. A file holds the settings: arguments are readable by every user."""
     home = folder.path / "redis"
-    (home / "data").mkdir(parents=True, exist_ok=True)
+    for part in (home, home / "data"):
+        part.mkdir(mode=0o700, exist_ok=True)
     settings = [
         "bind 127.0.0.1",
         f"port {port}",
@@ -36,13 +37,18 @@ def url(folder: DataFolder, port: int) -> str:
 def make_ready(folder: DataFolder, port: int, wait: Callable[[], None]) -> None:
     """Return when the server answers and has loaded its data; `wait` sleeps and raises when that is hopeless."""
     from redis import Redis
-    from redis.exceptions import BusyLoadingError, ConnectionError
+    from redis.backoff import NoBackoff
+    from redis.exceptions import AuthenticationError, ConnectionError, TimeoutError
+    from redis.retry import Retry
 
+    once = Retry(NoBackoff(), 0)
     while True:
-        with Redis.from_url(url(folder, port), socket_connect_timeout=1, socket_timeout=1) as client:
+        with Redis.from_url(url(folder, port), socket_connect_timeout=1, socket_timeout=1, retry=once) as client:
             try:
                 client.ping()
-            except (BusyLoadingError, ConnectionError, TimeoutError):
+            except AuthenticationError:  # somebody else's server: waiting does not help
+                raise
+            except (ConnectionError, TimeoutError):  # not listening yet, or loading its data
                 wait()
             else:
                 return
