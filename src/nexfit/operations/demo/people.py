@@ -1,0 +1,87 @@
+"""The demo's members: who they are, before anything happens to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+
+from bson import ObjectId
+
+from nexfit.domains.text import fold
+from nexfit.operations.demo.businesses import Branch, Row, user_document
+from nexfit.operations.demo.calendar import Calendar, stored_date
+from nexfit.operations.demo.chance import Chance
+from nexfit.operations.demo.content.people import DIETS, GOALS, LEVELS, MEN, SURNAMES, WOMEN
+
+CLIENT_EMAIL = "client@demo.nexfit.app"
+CLIENT_NAME = ("Ece", "Yıldırım")
+
+
+@dataclass(slots=True)
+class Person:
+    """A member with the habits the generators draw on: `visits` is a usual number of visits a week."""
+
+    id: ObjectId
+    first: str
+    last: str
+    born: date
+    joined: date
+    visits: float
+    hour: int
+    is_client_login: bool = False
+
+
+def make(chance: Chance, calendar: Calendar, branch: Branch, count: int, *, with_client: bool) -> list[Person]:
+    """The people who joined a branch, in the order they joined; the demo's client is one of them if asked for."""
+    random = chance.stream(f"people:{branch.content.key}")
+    days = max((calendar.today - calendar.opening).days - 1, 1)
+    people = []
+    for number in range(count):
+        first = random.choice(WOMEN if random.random() < 0.52 else MEN)
+        age = min(max(int(random.gauss(34, 10)), 16), 72)
+        people.append(
+            Person(
+                chance.object_id("user"),
+                first,
+                random.choice(SURNAMES),
+                calendar.today - timedelta(days=age * 365 + random.randrange(365)),
+                # More people join in the first weeks than later.
+                calendar.opening + timedelta(days=int(days * random.random() ** 1.35)),
+                max(random.gauss(1.9, 1.1), 0.2),
+                random.choice((7, 8, 10, 12, 17, 18, 18, 19, 20)),
+            )
+        )
+        if with_client and number == 0:
+            people[0].first, people[0].last = CLIENT_NAME
+            people[0].is_client_login = True
+            people[0].joined = calendar.opening + timedelta(days=days // 3)
+            people[0].visits = 3.0
+    return people
+
+
+def documents(chance: Chance, calendar: Calendar, branch: Branch, people: list[Person], start: int) -> Iterator[Row]:
+    """Their `users` documents; `start` numbers them, so that addresses and telephone numbers differ."""
+    random = chance.stream(f"profiles:{branch.content.key}")
+    kind = "gym_member" if branch.content.type == "gym" else "studio_client"
+    for number, person in enumerate(people, start):
+        height = round(random.gauss(170, 9), 1)
+        client: Row = {
+            "dateOfBirth": stored_date(person.born),
+            "height": height,
+            "weight": round((height / 100) ** 2 * random.uniform(20, 29), 1),
+            "fitnessGoals": random.sample(GOALS, random.randint(1, 2)),
+            "fitnessLevel": random.choice(LEVELS),
+            "dietaryRestrictions": [random.choice(DIETS)] if random.random() < 0.12 else [],
+        }
+        email = f"{fold(person.first)}.{fold(person.last)}.{number}@uye.example".replace(" ", "")
+        yield user_document(
+            person.id,
+            CLIENT_EMAIL if person.is_client_login else email,
+            person.first,
+            person.last,
+            f"+90500{number:07d}",
+            ["client", kind],
+            {"client": client, kind: {"homeFacilityId": branch.id}},
+            calendar.at(person.joined, 540 + random.randrange(480)),
+        )

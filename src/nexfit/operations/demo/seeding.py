@@ -1,0 +1,233 @@
+"""Loads the demo into both stores: everything of PostgreSQL in one transaction, MongoDB in batches beside it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from types import MappingProxyType
+from typing import Protocol
+
+from nexfit.operations.demo import businesses, logins, people, timetables
+from nexfit.operations.demo.attendance import Attendance
+from nexfit.operations.demo.businesses import Branch
+from nexfit.operations.demo.calendar import Calendar, add_months, local_today
+from nexfit.operations.demo.chance import Chance
+from nexfit.operations.demo.content.places import CURRENCY, TIMEZONE
+from nexfit.operations.demo.contracts import Contract, Histories
+from nexfit.operations.demo.daily_figures import COLUMNS as ANALYTICS_COLUMNS
+from nexfit.operations.demo.daily_figures import DailyFigures
+from nexfit.operations.demo.ledger import (
+    ACCOUNT_COLUMNS,
+    AUDIT_COLUMNS,
+    CREDIT_NOTE_COLUMNS,
+    INVOICE_COLUMNS,
+    LINE_COLUMNS,
+    REFUND_COLUMNS,
+    SUBSCRIPTION_COLUMNS,
+    TRANSACTION_COLUMNS,
+    Documents,
+    mirrors,
+    subscriptions,
+    transactions,
+)
+from nexfit.operations.demo.load import BulkConnection, Progress, Tally, bulk_transaction, copy, insert
+from nexfit.operations.demo.people import Person
+from nexfit.operations.member_facts import rebuild_member_facts
+from nexfit.stores.mongo import Mongo
+from nexfit.stores.postgres import Postgres
+
+MEMBERS = 300
+"""Members at scale 1."""
+
+SECOND_HOME = {"besiktas": ("kadikoy", 5), "nefes": ("karsiyaka", 8)}
+"""Facility to the facility whose members also join it, and one in how many percent of them."""
+
+_ANALYZED = "ANALYZE finance.transactions, finance.transaction_keys, finance.subscriptions, finance.invoices, \
+finance.invoice_lines, finance.analytics_daily, platform.member_facts"
+
+
+class NotEmpty(Exception):
+    """The stores hold data already, and a demo is never mixed with it: start over with `--reset`."""
+
+    def __init__(self, found: str) -> None:
+        super().__init__(
+            f"{found} is not empty: demo data is only loaded into empty stores. "
+            "`--reset` deletes everything and starts over."
+        )
+        self.found = found
+
+
+class Stores(Protocol):
+    """The stores a demo is loaded into."""
+
+    @property
+    def mongo(self) -> Mongo:
+        """MongoDB."""
+
+    @property
+    def postgres(self) -> Postgres:
+        """PostgreSQL."""
+
+
+@dataclass(frozen=True, slots=True)
+class SeedReport:
+    """What was loaded: rows by collection or `schema.table`, the day it is told on, and how long it took."""
+
+    today: date
+    members: int
+    rows: Mapping[str, int]
+    seconds: float
+
+
+async def seed(
+    stores: Stores,
+    *,
+    scale: float = 1,
+    seed: int = 7,
+    today: date | None = None,
+    on_progress: Progress | None = None,
+) -> SeedReport:
+    """Load the demo; one seed and one `today` (default: now in the demo's zone) make the same rows every time.
+
+    `scale` multiplies the members, and the classes by its cube root; the facilities stay. Raises NotEmpty, and
+    StoreError when a store fails: PostgreSQL is then unchanged, MongoDB needs `--reset`.
+    """
+    if not 0.1 <= scale <= 10_000:
+        raise ValueError(f"scale {scale} is not between 0.1 and 10000")
+    started = time.monotonic()
+    await _refuse_filled(stores)
+    calendar = Calendar(TIMEZONE, today or local_today(TIMEZONE))
+    loader = _Loader(stores, Chance(seed), calendar, Tally(on_progress), scale)
+    members = await loader.run(seed)
+    facts = await rebuild_member_facts(stores, now=calendar.now)
+    loader.tally.wrote("platform.member_facts", facts)
+    async with stores.postgres.connection() as connection:
+        await connection.execute("SET statement_timeout = 0")
+        await connection.execute(_ANALYZED, timeout=3600)
+    return SeedReport(calendar.today, members, MappingProxyType(loader.tally.rows), time.monotonic() - started)
+
+
+async def _refuse_filled(stores: Stores) -> None:
+    for collection in ("users", "facilities", "exercises", "foods"):
+        if await stores.mongo.find(collection, {}, (), limit=1):
+            raise NotEmpty(f"the MongoDB collection {collection}")
+    if await stores.postgres.fetch("SELECT 1 FROM finance.facility_accounts LIMIT 1"):
+        raise NotEmpty("the PostgreSQL table finance.facility_accounts")
+
+
+class _Loader:
+    """Walks through the businesses branch by branch, so that memory holds one branch's history at a time."""
+
+    def __init__(self, stores: Stores, chance: Chance, calendar: Calendar, tally: Tally, scale: float) -> None:
+        self._mongo = stores.mongo
+        self._postgres = stores.postgres
+        self._chance = chance
+        self._calendar = calendar
+        self._scale = scale
+        self._copies = max(1, round(scale ** (1 / 3)))
+        self._people: dict[str, list[Person]] = {}
+        self._numbered = 100
+        self.tally = tally
+
+    async def run(self, seed: int) -> int:
+        """Load everything but the member facts; answers the number of members."""
+        made = businesses.make(self._chance, self._calendar)
+        total = len(made.users) + len(made.facilities) + len(made.memberships)
+        await insert(self._mongo, "users", made.users, self.tally, "businesses", total)
+        await insert(self._mongo, "facilities", made.facilities, self.tally, "businesses", total)
+        await insert(self._mongo, "memberships", made.memberships, self.tally, "businesses", total)
+        for branch in made.branches:
+            self._people[branch.content.key] = people.make(
+                self._chance, self._calendar, branch, self._count(branch), with_client=branch is made.branches[0]
+            )
+        can_sign_in = [*made.people.values(), self._people[made.branches[0].content.key][0].id]
+        opened = self._calendar.at(self._calendar.opening, 600)
+        rows = logins.credentials(can_sign_in, seed, opened)
+        await insert(self._mongo, "credentials", rows, self.tally, "businesses", len(rows))
+        async with bulk_transaction(self._postgres) as connection:
+            await self._partitions(connection)
+            accounts = [(branch.key, branch.key, CURRENCY, opened) for branch in made.branches]
+            await copy(
+                connection, "finance.facility_accounts", ACCOUNT_COLUMNS, accounts, self.tally, "businesses", total
+            )
+            for branch in made.branches:
+                await self._branch(connection, branch)
+        return sum(map(len, self._people.values()))
+
+    def _count(self, branch: Branch) -> int:
+        return max(1, round(MEMBERS * self._scale * branch.content.members_percent / 100))
+
+    async def _partitions(self, connection: BulkConnection) -> None:
+        """The months and years the demo reaches into exist already, unless it is told on an unusual day."""
+        month = self._calendar.opening.replace(day=1)
+        while month <= add_months(self._calendar.today, 1):
+            for table, unit in (("transactions", "month"), ("audit_logs", "month"), ("analytics_daily", "year")):
+                await connection.execute(
+                    "SELECT platform.ensure_partition($1::text::regclass, $2, $3)", f"finance.{table}", unit, month
+                )
+            month = add_months(month, 1)
+
+    async def _branch(self, connection: BulkConnection, branch: Branch) -> None:
+        own = self._people[branch.content.key]
+        step = f"{branch.content.name}: members"
+        documents = people.documents(self._chance, self._calendar, branch, own, self._numbered)
+        self._numbered += len(own)
+        await insert(self._mongo, "users", documents, self.tally, step, len(own))
+        histories = Histories(self._chance, self._calendar, branch)
+        contracts = [contract for person in own for contract in histories.of(person, person.joined)]
+        contracts += self._second_homes(branch, histories)
+        await self._money(connection, branch, contracts)
+        attendance = await self._attendance(branch, contracts)
+        figures = DailyFigures(self._calendar, branch, contracts)
+        rows = list(figures.rows(attendance.attended, attendance.visited))
+        step = f"{branch.content.name}: daily figures"
+        await copy(connection, "finance.analytics_daily", ANALYTICS_COLUMNS, rows, self.tally, step, len(rows))
+
+    def _second_homes(self, branch: Branch, histories: Histories) -> list[Contract]:
+        """Contracts of members whose home is another facility."""
+        home, percent = SECOND_HOME.get(branch.content.key, ("", 0))
+        random = self._chance.stream(f"second homes:{branch.content.key}")
+        found: list[Contract] = []
+        for person in self._people.get(home, ()):
+            if not person.is_client_login and random.random() * 100 < percent:
+                room = (self._calendar.today - person.joined).days - 1
+                joined = person.joined + (self._calendar.today - person.joined) * random.random()
+                if room > 0 and joined > person.joined:
+                    found.extend(histories.of(person, joined))
+        return found
+
+    async def _money(self, connection: BulkConnection, branch: Branch, contracts: list[Contract]) -> None:
+        step = f"{branch.content.name}: contracts"
+        tally, count = self.tally, len(contracts)
+        documents = Documents(self._calendar, branch, contracts)
+        await insert(self._mongo, "member_subscriptions", mirrors(branch, contracts), tally, step, count)
+        rows = subscriptions(branch, contracts)
+        await copy(connection, "finance.subscriptions", SUBSCRIPTION_COLUMNS, rows, tally, step, count)
+        step = f"{branch.content.name}: payments"
+        rows = transactions(branch, contracts)
+        await copy(connection, "finance.transactions", TRANSACTION_COLUMNS, rows, tally, step, len(documents))
+        step = f"{branch.content.name}: invoices"
+        for table, columns, rows in (
+            ("finance.invoices", INVOICE_COLUMNS, documents.invoices()),
+            ("finance.invoice_lines", LINE_COLUMNS, documents.lines()),
+            ("finance.refunds", REFUND_COLUMNS, documents.refunds()),
+            ("finance.credit_notes", CREDIT_NOTE_COLUMNS, documents.credit_notes()),
+            ("finance.audit_logs", AUDIT_COLUMNS, documents.audit()),
+        ):
+            await copy(connection, table, columns, rows, tally, step, len(documents))
+
+    async def _attendance(self, branch: Branch, contracts: list[Contract]) -> Attendance:
+        step = f"{branch.content.name}: classes"
+        timetable = timetables.make(self._chance, self._calendar, branch, self._copies)
+        attendance = Attendance(self._chance, self._calendar, branch, contracts)
+        total = len(timetable.sessions)
+        await insert(self._mongo, "classes", timetable.classes, self.tally, step, total)
+        await insert(self._mongo, "class_bookings", attendance.bookings(timetable), self.tally, step, total)
+        dates = timetables.occurrences(self._calendar, branch, timetable)
+        await insert(self._mongo, "class_occurrences", dates, self.tally, step, total)
+        visits = attendance.visits()
+        expected = len(contracts) * timetables.WEEKS_BACK
+        await insert(self._mongo, "visits", visits, self.tally, f"{branch.content.name}: visits", expected)
+        return attendance
