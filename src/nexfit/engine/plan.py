@@ -1,0 +1,127 @@
+"""What a compiled operation is made of: one plan per selection set, one per response field. Holds no request state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Any, TypeAlias
+
+from graphql import (
+    FieldNode,
+    FragmentDefinitionNode,
+    GraphQLAbstractType,
+    GraphQLField,
+    GraphQLNamedOutputType,
+    GraphQLObjectType,
+    GraphQLOutputType,
+    GraphQLSchema,
+    OperationDefinitionNode,
+)
+from graphql.execution import Executor
+from graphql.pyutils import Path
+
+from nexfit.engine.arguments import Arguments
+from nexfit.engine.fields import ArgumentsMaker, FieldSpec
+from nexfit.engine.selection import Selection
+
+Build: TypeAlias = Callable[..., list[dict[str, Any]]]
+"""`(sources, odd, *columns) -> response objects`; appends to `odd` when a value needs the precise path."""
+
+
+class Kind(Enum):
+    """How the value of a field comes about."""
+
+    TYPENAME = auto()
+    COLUMN = auto()
+    DERIVED = auto()
+    BATCH = auto()
+    ATTRIBUTE = auto()
+    """graphql-core's default: a mapping's key or an object's attribute, called when it can be."""
+    RESOLVER = auto()
+
+
+TRUSTED = frozenset({Kind.COLUMN, Kind.DERIVED, Kind.BATCH})
+"""Kinds whose values are records: plain data, never awaitable, exempt from `is_type_of`."""
+
+
+@dataclass(slots=True, eq=False)
+class FieldPlan:
+    """One response key of one object type at one place of an operation."""
+
+    key: str
+    name: str
+    nodes: list[FieldNode]
+    definition: GraphQLField
+    parent_type: GraphQLObjectType
+    spec: FieldSpec | None
+    kind: Kind
+    type: GraphQLOutputType
+    named_type: GraphQLNamedOutputType
+    depth: int
+    """Levels of lists around the named type."""
+    is_leaf: bool
+    abstract: GraphQLAbstractType | None
+    nullable: tuple[bool, ...]
+    """For every segment of a path to a value of this field: whether that position may become null."""
+    ordinals: tuple[int | None, ...]
+    """For every segment: the position of its key in its selection set, None for list indices."""
+    arguments: Arguments
+    selection: Selection
+    objects: dict[str, ObjectPlan] = field(default_factory=dict)
+    """Plans of the selections below, by name of the possible object type."""
+    waits: bool = False
+    """Whether this field or anything below it may have to be awaited."""
+    inline: bool = False
+    """Whether the code generated for the parent reads this field, and everything below it, by itself."""
+    calm: int = 0
+    """How many times in a row the field was completed without suspending; see `Run`."""
+    made_arguments: tuple[Any] | None = None
+    """What the specification's argument maker made of arguments that are the same in every execution."""
+
+    @property
+    def trusted(self) -> bool:
+        return self.kind in TRUSTED
+
+    @property
+    def maker(self) -> ArgumentsMaker | None:
+        return getattr(self.spec, "arguments", None)
+
+    def path(self, parent: Path | None) -> Path:
+        return Path(parent, self.key, self.parent_type.name)
+
+
+@dataclass(slots=True, eq=False)
+class ObjectPlan:
+    """The selection set of one object type: which fields its rows need, and the code that builds their objects."""
+
+    type: GraphQLObjectType
+    fields: tuple[FieldPlan, ...]
+    columns: tuple[FieldPlan, ...]
+    """Fields whose values are worked out for all rows before the objects are built."""
+    waits: bool
+    generate: Callable[[ObjectPlan], Build]
+    _build: Build | None = None
+
+    @property
+    def build(self) -> Build:
+        """The generated code; made when the plan first meets a row of its type."""
+        if self._build is None:
+            self._build = self.generate(self)
+        return self._build
+
+
+@dataclass(slots=True, eq=False)
+class OperationPlan:
+    """A whole operation, specialised for the values of the variables that its @skip and @include name."""
+
+    schema: GraphQLSchema
+    operation: OperationDefinitionNode
+    fragments: Mapping[str, FragmentDefinitionNode]
+    roots: Sequence[ObjectPlan]
+    """The root selection set: one plan, or for a mutation one per root field, run one after the other."""
+    size: int
+    """Number of field plans, the measure of the plan's memory."""
+    reference: Executor[Any]
+    """graphql-core's executor for this schema: it words the errors of values the fast path does not understand."""
+    hide_suggestions: bool
