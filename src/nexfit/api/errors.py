@@ -44,7 +44,7 @@ def _present(error: GraphQLError) -> GraphQLError:
         cause = cause.original_error
     if cause is None:
         # Raised by GraphQL itself: syntax, validation, coercion. A null in a non-null field is our own fault.
-        return _with(error, error.message, error.extensions.get("code", ErrorCode.BAD_USER_INPUT))
+        return _with(error, error.message, (error.extensions or {}).get("code", ErrorCode.BAD_USER_INPUT))
     if isinstance(cause, Refusal):
         return _with(error, cause.message, cause.code, argument=list(cause.path))
     if isinstance(cause, BadCursor):

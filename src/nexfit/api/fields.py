@@ -155,6 +155,8 @@ def _signature_of(args: type[Args] | None) -> Callable[..., object]:
             if item.name == "selection":
                 continue
             default = inspect.Parameter.empty if item.default is MISSING else item.default
+            if default is None:
+                default = strawberry.UNSET  # the schema then shows an optional argument without a default of null
             annotations[item.name] = hints[item.name]
             parameters.append(
                 inspect.Parameter(

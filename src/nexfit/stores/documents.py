@@ -46,6 +46,8 @@ def _known_currency(value: str) -> str:
 
 
 def _from_decimal128(value: object) -> object:
+    if isinstance(value, float):
+        raise ValueError("money is never a float")  # noqa: TRY004  # pydantic reports ValueError as a refused value
     return value.to_decimal() if isinstance(value, Decimal128) else value
 
 

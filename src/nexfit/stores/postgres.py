@@ -102,3 +102,24 @@ def _encode_json(value: object) -> str:
 
 def _milliseconds(seconds: float) -> str:
     return str(int(seconds * 1000))
+
+
+@asynccontextmanager
+async def maintenance_connection(settings: PostgresSettings) -> AsyncIterator[asyncpg.Connection[Row]]:
+    """A connection of its own without a statement time limit, for migrations and bulk work.
+
+    Raises StoreUnavailable when the server cannot be reached.
+    """
+    try:
+        connection = await asyncpg.connect(
+            settings.url.get_secret_value(),
+            timeout=settings.connect_timeout * 4,
+            server_settings={"application_name": "nexfit-maintenance"},
+        )
+    except (*_UNAVAILABLE, asyncpg.PostgresError) as error:
+        raise StoreUnavailable("postgres", repr(error)) from error
+    try:
+        await set_codecs(connection)
+        yield connection
+    finally:
+        await connection.close()

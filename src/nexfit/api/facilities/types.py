@@ -1,0 +1,190 @@
+"""Facilities as clients see them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import strawberry
+
+from nexfit.api.access import PERMITTED, requires
+from nexfit.api.classes.loaders import ClassesArgs, classes_of_facilities
+from nexfit.api.classes.types import Class
+from nexfit.api.context import Context
+from nexfit.api.fields import Args, batch, column, derived
+from nexfit.api.finance import facility as figures
+from nexfit.api.finance import loaders as ledger
+from nexfit.api.finance.types import Invoice, Subscription, Transaction
+from nexfit.api.identity.types import User, user_field
+from nexfit.api.memberships.loaders import contracts_of_facilities, plans_of_facilities
+from nexfit.api.memberships.members import Member, MembersArgs, members_of_facilities
+from nexfit.api.memberships.types import Membership, MemberSubscription
+from nexfit.api.relay import Connection, Node, PageArgs, id_reader
+from nexfit.domains.facilities.documents import Day, FacilityType, StaffPermission, StaffRole
+from nexfit.domains.facilities.hours import is_open
+from nexfit.domains.identity.access import RIGHTS_COLUMNS
+from nexfit.engine.fields import Record
+
+strawberry.enum(FacilityType, description="Kinds of facility.")
+strawberry.enum(Day, description="Days of the week.")
+strawberry.enum(StaffRole, description="What somebody does at a facility.")
+strawberry.enum(StaffPermission, description="What somebody may do at a facility; the owner may do everything.")
+
+_GUARDED = ("_id", *RIGHTS_COLUMNS)
+
+
+def _coordinate(place: int) -> Any:
+    def compute(record: Record, _args: object, _context: object) -> float | None:
+        point = record.get("coordinates")
+        return point["coordinates"][place] if point else None
+
+    return compute
+
+
+@strawberry.type(description="Where a facility is.")
+class Address:
+    """Embedded in a facility; the position is stored as a GeoJSON point."""
+
+    street: str | None = column(description="Street and number.")
+    city: str | None = column(description="City.")
+    state: str | None = column(description="State or province.")
+    zip_code: str | None = column(description="Postal code.")
+    country: str | None = column(description="Country.")
+    latitude: float | None = derived(_coordinate(1), needs=("coordinates",), description="Degrees north.")
+    longitude: float | None = derived(_coordinate(0), needs=("coordinates",), description="Degrees east.")
+
+
+@strawberry.type(description="How to reach a facility.")
+class Contact:
+    """Embedded in a facility."""
+
+    phone_number: str | None = column(description="E.164.")
+    email: str | None = column(description="E-mail address.")
+    website: str | None = column(description="Address of the web site.")
+
+
+@strawberry.type(description="A facility's pictures.")
+class FacilityMedia:
+    """Embedded in a facility."""
+
+    logo: str | None = column(description="Address of the logo.")
+    images: list[str] | None = column(description="Addresses of pictures.")
+    virtual_tour: str | None = column(description="Address of the virtual tour.")
+
+
+@strawberry.type(description="An opening on a weekday; a close at or before the open is on the next day.")
+class OperatingHours:
+    """Embedded in a facility."""
+
+    day: Day = column(description="The weekday.")
+    open_time: str | None = column(description="HH:MM on the facility's wall clock.")
+    close_time: str | None = column(description="HH:MM on the facility's wall clock.")
+    is_closed: bool = column(description="Whether the facility stays closed.", read=bool)
+
+
+@strawberry.type(description="A kind of machine or tool.")
+class Equipment:
+    """Embedded in a facility."""
+
+    name: str = column(description="Name.")
+    category: str | None = column(description="Kind.")
+    quantity: int | None = column(description="How many.")
+    brand: str | None = column(description="Maker.")
+
+
+@strawberry.type(description="Somebody who works at a facility.")
+class StaffMember:
+    """Embedded in a facility."""
+
+    user: User | None = user_field("userId", description="The person.")
+    role: StaffRole = column(description="What they do.")
+    permissions: list[StaffPermission] | None = column(description="What they may do.")
+    joined_at: datetime = column(description="Since when.")
+
+
+def _open_now(record: Record, _args: object, context: Context) -> bool | None:
+    hours = record.get("operatingHours")
+    return is_open(hours, record["timezone"], context.now) if hours else None
+
+
+@requires("members_read")
+async def _staff(parents: Sequence[Record], _: Args, __: Context) -> Sequence[Any]:
+    return [[{**entry, PERMITTED: "members_read"} for entry in parent.get("staff") or ()] for parent in parents]
+
+
+@strawberry.type(description="A gym or studio.")
+class Facility(Node):
+    """From MongoDB's `facilities`, with its money from PostgreSQL. Guarded fields answer FORBIDDEN to others."""
+
+    id: strawberry.ID = column("_id", read=id_reader("Facility"), description="The global id.")
+    name: str = column(description="Name.")
+    type: FacilityType = column(description="Kind.")
+    timezone: str = column(description="IANA zone of its wall clock and calendar.")
+    address: Address = column(description="Where it is.")
+    contact: Contact | None = column(description="How to reach it.")
+    media: FacilityMedia | None = column(description="Pictures.")
+    operating_hours: list[OperatingHours] | None = column(description="Openings by weekday.")
+    open_now: bool | None = derived(
+        _open_now, needs=("operatingHours", "timezone"), description="Whether it is open now; null without hours."
+    )
+    amenities: list[str] | None = column(description="What it offers, such as a sauna.")
+    features: list[str] | None = column(description="What is special about it.")
+    equipments: list[Equipment] | None = column(description="Machines and tools.")
+    created_at: datetime = column(description="When it joined.")
+    classes: Connection[Class] = batch(
+        classes_of_facilities, needs=("_id",), args=ClassesArgs, description="Classes it offers now."
+    )
+    memberships: list[Membership] = batch(
+        plans_of_facilities, needs=_GUARDED, description="Plans it sells now, by name."
+    )
+    staff: list[StaffMember] | None = batch(
+        _staff, needs=("staff", *_GUARDED), description="Who works there; needs members_read."
+    )
+    members: Connection[Member] | None = batch(
+        members_of_facilities,
+        needs=("timezone", *_GUARDED),
+        args=MembersArgs,
+        description="Its members, filtered and ordered across both stores; needs members_read.",
+    )
+    member_subscriptions: Connection[MemberSubscription] | None = batch(
+        contracts_of_facilities,
+        needs=_GUARDED,
+        args=PageArgs,
+        description="Memberships held there, latest first; needs members_read.",
+    )
+    revenue: list[figures.RevenuePeriod] | None = batch(
+        figures.revenue_of_facilities,
+        needs=("timezone", *_GUARDED),
+        args=figures.RevenueArgs,
+        description="Payments less refunds by period; needs finance_read.",
+    )
+    outstanding: figures.Outstanding | None = batch(
+        figures.outstanding_of_facilities,
+        needs=("timezone", *_GUARDED),
+        description="What members owe; null where there never was money; needs finance_read.",
+    )
+    transactions: Connection[Transaction] | None = batch(
+        ledger.transactions_of_facilities,
+        needs=_GUARDED,
+        args=ledger.TransactionsArgs,
+        description="Payments and refunds, latest first; needs finance_read.",
+    )
+    subscriptions: Connection[Subscription] | None = batch(
+        ledger.subscriptions_of_facilities,
+        needs=_GUARDED,
+        args=ledger.SubscriptionsArgs,
+        description="What members are billed for, latest first; needs finance_read.",
+    )
+    invoices: Connection[Invoice] | None = batch(
+        ledger.invoices_of_facilities,
+        needs=_GUARDED,
+        args=ledger.InvoicesArgs,
+        description="Invoices, latest first; needs finance_read.",
+    )
+    analytics: list[figures.AnalyticsDay] | None = batch(
+        figures.analytics_of_facilities,
+        needs=_GUARDED,
+        args=figures.DaysArgs,
+        description="Stored daily figures, earliest first; needs analytics_read.",
+    )

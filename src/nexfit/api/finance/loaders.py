@@ -1,0 +1,84 @@
+"""Loads the ledger: what facilities and members paid, owe and are billed for."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import strawberry
+
+from nexfit.api.access import requires
+from nexfit.api.context import Context
+from nexfit.api.fields import Args
+from nexfit.api.relay import PageArgs, connection, node_selection, page_request
+from nexfit.domains.finance import ledger
+from nexfit.domains.finance.words import InvoiceStatus, SubscriptionState, TransactionStatus
+from nexfit.engine.fields import Record
+from nexfit.hybrid.rows_paging import Conditions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransactionsArgs(PageArgs):
+    """Which transactions of a facility."""
+
+    status: Annotated[TransactionStatus | None, strawberry.argument(description="Only in this state.")] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriptionsArgs(PageArgs):
+    """Which subscriptions of a facility."""
+
+    status: Annotated[SubscriptionState | None, strawberry.argument(description="Only in this state.")] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InvoicesArgs(PageArgs):
+    """Which invoices of a facility."""
+
+    status: Annotated[InvoiceStatus | None, strawberry.argument(description="Only in this state.")] = None
+
+
+def _of_facilities(rows: ledger.LedgerList) -> Any:
+    async def load(parents: Sequence[Record], args: Any, context: Context) -> Sequence[Any]:
+        request = page_request(args, ledger.ORDER)
+        conditions = Conditions()
+        if args.status is not None:
+            conditions.add("t.status = {}", str(args.status))
+        pages = await ledger.pages_of_facilities(
+            context.stores.postgres,
+            rows,
+            [str(parent["_id"]) for parent in parents],
+            request,
+            node_selection(args.selection).columns,
+            conditions,
+        )
+        return [connection(page, ledger.ORDER, args.selection) for page in pages]
+
+    return requires("finance_read")(load)
+
+
+transactions_of_facilities = _of_facilities(ledger.TRANSACTIONS)
+subscriptions_of_facilities = _of_facilities(ledger.SUBSCRIPTIONS)
+invoices_of_facilities = _of_facilities(ledger.INVOICES)
+
+
+def _by_reference(rows: ledger.LedgerList, column: str) -> Callable[..., Awaitable[Sequence[Any]]]:
+    async def load(parents: Sequence[Record], args: Args, context: Context) -> Sequence[Any]:
+        ids = [parent[column] for parent in parents]
+        found = await ledger.by_ids(context.stores.postgres, rows, (id_ for id_ in ids if id_), args.selection.columns)
+        return [found.get(id_) for id_ in ids]
+
+    return load
+
+
+originals_of_transactions = _by_reference(ledger.TRANSACTIONS, "original_transaction_id")
+transactions_of_invoices = _by_reference(ledger.TRANSACTIONS, "transaction_id")
+subscriptions_of_invoices = _by_reference(ledger.SUBSCRIPTIONS, "subscription_id")
+
+
+async def lines_of_invoices(parents: Sequence[Record], args: Args, context: Context) -> Sequence[Any]:
+    """The lines of each invoice, in order."""
+    ids = [parent["invoice_id"] for parent in parents]
+    found = await ledger.invoice_lines(context.stores.postgres, ids, args.selection.columns)
+    return [found.get(id_, []) for id_ in ids]

@@ -1,0 +1,84 @@
+"""Loads plans, contracts and their counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from bson import ObjectId
+
+from nexfit.api.access import PERMITTED, permitted_by_facility, requires
+from nexfit.api.context import Context
+from nexfit.api.fields import Args
+from nexfit.api.relay import PageArgs, connection, node_selection, page_request
+from nexfit.domains.finance import ledger, overview
+from nexfit.domains.identity.access import may
+from nexfit.domains.memberships import contracts, plans
+from nexfit.engine.fields import Record
+
+
+async def plans_of_facilities(parents: Sequence[Record], args: Args, context: Context) -> Sequence[Any]:
+    """The plans each facility sells now; each remembers whether the viewer may see its subscribers."""
+    found = await plans.of_facilities(
+        context.stores.mongo, [parent["_id"] for parent in parents], args.selection.columns
+    )
+    for parent in parents:
+        if may(context.actor, parent, "members_read"):
+            for plan in found[parent["_id"]]:
+                plan[PERMITTED] = "members_read"
+    return [found[parent["_id"]] for parent in parents]
+
+
+async def active_subscribers_of_plans(parents: Sequence[Record], _: Args, context: Context) -> Sequence[Any]:
+    """Subscribers with access now per plan; None for a plan whose facility is not the viewer's."""
+    permitted = await permitted_by_facility(parents, "facilityId", "members_read", context)
+    allowed = [str(parent["_id"]) for parent, yes in zip(parents, permitted, strict=True) if yes]
+    counts = await overview.active_subscribers(context.stores.postgres, context.views, allowed) if allowed else {}
+    return [counts.get(str(parent["_id"]), 0) if yes else None for parent, yes in zip(parents, permitted, strict=True)]
+
+
+async def plans_of_contracts(parents: Sequence[Record], args: Args, context: Context) -> Sequence[Any]:
+    """The plan of each contract."""
+    found = await plans.by_ids(
+        context.stores.mongo, (parent["membershipId"] for parent in parents), args.selection.columns
+    )
+    return [found.get(parent["membershipId"]) for parent in parents]
+
+
+async def plans_of_rows(parents: Sequence[Record], args: Args, context: Context) -> Sequence[Any]:
+    """The plan each row names in `plan_id`."""
+    ids = [ObjectId(parent["plan_id"]) if parent["plan_id"] else None for parent in parents]
+    found = await plans.by_ids(context.stores.mongo, (id_ for id_ in ids if id_), args.selection.columns)
+    return [found.get(id_) if id_ else None for id_ in ids]
+
+
+async def subscriptions_of_contracts(parents: Sequence[Record], args: Args, context: Context) -> Sequence[Any]:
+    """The billing of each contract, from PostgreSQL."""
+    ids = [UUID(parent["subscriptionId"]) for parent in parents]
+    found = await ledger.by_ids(context.stores.postgres, ledger.SUBSCRIPTIONS, ids, args.selection.columns)
+    return [found.get(id_) for id_ in ids]
+
+
+async def contracts_of_subscriptions(parents: Sequence[Record], args: Args, context: Context) -> Sequence[Any]:
+    """The contract each billing belongs to, from MongoDB."""
+    ids = [str(parent["subscription_id"]) for parent in parents]
+    found = await contracts.by_subscription_ids(context.stores.mongo, ids, args.selection.columns)
+    return [found.get(id_) for id_ in ids]
+
+
+@requires("members_read")
+async def contracts_of_facilities(parents: Sequence[Record], args: PageArgs, context: Context) -> Sequence[Any]:
+    """A connection of the memberships held at each facility."""
+    request = page_request(args, contracts.ORDER)
+    pages = await contracts.pages_of(
+        context.stores.mongo,
+        "facilityId",
+        [parent["_id"] for parent in parents],
+        request,
+        node_selection(args.selection).columns,
+    )
+    for page in pages:
+        for row in page.rows:
+            row[PERMITTED] = "members_read"
+    return [connection(page, contracts.ORDER, args.selection) for page in pages]

@@ -1,0 +1,114 @@
+"""A facility's members as its staff see them: a person with membership, debt and visits, joined over both stores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Annotated, Any
+
+import strawberry
+from bson import ObjectId
+
+from nexfit.api.access import PERMITTED, requires
+from nexfit.api.context import Context
+from nexfit.api.fields import Args, batch, derived, row_column
+from nexfit.api.identity.types import User, user_field
+from nexfit.api.memberships.loaders import plans_of_rows
+from nexfit.api.memberships.types import Membership
+from nexfit.api.money import Money, money_field
+from nexfit.api.order import OrderDirection
+from nexfit.api.relay import Node, PageArgs, connection, global_id, local_id, node_selection, page_request
+from nexfit.domains.facilities.hours import local_today
+from nexfit.domains.memberships import members
+from nexfit.domains.memberships.members import MemberFilter, MemberOrder, MemberStatus
+from nexfit.engine.fields import Record
+
+strawberry.enum(MemberStatus, description="State of the membership that counts most: a live one, else the latest.")
+strawberry.enum(MemberOrder, description="How members are ordered.")
+
+
+@strawberry.input(description="Which members; absent parts match everybody.")
+class MembersFilter:
+    """Filters of both stores at once."""
+
+    overdue: bool | None = strawberry.field(default=None, description="Owing an invoice that is past its due date.")
+    status: list[MemberStatus] | None = strawberry.field(default=None, description="In one of these states.")
+    name: str | None = strawberry.field(default=None, description="Part of the name, without case or marks.")
+    plan: strawberry.ID | None = strawberry.field(default=None, description="On this membership plan.")
+
+
+@strawberry.input(description="How members are ordered.")
+class MembersOrder:
+    """An order and its direction; members without the value come last going down."""
+
+    field: MemberOrder = strawberry.field(description="By what.")
+    direction: OrderDirection = strawberry.field(default=OrderDirection.ASC, description="Which way.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MembersArgs(PageArgs):
+    """Which members, in which order."""
+
+    filter: Annotated[MembersFilter | None, strawberry.argument(description="Which members.")] = None
+    order_by: Annotated[MembersOrder | None, strawberry.argument(description="Default: by name.")] = None
+
+
+async def _last_visits(parents: Sequence[Record], _: Args, context: Context) -> Sequence[Any]:
+    pairs = [(ObjectId(parent["facility_id"]), ObjectId(parent["user_id"])) for parent in parents]
+    found = await members.last_visits(
+        context.stores.mongo, [facility for facility, _ in pairs], [user for _, user in pairs]
+    )
+    return [found.get(pair) for pair in pairs]
+
+
+def _id(record: Record, _args: object, _context: object) -> str:
+    return global_id("Member", f"{record['facility_id']}:{record['user_id']}")
+
+
+@strawberry.type(description="A person at a facility, as its staff see them.")
+class Member(Node):
+    """From PostgreSQL's `platform.member_facts`; the person and the visits come from MongoDB."""
+
+    id: strawberry.ID = derived(_id, needs=("facility_id", "user_id"), description="The global id.")
+    user: User | None = user_field("user_id", description="The person.")
+    status: MemberStatus = row_column(description="State of the membership.")
+    plan: Membership | None = batch(plans_of_rows, needs=("plan_id",), description="The plan.")
+    balance: Money | None = money_field("balance", description="What the member owes: the open invoices' total.")
+    open_invoices: int = row_column(description="Invoices that are issued and not paid.")
+    joined_at: datetime | None = row_column(description="When the first membership began.")
+    last_payment_at: datetime | None = row_column(description="The latest payment that succeeded.")
+    last_visit_at: datetime | None = batch(
+        _last_visits, needs=("facility_id", "user_id"), description="The latest visit."
+    )
+    next_booking_at: datetime | None = row_column(description="Start of the next booked class.")
+
+
+@requires("members_read")
+async def members_of_facilities(parents: Sequence[Record], args: MembersArgs, context: Context) -> Sequence[Any]:
+    """A connection of each facility's members, filtered and ordered across both stores."""
+    order, descending = MemberOrder.NAME, False
+    if args.order_by is not None:
+        order, descending = args.order_by.field, args.order_by.direction is OrderDirection.DESC
+    name = f"{order}:{'DESC' if descending else 'ASC'}"
+    request = page_request(args, name)
+    pages = await members.pages_of_facilities(
+        context.stores.postgres,
+        {str(parent["_id"]): local_today(parent["timezone"], context.now) for parent in parents},
+        _filter(args.filter),
+        members.list_of(order, descending=descending),
+        request,
+        node_selection(args.selection).columns,
+    )
+    return [
+        connection(replace(page, rows=[{**row, PERMITTED: "members_read"} for row in page.rows]), name, args.selection)
+        for page in pages
+    ]
+
+
+def _filter(given: MembersFilter | None) -> MemberFilter:
+    if given is None:
+        return MemberFilter()
+    # An id of another type matches nobody, as an unknown plan does.
+    plan = (local_id(given.plan, "Membership") or "") if given.plan is not None else None
+    return MemberFilter(given.overdue, tuple(given.status) if given.status is not None else None, given.name, plan)

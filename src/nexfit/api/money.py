@@ -1,0 +1,34 @@
+"""Money in the schema: an exact amount beside its currency."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import strawberry
+from bson import Decimal128
+
+from nexfit.api.fields import column, derived
+
+
+@strawberry.type(description="An amount of money.")
+class Money:
+    """Read from a record with `amount` and `currency`."""
+
+    amount: Decimal = column(description="Exact, in units of the currency.")
+    currency: str = column(description="ISO 4217.")
+
+
+def money(amount: Any, currency: str) -> dict[str, Any]:
+    """A `Money` record from a stored amount (Decimal128 or Decimal)."""
+    return {"amount": amount.to_decimal() if isinstance(amount, Decimal128) else amount, "currency": currency}
+
+
+def money_field(amount: str, *, description: str, currency: str = "currency") -> Any:
+    """A `Money` field over the columns that hold an amount and its currency; null while there is no amount."""
+
+    def compute(record: Any, _args: object, _context: object) -> dict[str, Any] | None:
+        stored = record.get(amount)
+        return None if stored is None else money(stored, record.get(currency))
+
+    return derived(compute, needs=(amount, currency), description=description)

@@ -1,0 +1,186 @@
+"""`node` and `nodes`: any entity by its global id, one batch per type, with the checks its field path has.
+
+What the viewer may not see is null, exactly as if it did not exist.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+from uuid import UUID
+
+import strawberry
+from bson import ObjectId
+
+from nexfit.api.access import PERMITTED
+from nexfit.api.context import Context
+from nexfit.api.fields import Args, batch
+from nexfit.api.relay import MAX_PAGE, Node, parse_global_id
+from nexfit.domains.classes import timetable
+from nexfit.domains.errors import BadInput
+from nexfit.domains.facilities import directory
+from nexfit.domains.finance import ledger
+from nexfit.domains.identity import people
+from nexfit.domains.memberships import contracts, members, plans
+from nexfit.engine.fields import TYPENAME, Record
+
+Find = Callable[[Context, Sequence[str], frozenset[str]], Awaitable[Mapping[str, Mapping[str, Any]]]]
+"""Entities of one type by local id, as far as the viewer may see them."""
+
+
+async def _facilities(context: Context, ids: Sequence[str], columns: frozenset[str]) -> Mapping[str, Any]:
+    return _by_text(await directory.by_ids(context.stores.mongo, _object_ids(ids), columns))
+
+
+async def _memberships(context: Context, ids: Sequence[str], columns: frozenset[str]) -> Mapping[str, Any]:
+    return _by_text(await plans.by_ids(context.stores.mongo, _object_ids(ids), columns))
+
+
+async def _classes(context: Context, ids: Sequence[str], columns: frozenset[str]) -> Mapping[str, Any]:
+    return _by_text(await timetable.by_ids(context.stores.mongo, timetable.CLASSES, _object_ids(ids), columns))
+
+
+async def _occurrences(context: Context, ids: Sequence[str], columns: frozenset[str]) -> Mapping[str, Any]:
+    return _by_text(await timetable.by_ids(context.stores.mongo, timetable.OCCURRENCES, _object_ids(ids), columns))
+
+
+async def _users(context: Context, ids: Sequence[str], columns: frozenset[str]) -> Mapping[str, Any]:
+    """The viewer, and the members of the facilities whose members the viewer may read."""
+    wanted = set(_object_ids(ids))
+    visible = {id_ for id_ in wanted if id_ == context.actor.user_id}
+    permitted: set[ObjectId] = set()
+    if wanted - visible:
+        managed = await directory.managed(context.stores.mongo, context.actor, "members_read")
+        if managed:
+            permitted = await members.members_among(context.stores.postgres, managed, wanted - visible)
+    found = await people.by_ids(context.stores.mongo, visible | permitted, columns)
+    return {str(id_): {**user, PERMITTED: "members_read"} if id_ in permitted else user for id_, user in found.items()}
+
+
+async def _member_subscriptions(context: Context, ids: Sequence[str], columns: frozenset[str]) -> Mapping[str, Any]:
+    found = await contracts.by_ids(context.stores.mongo, _object_ids(ids), columns)
+    managed = await directory.managed(context.stores.mongo, context.actor, "members_read") if found else set()
+    return {
+        str(id_): row
+        for id_, row in found.items()
+        if row["userId"] == context.actor.user_id or row["facilityId"] in managed
+    }
+
+
+async def _members(context: Context, ids: Sequence[str], columns: frozenset[str]) -> Mapping[str, Any]:
+    pairs = [(facility, user) for facility, _, user in (id_.partition(":") for id_ in ids)]
+    managed = await directory.managed(context.stores.mongo, context.actor, "members_read")
+    visible = [pair for pair in pairs if ObjectId.is_valid(pair[0]) and ObjectId(pair[0]) in managed]
+    found = await members.by_ids(context.stores.postgres, visible, columns) if visible else {}
+    return {f"{facility}:{user}": {**row, PERMITTED: "members_read"} for (facility, user), row in found.items()}
+
+
+def _ledger(rows: ledger.LedgerList) -> Find:
+    async def find(context: Context, ids: Sequence[str], columns: frozenset[str]) -> Mapping[str, Any]:
+        needed = {*columns, "status"} if rows is ledger.INVOICES else columns
+        found = await ledger.by_ids(context.stores.postgres, rows, _uuids(ids), needed)
+        managed = await directory.managed(context.stores.mongo, context.actor, "finance_read") if found else set()
+        return {
+            str(id_): row
+            for id_, row in found.items()
+            if ObjectId(row["facility_id"]) in managed
+            or (
+                row["user_id"] == str(context.actor.user_id)
+                and not (rows is ledger.INVOICES and row["status"] == "draft")
+            )
+        }
+
+    return find
+
+
+FINDERS: Mapping[str, Find] = {
+    "Facility": _facilities,
+    "Membership": _memberships,
+    "Class": _classes,
+    "ClassOccurrence": _occurrences,
+    "User": _users,
+    "MemberSubscription": _member_subscriptions,
+    "Member": _members,
+    "Transaction": _ledger(ledger.TRANSACTIONS),
+    "Subscription": _ledger(ledger.SUBSCRIPTIONS),
+    "Invoice": _ledger(ledger.INVOICES),
+}
+
+
+def _object_ids(ids: Sequence[str]) -> list[ObjectId]:
+    return [ObjectId(id_) for id_ in ids if ObjectId.is_valid(id_)]
+
+
+def _uuids(ids: Sequence[str]) -> list[UUID]:
+    # A global id spells a UUID as the server does; other spellings of the same one do not exist.
+    found = []
+    for id_ in ids:
+        try:
+            uuid = UUID(id_)
+        except ValueError:
+            continue
+        if str(uuid) == id_:
+            found.append(uuid)
+    return found
+
+
+def _by_text(found: Mapping[ObjectId, Any]) -> Mapping[str, Any]:
+    return {str(id_): row for id_, row in found.items()}
+
+
+async def _find(ids: Sequence[str], args: Args, context: Context) -> list[Any]:
+
+    parsed = [parse_global_id(id_) for id_ in ids]
+    by_type: dict[str, list[str]] = {}
+    for entry in parsed:
+        if entry and entry[0] in FINDERS:
+            by_type.setdefault(entry[0], []).append(entry[1])
+    found = await asyncio.gather(
+        *(
+            FINDERS[name](context, list(dict.fromkeys(local)), args.selection.columns_of(name))
+            for name, local in by_type.items()
+        )
+    )
+    rows = dict(zip(by_type, found, strict=True))
+    return [
+        {**row, TYPENAME: entry[0]} if entry and (row := rows.get(entry[0], {}).get(entry[1])) is not None else None
+        for entry in parsed
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeArgs(Args):
+    """Which entity."""
+
+    id: Annotated[strawberry.ID, strawberry.argument(description="A global id.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodesArgs(Args):
+    """Which entities."""
+
+    ids: Annotated[list[strawberry.ID], strawberry.argument(description=f"Global ids, at most {MAX_PAGE}.")]
+
+
+async def _node(parents: Sequence[Record], args: NodeArgs, context: Context) -> Sequence[Any]:
+    return (await _find([args.id], args, context)) * len(parents)
+
+
+async def _nodes(parents: Sequence[Record], args: NodesArgs, context: Context) -> Sequence[Any]:
+    if len(args.ids) > MAX_PAGE:
+        raise BadInput(f"Ask for at most {MAX_PAGE} ids.", path=("ids",))
+    return [await _find(args.ids, args, context)] * len(parents)
+
+
+@strawberry.type
+class NodeQueries:
+    """Root fields of Relay."""
+
+    node: Node | None = batch(
+        _node, args=NodeArgs, description="The entity with this id; null if the viewer sees none."
+    )
+    nodes: list[Node | None] = batch(
+        _nodes, args=NodesArgs, description="Entities in the order of the ids, null where the viewer sees none."
+    )

@@ -1,0 +1,38 @@
+"""The one schema. This module only lists what it is made of."""
+
+from __future__ import annotations
+
+import strawberry
+from graphql import GraphQLSchema, print_schema
+from strawberry.schema.config import StrawberryConfig
+
+from nexfit.api import reference
+from nexfit.api.facilities.queries import FacilityQueries
+from nexfit.api.fields import bind
+from nexfit.api.identity.login import IdentityMutations
+from nexfit.api.identity.queries import IdentityQueries
+from nexfit.api.nodes import NodeQueries
+from nexfit.api.scalars import SCALARS
+
+
+@strawberry.type(description="Everything that can be read.")
+class Query(NodeQueries, IdentityQueries, FacilityQueries):
+    """Root of queries."""
+
+
+@strawberry.type(description="Everything that can be changed.")
+class Mutation(IdentityMutations):
+    """Root of mutations."""
+
+
+def build_schema() -> GraphQLSchema:
+    """The schema with every field's specification and its reference resolver."""
+    schema = strawberry.Schema(query=Query, mutation=Mutation, config=StrawberryConfig(scalar_map=SCALARS))
+    core = bind(schema)
+    reference.install(core)
+    return core
+
+
+def schema_text(schema: GraphQLSchema) -> str:
+    """The schema in SDL, as `schema.graphql` holds it."""
+    return print_schema(schema) + "\n"

@@ -1,0 +1,69 @@
+"""Reading classes and their dates from MongoDB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from enum import StrEnum
+
+from bson import ObjectId
+
+from nexfit.hybrid import documents_paging
+from nexfit.hybrid.paging import Key, Page, PageRequest, instant, object_id, text
+from nexfit.stores.mongo import Document, Mongo
+
+CLASSES = "classes"
+OCCURRENCES = "class_occurrences"
+ACTIVE = {"isActive": True}
+
+
+class ClassOrder(StrEnum):
+    """How a list of classes is ordered; ties are broken by id."""
+
+    NAME = "NAME"
+    START_TIME = "START_TIME"
+
+
+def keys_of(order: ClassOrder, *, descending: bool) -> list[Key]:
+    """Ordering columns of a list of classes."""
+    unique = Key("_id", object_id, descending)
+    if order is ClassOrder.NAME:
+        return [Key("name", text, descending), unique]
+    return [Key("schedule.startTime", instant, descending), unique]
+
+
+async def pages_of_facilities(
+    mongo: Mongo,
+    facilities: Sequence[ObjectId],
+    keys: Sequence[Key],
+    request: PageRequest,
+    columns: Iterable[str],
+) -> list[Page]:
+    """A page of the classes each facility offers now, in one command."""
+    return await documents_paging.pages_by_parent(
+        mongo, CLASSES, "facilityId", facilities, ACTIVE, keys, request, columns
+    )
+
+
+async def by_ids(
+    mongo: Mongo, collection: str, ids: Iterable[ObjectId], columns: Iterable[str]
+) -> dict[ObjectId, Document]:
+    """Classes or occurrences by id, in one command; unknown ids are absent."""
+    rows = await mongo.find(collection, {"_id": {"$in": list(set(ids))}}, columns)
+    return {row["_id"]: row for row in rows}
+
+
+async def next_occurrences(
+    mongo: Mongo, classes: Sequence[ObjectId], since: datetime, first: int, columns: Iterable[str]
+) -> list[list[Document]]:
+    """The first occurrences of each class that start at or after an instant, earliest first, in one command."""
+    return await documents_paging.first_by_parent(
+        mongo,
+        OCCURRENCES,
+        "classId",
+        classes,
+        {"startsAt": {"$gte": since}},
+        sort=[("startsAt", 1)],
+        limit=first,
+        columns=columns,
+    )

@@ -1,0 +1,88 @@
+"""Reading transactions, subscriptions and invoices from PostgreSQL's `finance`, newest first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from nexfit.hybrid.paging import Key, Page, PageRequest, instant, uuid
+from nexfit.hybrid.rows_paging import Conditions, RowList, pages_by_parent
+from nexfit.stores.postgres import Postgres, Row
+
+ORDER = "CREATED_AT:DESC"
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerList:
+    """A table of the ledger and its unique column."""
+
+    table: str
+    id: str
+
+    def rows(self, parent: str) -> RowList:
+        """The table as a list under a parent column, newest first."""
+        return RowList(
+            self.table, parent, (Key("created_at", instant, descending=True), Key(self.id, uuid, descending=True))
+        )
+
+
+TRANSACTIONS = LedgerList("finance.transactions", "transaction_id")
+SUBSCRIPTIONS = LedgerList("finance.subscriptions", "subscription_id")
+INVOICES = LedgerList("finance.invoices", "invoice_id")
+
+_SCOPE = ("facility_id", "user_id")
+"""Columns every read carries, because the right to see a row depends on them."""
+
+
+async def pages_of_users(
+    postgres: Postgres, rows: LedgerList, users: Sequence[str], request: PageRequest, columns: Iterable[str]
+) -> list[Page]:
+    """A page per user, in one statement; drafts of invoices are the facility's own business and left out."""
+    conditions = Conditions()
+    if rows is INVOICES:
+        conditions.add("t.status <> 'draft'")
+    return await pages_by_parent(
+        postgres, rows.rows("user_id"), users, request, {*columns, *_SCOPE, rows.id}, conditions
+    )
+
+
+async def pages_of_facilities(
+    postgres: Postgres,
+    rows: LedgerList,
+    facilities: Sequence[str],
+    request: PageRequest,
+    columns: Iterable[str],
+    conditions: Conditions | None = None,
+) -> list[Page]:
+    """A page per facility, in one statement."""
+    return await pages_by_parent(
+        postgres, rows.rows("facility_id"), facilities, request, {*columns, *_SCOPE, rows.id}, conditions
+    )
+
+
+async def by_ids(postgres: Postgres, rows: LedgerList, ids: Iterable[UUID], columns: Iterable[str]) -> dict[UUID, Row]:
+    """Rows by id, in one statement; unknown ids are absent."""
+    wanted = list(set(ids))
+    if not wanted:
+        return {}
+    selected = ", ".join(sorted({*columns, *_SCOPE, rows.id}))
+    found = await postgres.fetch(
+        f"SELECT {selected} FROM {rows.table} WHERE {rows.id} = ANY ($1::uuid[])",  # noqa: S608 - our own names
+        wanted,
+    )
+    return {row[rows.id]: row for row in found}
+
+
+async def invoice_lines(postgres: Postgres, invoices: Sequence[UUID], columns: Iterable[str]) -> dict[UUID, list[Row]]:
+    """The lines of each invoice in their order, in one statement; an invoice without lines is absent."""
+    selected = ", ".join(sorted({*columns, "invoice_id", "line_no"}))
+    lines: dict[UUID, list[Row]] = {}
+    rows = await postgres.fetch(
+        f"SELECT {selected} FROM finance.invoice_lines WHERE invoice_id = ANY ($1::uuid[])"  # noqa: S608 - our own names
+        " ORDER BY invoice_id, line_no",
+        list(invoices),
+    )
+    for row in rows:
+        lines.setdefault(row["invoice_id"], []).append(row)
+    return lines

@@ -1,0 +1,145 @@
+"""A facility's members, filtered, ordered and paged across both stores through `platform.member_facts`.
+
+The money columns of that table are kept by PostgreSQL's own triggers in the transaction that moves the money; the
+others are projected from MongoDB. Names are not in it: they are read from MongoDB for the page alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+
+from bson import ObjectId
+
+from nexfit.domains.text import fold
+from nexfit.hybrid.paging import Key, Page, PageRequest, instant, text
+from nexfit.hybrid.rows_paging import Conditions, RowList, pages_by_parent
+from nexfit.stores.mongo import Mongo
+from nexfit.stores.postgres import Postgres, Row
+
+TABLE = "platform.member_facts"
+_SCOPE = ("facility_id", "user_id")
+
+
+class MemberStatus(StrEnum):
+    """State of the membership that counts most: a live one, else the latest."""
+
+    NONE = "none"
+    INCOMPLETE = "incomplete"
+    INCOMPLETE_EXPIRED = "incomplete_expired"
+    ACTIVE = "active"
+    PAST_DUE = "past_due"
+    SUSPENDED = "suspended"
+    FROZEN = "frozen"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+class MemberOrder(StrEnum):
+    """How a list of members is ordered; ties are broken by the person's id."""
+
+    NAME = "NAME"
+    LAST_PAYMENT = "LAST_PAYMENT"
+    LAST_VISIT = "LAST_VISIT"
+    JOINED = "JOINED"
+
+
+@dataclass(frozen=True, slots=True)
+class MemberFilter:
+    """What a member must match; absent parts match everybody."""
+
+    overdue: bool | None = None
+    status: tuple[MemberStatus, ...] | None = None
+    name: str | None = None
+    plan_id: str | None = None
+
+
+def list_of(order: MemberOrder, *, descending: bool) -> RowList:
+    """The members' list in an order."""
+    column = {
+        MemberOrder.NAME: "name_folded",
+        MemberOrder.LAST_PAYMENT: "last_payment_at",
+        MemberOrder.LAST_VISIT: "last_visit_at",
+        MemberOrder.JOINED: "joined_at",
+    }[order]
+    parse = text if order is MemberOrder.NAME else instant
+    return RowList(
+        TABLE,
+        "facility_id",
+        (Key(column, parse, descending), Key("user_id", text, descending)),
+        nullable=order is not MemberOrder.NAME,
+    )
+
+
+async def pages_of_facilities(
+    postgres: Postgres,
+    facilities: Mapping[str, date],
+    filter: MemberFilter,
+    rows: RowList,
+    request: PageRequest,
+    columns: Iterable[str],
+) -> list[Page]:
+    """A page per facility, in one statement. `facilities` gives each one's local today, on which overdue depends."""
+    conditions = Conditions()
+    if filter.overdue is not None:
+        ids, days = conditions.parameter(list(facilities)), conditions.parameter(list(facilities.values()))
+        today = (
+            f"(SELECT d.today FROM unnest({ids}::text[], {days}::date[]) AS d (id, today) WHERE d.id = t.facility_id)"  # noqa: S608
+        )
+        # `open_invoices > 0` says the same again, in the words of the partial index.
+        overdue = f"(t.open_invoices > 0 AND t.oldest_open_due < {today})"
+        conditions.texts.append(overdue if filter.overdue else f"NOT {overdue}")
+    if filter.status is not None:
+        conditions.add("t.status = ANY ({}::text[])", [str(status) for status in filter.status])
+    if filter.plan_id is not None:
+        conditions.add("t.plan_id = {}", filter.plan_id)
+    if filter.name:
+        conditions.add("t.name_folded LIKE {}", f"%{_literal(fold(filter.name))}%")
+    return await pages_by_parent(postgres, rows, list(facilities), request, {*columns, *_SCOPE}, conditions)
+
+
+async def by_ids(
+    postgres: Postgres, ids: Sequence[tuple[str, str]], columns: Iterable[str]
+) -> dict[tuple[str, str], Row]:
+    """Members by (facility, person), in one statement; unknown pairs are absent."""
+    selected = ", ".join(f"t.{column}" for column in sorted({*columns, *_SCOPE}))
+    rows = await postgres.fetch(
+        f"SELECT {selected} FROM {TABLE} t JOIN unnest($1::text[], $2::text[]) AS p (facility_id, user_id)"  # noqa: S608
+        " USING (facility_id, user_id)",
+        [facility for facility, _ in ids],
+        [user for _, user in ids],
+    )
+    return {(row["facility_id"], row["user_id"]): row for row in rows}
+
+
+async def members_among(postgres: Postgres, facilities: Iterable[ObjectId], users: Iterable[ObjectId]) -> set[ObjectId]:
+    """Which of the people are members of one of the facilities, in one statement."""
+    rows = await postgres.fetch(
+        f"SELECT DISTINCT user_id FROM {TABLE} WHERE user_id = ANY ($1::text[]) AND facility_id = ANY ($2::text[])",  # noqa: S608
+        [str(user) for user in users],
+        [str(facility) for facility in facilities],
+    )
+    return {ObjectId(row["user_id"]) for row in rows}
+
+
+async def last_visits(
+    mongo: Mongo, facilities: Sequence[ObjectId], users: Sequence[ObjectId]
+) -> dict[tuple[ObjectId, ObjectId], datetime]:
+    """The latest visit of each person at each facility, from MongoDB in one command; absent without a visit."""
+    found = await mongo.aggregate(
+        "visits",
+        [
+            {"$match": {"facilityId": {"$in": list(set(facilities))}, "userId": {"$in": list(set(users))}}},
+            # Sorted and grouped by the index's own columns, so that the server jumps from person to person.
+            {"$sort": {"facilityId": 1, "userId": 1, "at": -1}},
+            {"$group": {"_id": {"facility": "$facilityId", "user": "$userId"}, "at": {"$first": "$at"}}},
+        ],
+    )
+    return {(row["_id"]["facility"], row["_id"]["user"]): row["at"] for row in found}
+
+
+def _literal(pattern: str) -> str:
+    """Text in which LIKE's own characters mean themselves."""
+    return pattern.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")

@@ -1,0 +1,159 @@
+"""Keyset pages of PostgreSQL rows, for any number of parents in one statement.
+
+Statements are composed from column names and conditions that stand in our own code; whatever a client sent travels as
+a parameter. A list is ordered by one column and a unique one, both in the same direction, so that a page is one range
+of an index; where the first may be NULL, the NULLs are a second range behind (descending) or before (ascending) it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from nexfit.hybrid.paging import Key, Page, PageRequest, Place, cut, parsed
+from nexfit.stores.postgres import Postgres, Row
+
+
+@dataclass(slots=True)
+class Conditions:
+    """Conditions with their parameters; `{}` in a condition stands for its parameter."""
+
+    parameters: list[object] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
+
+    def parameter(self, value: object) -> str:
+        """The placeholder of a value."""
+        self.parameters.append(value)
+        return f"${len(self.parameters)}"
+
+    def add(self, condition: str, *values: object) -> None:
+        """One more condition that every row must meet."""
+        self.texts.append(condition.format(*(self.parameter(value) for value in values)))
+
+
+@dataclass(frozen=True, slots=True)
+class RowList:
+    """A list of rows: its table, the column that names a row's parent, and the two ordering keys."""
+
+    table: str
+    parent: str
+    keys: tuple[Key, Key]
+    nullable: bool = False
+    """Whether the first ordering column may be NULL."""
+
+
+async def pages_by_parent(
+    postgres: Postgres,
+    rows: RowList,
+    parents: Sequence[str],
+    request: PageRequest,
+    columns: Iterable[str],
+    conditions: Conditions | None = None,
+) -> list[Page]:
+    """A page per parent, in one statement however many there are (and one more for totals). Raises BadCursor."""
+    bounds = conditions or Conditions()
+    matching = list(bounds.texts)
+    counting = list(bounds.parameters)
+    wanted = sorted({*columns, *(key.column for key in rows.keys)})
+    statement = _statement(rows, wanted, request, bounds, bounds.parameter(list(dict.fromkeys(parents))))
+    found: dict[str, list[Row]] = {}
+    for row in await postgres.fetch(statement, *bounds.parameters):
+        found.setdefault(row["parent__"], []).append(row)
+    totals = await _totals(postgres, rows, parents, matching, counting) if request.counted else {}
+    return [
+        cut(request, found.get(parent, []), rows.keys, totals.get(parent, 0) if request.counted else None)
+        for parent in parents
+    ]
+
+
+def _statement(
+    rows: RowList, columns: Sequence[str], request: PageRequest, conditions: Conditions, parents: str
+) -> str:
+    first, second = rows.keys
+    descending = first.descending != request.backwards
+    direction = "DESC" if descending else "ASC"
+    ranges = _ranges(rows, request, conditions, descending=descending)
+    where = " AND ".join([f"t.{rows.parent} = p.parent__", *conditions.texts])
+    selected = ", ".join(f"t.{column}" for column in columns)
+    parts = [
+        f"(SELECT {selected}, {place} AS range__ FROM {rows.table} t WHERE {' AND '.join([where, *bounds])}"
+        f" ORDER BY t.{first.column} {direction}{_nulls(rows, descending)}, t.{second.column} {direction}"
+        f" LIMIT {request.limit})"
+        for place, bounds in enumerate(ranges)
+    ] or [f"(SELECT {selected}, 0 AS range__ FROM {rows.table} t WHERE false)"]
+    return (
+        f"SELECT p.parent__, page__.* FROM unnest({parents}::text[]) WITH ORDINALITY AS p (parent__, n__)"
+        f" CROSS JOIN LATERAL (SELECT * FROM ({' UNION ALL '.join(parts)}) AS ranges__"
+        f" ORDER BY range__, {first.column} {direction}{_nulls(rows, descending)}, {second.column} {direction}"
+        f" LIMIT {request.limit}) AS page__ ORDER BY p.n__"
+    )
+
+
+def _nulls(rows: RowList, descending: bool) -> str:
+    if not rows.nullable:
+        return ""
+    return " NULLS LAST" if descending else " NULLS FIRST"
+
+
+def _ranges(rows: RowList, request: PageRequest, conditions: Conditions, *, descending: bool) -> list[list[str]]:
+    """The index ranges to read, in reading order, each as its conditions.
+
+    Without a bound the whole list is one range. With one, the rows with a value and those without are bounded apart.
+    """
+    starts = request.before if request.backwards else request.after
+    ends = request.after if request.backwards else request.before
+    if starts is None and ends is None:
+        return [[]]
+    first = rows.keys[0].column
+    with_value = [f"t.{first} IS NOT NULL"] if rows.nullable else []
+    without_value = [f"t.{first} IS NULL"]
+    for place, forwards in ((starts, True), (ends, False)):
+        if place is not None:
+            with_value, without_value = _bounded(
+                rows, place, conditions, with_value, without_value, descending=descending == forwards
+            )
+    ordered = [with_value, without_value] if descending else [without_value, with_value]
+    return [bounds for bounds in ordered if bounds is not _NOTHING and (rows.nullable or bounds is with_value)]
+
+
+_NOTHING: list[str] = ["false"]
+"""A range that the bounds leave empty."""
+
+
+def _bounded(
+    rows: RowList,
+    place: Place,
+    conditions: Conditions,
+    with_value: list[str],
+    without_value: list[str],
+    *,
+    descending: bool,
+) -> tuple[list[str], list[str]]:
+    """Both ranges cut to what lies beyond a place when going in one direction. NULLs lie last going down."""
+    first, second = rows.keys
+    value, unique = parsed(place, rows.keys)
+    operator = "<" if descending else ">"
+    if value is None:
+        beyond = f"t.{second.column} {operator} {conditions.parameter(unique)}"
+        return (_NOTHING if descending else with_value), _and(without_value, beyond)
+    beyond = (
+        f"(t.{first.column}, t.{second.column}) {operator}"
+        f" ({conditions.parameter(value)}, {conditions.parameter(unique)})"
+    )
+    return _and(with_value, beyond), (without_value if descending else _NOTHING)
+
+
+def _and(bounds: list[str], more: str) -> list[str]:
+    return bounds if bounds is _NOTHING else [*bounds, more]
+
+
+async def _totals(
+    postgres: Postgres, rows: RowList, parents: Sequence[str], matching: Sequence[str], parameters: list[object]
+) -> dict[str, int]:
+    where = " AND ".join([f"t.{rows.parent} = ANY (${len(parameters) + 1}::text[])", *matching])
+    counted = await postgres.fetch(
+        f"SELECT t.{rows.parent} AS parent, count(*) AS total FROM {rows.table} t WHERE {where} GROUP BY 1",
+        *parameters,
+        list(dict.fromkeys(parents)),
+    )
+    return {row["parent"]: row["total"] for row in counted}
