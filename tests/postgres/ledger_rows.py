@@ -16,8 +16,8 @@ NOON = datetime(2026, 3, 10, 12, tzinfo=UTC)
 _ISSUE = """
 INSERT INTO finance.invoices (business_id, facility_id, user_id, net_amount, tax_amount, total_amount, currency, status,
   issued_on, due_date, invoice_sequence)
-SELECT $1, $1, t.user_id, t.net, 0, t.net, $2, 'open',
-  $3, t.due, finance.next_document_sequence($1, 'invoice', $4) + t.n::integer - 1
+SELECT $1::text, $1::text, t.user_id, t.net, 0, t.net, $2, 'open',
+  $3, t.due, finance.next_document_sequence($1::text, 'invoice', $4) + t.n::integer - 1
 FROM unnest($5::text[], $6::numeric[], $7::date[]) WITH ORDINALITY AS t (user_id, net, due, n)
 RETURNING invoice_id
 """
