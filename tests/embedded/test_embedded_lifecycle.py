@@ -35,12 +35,6 @@ from nexfit.embedded import (
 ELSEWHERE = "redis://elsewhere.example:6379/0"
 
 
-@pytest.fixture(autouse=True)
-def local_servers_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in NAMES:
-        monkeypatch.delenv(f"NEXFIT_{name.upper()}_URL", raising=False)
-
-
 @pytest.fixture(scope="module")
 def data_dir() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="nexfit-lifecycle-") as folder:
@@ -218,9 +212,9 @@ def test_port_taken_by_a_stranger_moves_the_server_and_keeps_its_data(durable: E
     assert query(durable.urls.postgres, "SELECT 1")
 
 
-def test_failed_start_says_why_and_leaves_nothing_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_start_says_why_and_leaves_nothing_running(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEXFIT_MONGO_URL", "mongodb://elsewhere.example")
-    data_dir, states = tmp_path / "data", []
+    data_dir, states = scratch / "data", []
     servers = EmbeddedServers(data_dir, durable=False, on_progress=lambda name, state: states.append((name, state)))
     servers.start()
     old = [servers.server(name).pid or 0 for name in ("postgres", "redis")]
@@ -243,39 +237,39 @@ def test_failed_start_says_why_and_leaves_nothing_running(tmp_path: Path, monkey
         assert query(servers.urls.postgres, "SELECT 1")
 
 
-def test_url_in_the_environment_replaces_its_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_url_in_the_environment_replaces_its_server(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     urls = {"mongo": "mongodb://u:secret@elsewhere.example", "postgres": "postgresql://elsewhere.example/x"}
     for name, url in (urls | {"redis": ELSEWHERE}).items():
         monkeypatch.setenv(f"NEXFIT_{name.upper()}_URL", url)
-    with EmbeddedServers(tmp_path / "all") as servers:
+    with EmbeddedServers(scratch / "all") as servers:
         assert (servers.urls.mongo, servers.urls.postgres) == (urls["mongo"], urls["postgres"])
         assert "secret" not in repr(servers.urls)
-        assert not (tmp_path / "all").exists()
+        assert not (scratch / "all").exists()
         with pytest.raises(ServerReplaced, match="NEXFIT_REDIS_URL"):
             servers.server("redis")
 
     monkeypatch.delenv("NEXFIT_REDIS_URL")
-    with EmbeddedServers(tmp_path / "one", durable=False) as servers:
+    with EmbeddedServers(scratch / "one", durable=False) as servers:
         assert servers.urls.postgres == urls["postgres"]
         write("redis", servers.urls, "local")
-        assert not (tmp_path / "one/postgres").exists()
+        assert not (scratch / "one/postgres").exists()
 
 
-def test_foreign_folder_is_neither_used_nor_deleted(tmp_path: Path) -> None:
-    (tmp_path / "holiday.txt").write_text("photos")
+def test_foreign_folder_is_neither_used_nor_deleted(scratch: Path) -> None:
+    (scratch / "holiday.txt").write_text("photos")
     with pytest.raises(NotADataDir):
-        EmbeddedServers(tmp_path).start()
+        EmbeddedServers(scratch).start()
     with pytest.raises(NotADataDir):
-        reset(tmp_path)
+        reset(scratch)
     with pytest.raises(NotADataDir):
-        EmbeddedServers(tmp_path / "holiday.txt").start()
-    assert [entry.name for entry in tmp_path.iterdir()] == ["holiday.txt"]
+        EmbeddedServers(scratch / "holiday.txt").start()
+    assert [entry.name for entry in scratch.iterdir()] == ["holiday.txt"]
 
 
-def test_reset_deletes_the_folder_and_a_new_start_is_empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reset_deletes_the_folder_and_a_new_start_is_empty(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEXFIT_MONGO_URL", "mongodb://elsewhere.example")
     monkeypatch.setenv("NEXFIT_POSTGRES_URL", "postgresql://elsewhere.example/x")
-    data_dir = tmp_path / "data"
+    data_dir = scratch / "data"
     reset(data_dir)
     with EmbeddedServers(data_dir) as servers:
         old = servers.urls.redis

@@ -73,7 +73,7 @@ class Supervisor:
             os.close(log)
         self._ids = itertools.count(1)
         self._lock = threading.Condition()
-        self._answers: dict[int, dict[str, Any]] = {}
+        self._answers: dict[int, Running | str | None] = {}
         self._running: dict[int, Running] = {}
         self._gone = False
         threading.Thread(target=self._listen, name="nexfit-servers", daemon=True).start()
@@ -96,17 +96,13 @@ class Supervisor:
             request |= {"user": program.account.uid, "group": program.account.gid}
         if program.folder is not None:
             request["folder"] = str(program.folder)
-        with self._lock:
-            pid = self._ask(request)
-            running = self._running.setdefault(pid, Running(pid))
-            if self._gone:
-                running.ended.set()
-            return running
+        running = self._ask(request)
+        assert isinstance(running, Running)  # noqa: S101 - what `spawn` is answered with
+        return running
 
     def signal(self, name: str, number: int) -> None:
-        """Send a signal to the program of this name. Raises EmbeddedError when it is not running."""
-        with self._lock:
-            self._ask({"do": "signal", "name": name, "signal": number})
+        """Signal the program of this name, if it still runs. Raises EmbeddedError when the supervisor is gone."""
+        self._ask({"do": "signal", "name": name, "signal": number})
 
     def close(self) -> None:
         """Stop everything and wait until it has stopped."""
@@ -120,20 +116,22 @@ class Supervisor:
             self._process.kill()
             self._process.wait()
 
-    def _ask(self, request: dict[str, Any]) -> int:
+    def _ask(self, request: dict[str, Any]) -> Running | None:
         request["id"] = number = next(self._ids)
         assert self._process.stdin is not None  # noqa: S101
-        try:
-            self._process.stdin.write(json.dumps(request).encode() + b"\n")
-            self._process.stdin.flush()
-        except (OSError, ValueError) as error:
-            raise EmbeddedError("the process that runs the local servers is gone; stop and start again") from error
-        if not self._lock.wait_for(lambda: self._gone or number in self._answers, _ANSWER_SECONDS) or self._gone:
-            raise EmbeddedError("the process that runs the local servers does not answer; stop and start again")
-        answer = self._answers.pop(number)
-        if "error" in answer:
-            raise EmbeddedError(f"{request['name']}: {answer['error']}")
-        return int(answer["pid"])
+        with self._lock:
+            try:
+                self._process.stdin.write(json.dumps(request).encode() + b"\n")
+                self._process.stdin.flush()
+            except (OSError, ValueError) as error:
+                raise EmbeddedError("the process that runs the local servers is gone; stop and start again") from error
+            self._lock.wait_for(lambda: self._gone or number in self._answers, _ANSWER_SECONDS)
+            if number not in self._answers:
+                raise EmbeddedError("the process that runs the local servers does not answer; stop and start again")
+            answer = self._answers.pop(number)
+        if isinstance(answer, str):
+            raise EmbeddedError(f"{request['name']}: {answer}")
+        return answer
 
     def _listen(self) -> None:
         assert self._process.stdout is not None  # noqa: S101
@@ -142,12 +140,14 @@ class Supervisor:
                 message = json.loads(line)
                 with self._lock:
                     if "exited" in message:
-                        # The answer that carries the pid was written before this line, but may not be picked up yet.
-                        running = self._running.setdefault(message["exited"], Running(message["exited"]))
+                        running = self._running.pop(message["exited"])
                         running.code = message["code"]
                         running.ended.set()
+                    elif "pid" in message:
+                        running = Running(message["pid"])
+                        self._running[running.pid] = self._answers[message["id"]] = running
                     else:
-                        self._answers[message["id"]] = message
+                        self._answers[message["id"]] = message.get("error")
                     self._lock.notify_all()
         with self._lock:
             self._gone = True

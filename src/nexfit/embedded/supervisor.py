@@ -6,10 +6,11 @@ one thread, because Linux ties a parent-death signal to the thread that forked. 
     {"id": 1, "do": "spawn", "name": "redis", "argv": [...], "log": "...", "env": {...}, "stop_signal": 15}
     {"id": 2, "do": "signal", "name": "redis", "signal": 9}
 
-answers each with `{"id": 1, "pid": 4711}` or `{"id": 1, "error": "..."}`, and reports `{"exited": pid, "code": -9}`
-whenever a program ends. End of input (or a changed parent) means that the parent is gone: every server gets its stop
-signal, after `GRACE_SECONDS` SIGKILL. Should this process itself be killed, Linux sends each server its stop signal.
-The lock on the data folder is an open file that all servers inherit, so it is free exactly when the last has ended.
+answers each with `{"id": 1, "pid": 4711}`, `{"id": 2}` or `{"id": 1, "error": "..."}`, and reports
+`{"exited": 4711, "code": -9}` whenever a program ends. End of input (or a changed parent) means that the parent is
+gone: every server gets its stop signal, after `GRACE_SECONDS` SIGKILL. Should this process itself be killed, Linux
+sends each server its stop signal. The lock on the data folder is an open file that all servers inherit, so it is free
+exactly when the last has ended.
 """
 
 import contextlib
@@ -91,15 +92,14 @@ class _Supervisor:
     def _answer(self, request: dict[str, Any]) -> None:
         try:
             if request["do"] == "spawn":
-                pid = self._spawn(request)
+                answer: dict[str, Any] = {"pid": self._spawn(request)}
             else:
-                process, _ = self._running[request["name"]]
-                process.send_signal(request["signal"])
-                pid = process.pid
-        except (OSError, KeyError, subprocess.SubprocessError) as error:
-            self._report({"id": request["id"], "error": f"{type(error).__name__}: {error}"})
-        else:
-            self._report({"id": request["id"], "pid": pid})
+                if request["name"] in self._running:  # else it has ended meanwhile, which was reported
+                    self._running[request["name"]][0].send_signal(request["signal"])
+                answer = {}
+        except (OSError, subprocess.SubprocessError) as error:
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        self._report({"id": request["id"], **answer})
 
     def _spawn(self, request: dict[str, Any]) -> int:
         """Start a program; "{folder}" in its arguments becomes the opened folder.
