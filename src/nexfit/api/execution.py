@@ -1,24 +1,30 @@
-"""Runs an operation and presents its errors; the endpoint and the tests call nothing else."""
+"""Runs an operation by its compiled plan and presents its errors; the endpoint calls nothing else."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import orjson
-from graphql import ExecutionResult, GraphQLError, GraphQLSchema, execute, get_operation_ast, parse, validate
+from graphql import GraphQLError, GraphQLSchema, OperationType
 
 from nexfit.api.context import Context
 from nexfit.api.errors import presented
+from nexfit.api.fields import spec_of
+from nexfit.engine.engine import Engine
+from nexfit.engine.result import Result
+
+MAX_TOKENS = 4000
+"""Lexical tokens of a document; the owner's overview has about 200."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The response's body, and whether anything was executed: a request error has no `data`."""
+    """The response's body, who executed it (`plan` or `reference`), and whether anything was executed at all."""
 
     body: bytes
+    executor: str
     executed: bool
 
 
@@ -26,7 +32,7 @@ class Operations:
     """Executes operations against one schema."""
 
     def __init__(self, schema: GraphQLSchema) -> None:
-        self.schema = schema
+        self.engine = Engine(schema, spec_of, max_tokens=MAX_TOKENS)
 
     async def run(
         self,
@@ -38,34 +44,33 @@ class Operations:
         queries_only: bool = False,
     ) -> Answer:
         """The answer to one operation; every failure is in it, none is raised."""
-        try:
-            document = parse(source)
-        except GraphQLError as error:
-            return _refused([error])
-        if errors := validate(self.schema, document, max_errors=5):
-            return _refused(errors)
-        operation = get_operation_ast(document, operation_name)
-        if queries_only and operation is not None and operation.operation.value != "query":
-            return _refused([GraphQLError("Only queries can be sent by GET.")])
-        result = execute(
-            self.schema,
-            document,
-            root_value={},
-            context_value=context,
-            variable_values=dict(variables or {}),
-            operation_name=operation_name,
+        if refused := self._refusal(source, operation_name, queries_only=queries_only):
+            return _answer(Result(None, [refused]))
+        result = await self.engine.execute(
+            source, variables=variables, operation_name=operation_name, context=context, root={}
         )
-        if asyncio.iscoroutine(result):
-            result = await result
-        result = cast("ExecutionResult", result)
-        if result.data is None and operation is None:
-            return _refused(result.errors or [])
-        payload: dict[str, Any] = {"data": result.data}
-        if shown := presented(result.errors):
-            payload = {"errors": [error.formatted for error in shown], **payload}
-        return Answer(orjson.dumps(payload), executed=True)
+        return _answer(result)
+
+    def _refusal(self, source: str, operation_name: str | None, *, queries_only: bool) -> GraphQLError | None:
+        """Why an operation of this kind cannot be answered by one response; None where it can, or is no operation."""
+        prepared = self.engine.prepare(source)
+        operation = None if prepared.errors else prepared.operation(operation_name)
+        if operation is None or isinstance(operation, GraphQLError):
+            return None
+        if queries_only and operation.node.operation is not OperationType.QUERY:
+            return GraphQLError("Only queries can be sent by GET.", operation.node)
+        if operation.node.operation is OperationType.SUBSCRIPTION:
+            return GraphQLError("Subscriptions need a stream; this is a single response.", operation.node)
+        return None
 
 
-def _refused(errors: list[GraphQLError]) -> Answer:
-    shown = presented(errors) or []
-    return Answer(orjson.dumps({"errors": [error.formatted for error in shown]}), executed=False)
+def _answer(result: Result) -> Answer:
+    errors = presented(result.errors)
+    # Errors of a request have no path, and its response no `data`: nothing was executed.
+    executed = result.data is not None or any(error.path for error in result.errors)
+    payload: dict[str, Any] = {}
+    if errors:
+        payload["errors"] = [error.formatted for error in errors]
+    if executed:
+        payload["data"] = result.data
+    return Answer(orjson.dumps(payload), result.executor, executed)

@@ -71,7 +71,8 @@ class Endpoint:
             context=Context(self._services, now, actor),
             queries_only=request.method == "GET",
         )
-        return _response(answer.body, _status(answer, media_type), media_type, {})
+        shown = {"x-nexfit-executor": answer.executor} if self._services.settings.demo else {}
+        return _response(answer.body, _status(answer, media_type), media_type, shown)
 
     def _actor(self, request: Request, now: datetime) -> Actor:
         """Who asks; a token that does not hold is refused, never taken for a guest."""
