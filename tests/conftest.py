@@ -24,7 +24,7 @@ REDIS_DATABASE = 1
 def servers() -> Iterator[EmbeddedServers]:
     """The running servers: `servers.urls`, and `servers.server("postgres").stop()` and the like."""
     with (
-        tempfile.TemporaryDirectory(prefix="nexfit-test-", ignore_cleanup_errors=True) as folder,
+        tempfile.TemporaryDirectory(prefix="nexfit-test-") as folder,
         EmbeddedServers(Path(folder) / "servers", durable=False) as running,
     ):
         yield running

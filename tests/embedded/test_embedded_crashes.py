@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -31,10 +32,33 @@ class Holder:
         self.process.kill()
         self.process.wait()
 
+    def clean_up(self) -> None:
+        """Leave nothing behind when a test has failed."""
+        for pid in (self.process.pid, self.supervisor, *self.pids.values()):
+            if alive(pid):
+                os.kill(pid, signal.SIGKILL)
 
-def test_killed_parent_leaves_no_process_and_all_data(scratch: Path) -> None:
+
+Hold = Callable[..., Holder]
+
+
+@pytest.fixture
+def hold() -> Iterator[Hold]:
+    """Start servers in another process: `hold(data_dir, "postgres", "redis")`."""
+    holders: list[Holder] = []
+
+    def start(data_dir: Path, *names: ServerName) -> Holder:
+        holders.append(Holder(data_dir, *names))
+        return holders[-1]
+
+    yield start
+    for holder in holders:
+        holder.clean_up()
+
+
+def test_killed_parent_leaves_no_process_and_all_data(scratch: Path, hold: Hold) -> None:
     data_dir = scratch / "data"
-    holder = Holder(data_dir, *NAMES)
+    holder = hold(data_dir, *NAMES)
     sessions = {os.getsid(pid) for pid in holder.pids.values()}
     assert os.getsid(holder.process.pid) not in sessions  # Ctrl-C in the parent's terminal does not reach them
     for name in NAMES:
@@ -53,8 +77,8 @@ def test_killed_parent_leaves_no_process_and_all_data(scratch: Path) -> None:
             assert read(name, servers.urls) == {"before the crash"}
 
 
-def test_start_right_after_a_killed_parent_waits_for_its_servers(scratch: Path) -> None:
-    holder = Holder(scratch / "data", "postgres", "redis")
+def test_start_right_after_a_killed_parent_waits_for_its_servers(scratch: Path, hold: Hold) -> None:
+    holder = hold(scratch / "data", "postgres", "redis")
     write("postgres", holder.urls, "kept")
     holder.kill()
     with pytest.MonkeyPatch.context() as environment:
@@ -64,8 +88,8 @@ def test_start_right_after_a_killed_parent_waits_for_its_servers(scratch: Path) 
             assert read("postgres", servers.urls) == {"kept"}
 
 
-def test_servers_die_with_a_killed_supervisor_and_a_hung_one_is_ended(scratch: Path) -> None:
-    holder = Holder(scratch / "data", "postgres", "redis")
+def test_servers_die_with_a_killed_supervisor_and_a_hung_one_is_ended(scratch: Path, hold: Hold) -> None:
+    holder = hold(scratch / "data", "postgres", "redis")
     write("redis", holder.urls, "kept")
     write("postgres", holder.urls, "kept")
     os.kill(holder.pids["redis"], signal.SIGSTOP)  # it cannot follow the signal to end
