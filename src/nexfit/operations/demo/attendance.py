@@ -7,15 +7,17 @@ from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 from random import Random
 
-from bson import ObjectId
-
 from nexfit.operations.demo.businesses import Branch, Row
 from nexfit.operations.demo.calendar import Calendar, minutes
 from nexfit.operations.demo.chance import Chance, weighted
+from nexfit.operations.demo.content.places import Hours
 from nexfit.operations.demo.contracts import Contract
 from nexfit.operations.demo.timetables import WAITLIST_LIMIT, WEEKS_BACK, Session, Timetable
 
 Week = tuple[int, int]
+
+_DAY = timedelta(days=1)
+_WEEK = timedelta(weeks=1)
 
 OUTCOMES = (("attended", 82.0), ("no_show", 7.0), ("late_cancelled", 4.0), ("cancelled", 7.0))
 SEATED = frozenset({"booked", "attended", "no_show"})
@@ -38,10 +40,11 @@ class Attendance:
             for contract in contracts
             if contract.period_end > first and not contract.status.startswith("incomplete")
         ]
-        self._booked_weeks: defaultdict[tuple[ObjectId, Week], int] = defaultdict(int)
-        self._busy: defaultdict[tuple[ObjectId, date], list[Session]] = defaultdict(list)
-        self._class_visits: defaultdict[tuple[ObjectId, date], list[datetime]] = defaultdict(list)
-        self._visited_weeks: defaultdict[tuple[ObjectId, Week], int] = defaultdict(int)
+        self._hours = [_minutes_open(hours) for hours in branch.content.hours]
+        self._booked_weeks: defaultdict[tuple[int, Week], int] = defaultdict(int)
+        self._busy: defaultdict[tuple[int, date], list[Session]] = defaultdict(list)
+        self._class_visits: defaultdict[tuple[int, date], list[datetime]] = defaultdict(list)
+        self._visited_weeks: defaultdict[tuple[int, Week], int] = defaultdict(int)
         self.attended: defaultdict[date, int] = defaultdict(int)
         self.visited: defaultdict[date, int] = defaultdict(int)
 
@@ -57,13 +60,13 @@ class Attendance:
         capacity = session.slot.capacity
         past = session.ends_at <= self._calendar.now
         wanted = self._demand(session, random)
-        seen: set[ObjectId] = set()
+        seen: set[int] = set()
         waitlist = 0
         for _ in range(wanted * TRIES_PER_SEAT):
             if len(seen) >= wanted:
                 break
             contract = random.choice(self._contracts)
-            user = contract.person.id
+            user = contract.person.number
             if user in seen or not self._may_book(contract, session):
                 continue
             seen.add(user)
@@ -91,7 +94,7 @@ class Attendance:
         plan = contract.plan.content
         if not plan.classes or not contract.admits(session.day) or session.starts_at <= contract.created_at:
             return False
-        user = contract.person.id
+        user = contract.person.number
         if (
             plan.bookings_per_week is not None
             and self._booked_weeks[user, _week(session.day)] >= plan.bookings_per_week
@@ -110,7 +113,7 @@ class Attendance:
         return "cancelled" if random.random() < 0.05 else "booked"
 
     def _booking(self, contract: Contract, session: Session, status: str, waiting: int, random: Random) -> Row:
-        user = contract.person.id
+        user = contract.person.number
         called_off = session.called_off_at(self._calendar.now)
         latest = called_off or min(session.starts_at - timedelta(hours=3), self._calendar.now)
         earliest = max(contract.created_at, session.starts_at - timedelta(days=28))
@@ -121,7 +124,7 @@ class Attendance:
             "classId": session.class_id,
             "occurrenceId": session.id,
             "facilityId": self._branch.id,
-            "userId": user,
+            "userId": contract.person.id,
             "date": session.starts_at,
             "status": status,
             "bookedAt": booked_at,
@@ -151,32 +154,37 @@ class Attendance:
     def visits(self) -> Iterator[Row]:
         """`visits` documents of the materialised weeks up to now: class check-ins and training on one's own."""
         random = self._chance.stream(f"visits:{self._branch.content.key}")
+        mondays = list(self._mondays())
         for contract in self._contracts:
-            limit = contract.plan.content.visits_per_week
-            for monday in self._weeks():
-                days = [monday + timedelta(days=offset) for offset in range(7)]
-                came = [(day, at) for day in days for at in self._class_visits.pop((contract.person.id, day), ())]
-                for day, at in came:
-                    yield self._visit(contract, day, at, "class_check_in")
-                wanted = round(random.gauss(contract.person.visits, 0.8))
-                if limit is not None:
-                    wanted = min(wanted, limit - self._visited_weeks[contract.person.id, _week(monday)])
-                free = [
-                    day
-                    for day in days
-                    if contract.admits(day)
-                    and contract.start != day <= self._calendar.today
-                    and day not in {other for other, _ in came}
-                ]
-                for day in random.sample(free, min(max(wanted, 0), len(free))):
-                    moment = self._moment(day, contract.person.hour, random)
-                    if moment is not None and moment < self._calendar.now:
-                        source = "self_service" if random.random() < 0.7 else "front_desk"
-                        yield self._visit(contract, day, moment, source)
+            last = min(contract.no_entry_from or contract.period_end, self._calendar.today + _DAY)
+            for monday in mondays:
+                if monday + _WEEK > contract.start and monday < last:
+                    yield from self._week_of(contract, monday, last, random)
+
+    def _week_of(self, contract: Contract, monday: date, last: date, random: Random) -> Iterator[Row]:
+        user = contract.person.number
+        taken = set()
+        for offset in range(7):
+            day = monday + timedelta(days=offset)
+            for at in self._class_visits.pop((user, day), ()):
+                taken.add(day)
+                yield self._visit(contract, day, at, "class_check_in")
+        wanted = round(random.gauss(contract.person.visits, 0.8))
+        limit = contract.plan.content.visits_per_week
+        if limit is not None:
+            wanted = min(wanted, limit - self._visited_weeks[user, _week(monday)])
+        first = max(monday, contract.start + _DAY)
+        span = range((min(monday + _WEEK, last) - first).days)
+        free = [day for day in (first + timedelta(days=offset) for offset in span) if day not in taken]
+        for day in random.sample(free, min(max(wanted, 0), len(free))):
+            moment = self._moment(day, contract.person.hour, random)
+            if moment is not None and moment < self._calendar.now:
+                source = "self_service" if random.random() < 0.7 else "front_desk"
+                yield self._visit(contract, day, moment, source)
 
     def _visit(self, contract: Contract, day: date, at: datetime, source: str) -> Row:
         self.visited[self._calendar.day_of(at)] += 1
-        self._visited_weeks[contract.person.id, _week(day)] += 1
+        self._visited_weeks[contract.person.number, _week(day)] += 1
         return {
             "_id": self._chance.object_id("visit"),
             "facilityId": self._branch.id,
@@ -185,24 +193,30 @@ class Attendance:
             "source": source,
         }
 
-    def _weeks(self) -> Iterator[date]:
+    def _mondays(self) -> Iterator[date]:
         monday = self._calendar.today - timedelta(weeks=WEEKS_BACK)
         monday -= timedelta(days=monday.weekday())
         while monday <= self._calendar.today:
             yield monday
-            monday += timedelta(weeks=1)
+            monday += _WEEK
 
     def _moment(self, day: date, hour: int, random: Random) -> datetime | None:
         """A time around the member's hour while the doors are open, past midnight too; None on a closed day."""
-        hours = self._branch.content.hours[day.weekday()]
+        hours = self._hours[day.weekday()]
         if hours is None:
             return None
-        opens, closes = minutes(hours[0]), minutes(hours[1])
-        if closes <= opens:
-            closes += 1440
+        opens, closes = hours
         spread = random.gauss(0, 75) + (240 if random.random() < 0.04 else 0)
         minute = min(max(int(hour * 60 + spread), opens + 5), closes - 45)
         return self._calendar.at(day, minute, random.randrange(60))
+
+
+def _minutes_open(hours: Hours | None) -> tuple[int, int] | None:
+    """Opening and closing minute of a day; the closing one is past 1440 if it is on the next day."""
+    if hours is None:
+        return None
+    opens, closes = minutes(hours[0]), minutes(hours[1])
+    return opens, closes if closes > opens else closes + 1440
 
 
 def _week(day: date) -> Week:

@@ -13,7 +13,7 @@ from nexfit.stores.postgres import Postgres, set_codecs
 T = TypeVar("T")
 
 Progress = Callable[[str, int, int], None]
-"""Called with the step's name, how many rows of it are written, and how many there are."""
+"""Called with the step's name, how many rows of it are written, and how many are expected (settled at its end)."""
 
 DOCUMENTS_PER_BATCH = 2_000
 ROWS_PER_COPY = 20_000
@@ -38,20 +38,34 @@ class BulkConnection(Protocol):
 
 
 class Tally:
-    """Counts what was written, by table or collection, and tells the caller how far a step is."""
+    """Counts what was written, by collection or `schema.table`, and tells the caller how far the present step is."""
 
     def __init__(self, on_progress: Progress | None) -> None:
         self.rows: dict[str, int] = {}
         self._on_progress = on_progress
+        self._step = ""
+        self._done = 0
+        self._planned = 0
+
+    def begin(self, step: str, planned: int) -> None:
+        """Start a step of about `planned` rows."""
+        self._step, self._done, self._planned = step, 0, planned
+        self._tell()
 
     def wrote(self, target: str, count: int) -> None:
-        """Add to a table's or collection's count."""
+        """Add written rows."""
         self.rows[target] = self.rows.get(target, 0) + count
+        self._done += count
+        self._tell()
 
-    def step(self, name: str, done: int, total: int) -> None:
-        """Report progress of a step."""
+    def end(self) -> None:
+        """The step is complete, however many rows it took."""
+        self._planned = self._done
+        self._tell()
+
+    def _tell(self) -> None:
         if self._on_progress is not None:
-            self._on_progress(name, done, total)
+            self._on_progress(self._step, self._done, max(self._planned, self._done))
 
 
 @asynccontextmanager
@@ -79,33 +93,19 @@ def batches(rows: Iterable[T], size: int) -> Iterator[list[T]]:
         yield batch
 
 
-async def insert(
-    mongo: Mongo, collection: str, documents: Iterable[Mapping[str, Any]], tally: Tally, step: str, total: int
-) -> None:
+async def insert(mongo: Mongo, collection: str, documents: Iterable[Mapping[str, Any]], tally: Tally) -> None:
     """Insert documents in batches; raises StoreError when the store refuses one."""
-    done = 0
     for batch in batches(documents, DOCUMENTS_PER_BATCH):
         with mongo.unhurried() as database:
             await database[collection].insert_many(batch)  # type: ignore[arg-type]  # a list of documents
-        done += len(batch)
         tally.wrote(collection, len(batch))
-        tally.step(step, done, max(total, done))
 
 
 async def copy(
-    connection: BulkConnection,
-    table: str,
-    columns: Sequence[str],
-    records: Iterable[Sequence[object]],
-    tally: Tally,
-    step: str,
-    total: int,
+    connection: BulkConnection, table: str, columns: Sequence[str], records: Iterable[Sequence[object]], tally: Tally
 ) -> None:
     """Copy rows into `schema.table`, a chunk per statement."""
     schema, _, name = table.partition(".")
-    done = 0
     for batch in batches(records, ROWS_PER_COPY):
         await connection.copy_records_to_table(name, schema_name=schema, columns=columns, records=batch, timeout=HOUR)
-        done += len(batch)
         tally.wrote(table, len(batch))
-        tally.step(step, done, max(total, done))

@@ -23,6 +23,7 @@ class Person:
     """A member with the habits the generators draw on: `visits` is a usual number of visits a week."""
 
     id: ObjectId
+    number: int
     first: str
     last: str
     born: date
@@ -32,17 +33,20 @@ class Person:
     is_client_login: bool = False
 
 
-def make(chance: Chance, calendar: Calendar, branch: Branch, count: int, *, with_client: bool) -> list[Person]:
-    """The people who joined a branch, in the order they joined; the demo's client is one of them if asked for."""
+def make(
+    chance: Chance, calendar: Calendar, branch: Branch, count: int, first_number: int, *, with_client: bool
+) -> list[Person]:
+    """The people whose home a branch is, numbered from `first_number`; the demo's client leads them if asked for."""
     random = chance.stream(f"people:{branch.content.key}")
     days = max((calendar.today - calendar.opening).days - 1, 1)
     people = []
-    for number in range(count):
+    for number in range(first_number, first_number + count):
         first = random.choice(WOMEN if random.random() < 0.52 else MEN)
         age = min(max(int(random.gauss(34, 10)), 16), 72)
         people.append(
             Person(
                 chance.object_id("user"),
+                number,
                 first,
                 random.choice(SURNAMES),
                 calendar.today - timedelta(days=age * 365 + random.randrange(365)),
@@ -52,19 +56,20 @@ def make(chance: Chance, calendar: Calendar, branch: Branch, count: int, *, with
                 random.choice((7, 8, 10, 12, 17, 18, 18, 19, 20)),
             )
         )
-        if with_client and number == 0:
-            people[0].first, people[0].last = CLIENT_NAME
-            people[0].is_client_login = True
-            people[0].joined = calendar.opening + timedelta(days=days // 3)
-            people[0].visits = 3.0
+    if with_client:
+        client = people[0]
+        client.first, client.last = CLIENT_NAME
+        client.is_client_login = True
+        client.joined = calendar.opening + timedelta(days=days // 3)
+        client.visits = 3.0
     return people
 
 
-def documents(chance: Chance, calendar: Calendar, branch: Branch, people: list[Person], start: int) -> Iterator[Row]:
-    """Their `users` documents; `start` numbers them, so that addresses and telephone numbers differ."""
+def documents(chance: Chance, calendar: Calendar, branch: Branch, people: list[Person]) -> Iterator[Row]:
+    """Their `users` documents."""
     random = chance.stream(f"profiles:{branch.content.key}")
     kind = "gym_member" if branch.content.type == "gym" else "studio_client"
-    for number, person in enumerate(people, start):
+    for person in people:
         height = round(random.gauss(170, 9), 1)
         client: Row = {
             "dateOfBirth": stored_date(person.born),
@@ -74,13 +79,13 @@ def documents(chance: Chance, calendar: Calendar, branch: Branch, people: list[P
             "fitnessLevel": random.choice(LEVELS),
             "dietaryRestrictions": [random.choice(DIETS)] if random.random() < 0.12 else [],
         }
-        email = f"{fold(person.first)}.{fold(person.last)}.{number}@uye.example".replace(" ", "")
+        email = f"{fold(person.first)}.{fold(person.last)}.{person.number}@uye.example".replace(" ", "")
         yield user_document(
             person.id,
             CLIENT_EMAIL if person.is_client_login else email,
             person.first,
             person.last,
-            f"+90500{number:07d}",
+            f"+90500{person.number:07d}",
             ["client", kind],
             {"client": client, kind: {"homeFacilityId": branch.id}},
             calendar.at(person.joined, 540 + random.randrange(480)),

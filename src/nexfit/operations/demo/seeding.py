@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from types import MappingProxyType
@@ -11,7 +12,7 @@ from typing import Protocol
 
 from nexfit.operations.demo import businesses, logins, people, timetables
 from nexfit.operations.demo.attendance import Attendance
-from nexfit.operations.demo.businesses import Branch
+from nexfit.operations.demo.businesses import Branch, Businesses, Row
 from nexfit.operations.demo.calendar import Calendar, add_months, local_today
 from nexfit.operations.demo.chance import Chance
 from nexfit.operations.demo.content.places import CURRENCY, TIMEZONE
@@ -32,11 +33,13 @@ from nexfit.operations.demo.ledger import (
     subscriptions,
     transactions,
 )
-from nexfit.operations.demo.load import BulkConnection, Progress, Tally, bulk_transaction, copy, insert
+from nexfit.operations.demo.load import HOUR, BulkConnection, Progress, Tally, bulk_transaction, copy, insert
 from nexfit.operations.demo.people import Person
 from nexfit.operations.member_facts import rebuild_member_facts
 from nexfit.stores.mongo import Mongo
 from nexfit.stores.postgres import Postgres
+
+FIRST_MEMBER_NUMBER = 100
 
 MEMBERS = 300
 """Members at scale 1."""
@@ -99,14 +102,15 @@ async def seed(
     started = time.monotonic()
     await _refuse_filled(stores)
     calendar = Calendar(TIMEZONE, today or local_today(TIMEZONE))
-    loader = _Loader(stores, Chance(seed), calendar, Tally(on_progress), scale)
-    members = await loader.run(seed)
-    facts = await rebuild_member_facts(stores, now=calendar.now)
-    loader.tally.wrote("platform.member_facts", facts)
+    tally = Tally(on_progress)
+    members = await _Loader(stores, Chance(seed), calendar, tally, scale).run(seed)
+    tally.begin("member facts", members)
+    tally.wrote("platform.member_facts", await rebuild_member_facts(stores, now=calendar.now))
     async with stores.postgres.connection() as connection:
         await connection.execute("SET statement_timeout = 0")
-        await connection.execute(_ANALYZED, timeout=3600)
-    return SeedReport(calendar.today, members, MappingProxyType(loader.tally.rows), time.monotonic() - started)
+        await connection.execute(_ANALYZED, timeout=HOUR)
+    tally.end()
+    return SeedReport(calendar.today, members, MappingProxyType(tally.rows), time.monotonic() - started)
 
 
 async def _refuse_filled(stores: Stores) -> None:
@@ -125,39 +129,49 @@ class _Loader:
         self._postgres = stores.postgres
         self._chance = chance
         self._calendar = calendar
+        self._tally = tally
         self._scale = scale
         self._copies = max(1, round(scale ** (1 / 3)))
         self._people: dict[str, list[Person]] = {}
-        self._numbered = 100
-        self.tally = tally
 
     async def run(self, seed: int) -> int:
         """Load everything but the member facts; answers the number of members."""
         made = businesses.make(self._chance, self._calendar)
-        total = len(made.users) + len(made.facilities) + len(made.memberships)
-        await insert(self._mongo, "users", made.users, self.tally, "businesses", total)
-        await insert(self._mongo, "facilities", made.facilities, self.tally, "businesses", total)
-        await insert(self._mongo, "memberships", made.memberships, self.tally, "businesses", total)
         for branch in made.branches:
             self._people[branch.content.key] = people.make(
-                self._chance, self._calendar, branch, self._count(branch), with_client=branch is made.branches[0]
+                self._chance,
+                self._calendar,
+                branch,
+                max(1, round(MEMBERS * self._scale * branch.content.members_percent / 100)),
+                FIRST_MEMBER_NUMBER + self._members(),
+                with_client=branch is made.branches[0],
             )
-        can_sign_in = [*made.people.values(), self._people[made.branches[0].content.key][0].id]
-        opened = self._calendar.at(self._calendar.opening, 600)
-        rows = logins.credentials(can_sign_in, seed, opened)
-        await insert(self._mongo, "credentials", rows, self.tally, "businesses", len(rows))
+        await self._businesses(made, seed)
         async with bulk_transaction(self._postgres) as connection:
             await self._partitions(connection)
+            opened = self._calendar.at(self._calendar.opening, 600)
             accounts = [(branch.key, branch.key, CURRENCY, opened) for branch in made.branches]
-            await copy(
-                connection, "finance.facility_accounts", ACCOUNT_COLUMNS, accounts, self.tally, "businesses", total
-            )
+            await copy(connection, "finance.facility_accounts", ACCOUNT_COLUMNS, accounts, self._tally)
             for branch in made.branches:
                 await self._branch(connection, branch)
+        return self._members()
+
+    def _members(self) -> int:
         return sum(map(len, self._people.values()))
 
-    def _count(self, branch: Branch) -> int:
-        return max(1, round(MEMBERS * self._scale * branch.content.members_percent / 100))
+    async def _insert(self, collection: str, documents: Iterable[Row]) -> None:
+        await insert(self._mongo, collection, documents, self._tally)
+
+    async def _businesses(self, made: Businesses, seed: int) -> None:
+        client = self._people[made.branches[0].content.key][0]
+        opened = self._calendar.at(self._calendar.opening, 600)
+        credentials = logins.credentials([*made.people.values(), client.id], seed, opened)
+        self._tally.begin("businesses", len(made.users) + len(made.facilities) + len(made.memberships))
+        await self._insert("users", made.users)
+        await self._insert("credentials", credentials)
+        await self._insert("facilities", made.facilities)
+        await self._insert("memberships", made.memberships)
+        self._tally.end()
 
     async def _partitions(self, connection: BulkConnection) -> None:
         """The months and years the demo reaches into exist already, unless it is told on an unusual day."""
@@ -171,19 +185,22 @@ class _Loader:
 
     async def _branch(self, connection: BulkConnection, branch: Branch) -> None:
         own = self._people[branch.content.key]
-        step = f"{branch.content.name}: members"
-        documents = people.documents(self._chance, self._calendar, branch, own, self._numbered)
-        self._numbered += len(own)
-        await insert(self._mongo, "users", documents, self.tally, step, len(own))
         histories = Histories(self._chance, self._calendar, branch)
         contracts = [contract for person in own for contract in histories.of(person, person.joined)]
         contracts += self._second_homes(branch, histories)
-        await self._money(connection, branch, contracts)
-        attendance = await self._attendance(branch, contracts)
+        bills = sum(len(contract.bills) for contract in contracts)
+        self._tally.begin(branch.content.name, len(own) + 2 * len(contracts) + 3 * bills + 15 * len(own))
+        # Each store computes while rows for the other one are made.
+        try:
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._money(connection, branch, contracts))
+                attendance = both.create_task(self._documents(branch, own, contracts))
+        except BaseExceptionGroup as failures:
+            raise failures.exceptions[0] from failures
         figures = DailyFigures(self._calendar, branch, contracts)
-        rows = list(figures.rows(attendance.attended, attendance.visited))
-        step = f"{branch.content.name}: daily figures"
-        await copy(connection, "finance.analytics_daily", ANALYTICS_COLUMNS, rows, self.tally, step, len(rows))
+        rows = figures.rows(attendance.result().attended, attendance.result().visited)
+        await copy(connection, "finance.analytics_daily", ANALYTICS_COLUMNS, rows, self._tally)
+        self._tally.end()
 
     def _second_homes(self, branch: Branch, histories: Histories) -> list[Contract]:
         """Contracts of members whose home is another facility."""
@@ -192,42 +209,31 @@ class _Loader:
         found: list[Contract] = []
         for person in self._people.get(home, ()):
             if not person.is_client_login and random.random() * 100 < percent:
-                room = (self._calendar.today - person.joined).days - 1
                 joined = person.joined + (self._calendar.today - person.joined) * random.random()
-                if room > 0 and joined > person.joined:
+                if person.joined < joined < self._calendar.today:
                     found.extend(histories.of(person, joined))
         return found
 
     async def _money(self, connection: BulkConnection, branch: Branch, contracts: list[Contract]) -> None:
-        step = f"{branch.content.name}: contracts"
-        tally, count = self.tally, len(contracts)
         documents = Documents(self._calendar, branch, contracts)
-        await insert(self._mongo, "member_subscriptions", mirrors(branch, contracts), tally, step, count)
-        rows = subscriptions(branch, contracts)
-        await copy(connection, "finance.subscriptions", SUBSCRIPTION_COLUMNS, rows, tally, step, count)
-        step = f"{branch.content.name}: payments"
-        rows = transactions(branch, contracts)
-        await copy(connection, "finance.transactions", TRANSACTION_COLUMNS, rows, tally, step, len(documents))
-        step = f"{branch.content.name}: invoices"
         for table, columns, rows in (
+            ("finance.subscriptions", SUBSCRIPTION_COLUMNS, subscriptions(branch, contracts)),
+            ("finance.transactions", TRANSACTION_COLUMNS, transactions(branch, contracts)),
             ("finance.invoices", INVOICE_COLUMNS, documents.invoices()),
             ("finance.invoice_lines", LINE_COLUMNS, documents.lines()),
             ("finance.refunds", REFUND_COLUMNS, documents.refunds()),
             ("finance.credit_notes", CREDIT_NOTE_COLUMNS, documents.credit_notes()),
             ("finance.audit_logs", AUDIT_COLUMNS, documents.audit()),
         ):
-            await copy(connection, table, columns, rows, tally, step, len(documents))
+            await copy(connection, table, columns, rows, self._tally)
 
-    async def _attendance(self, branch: Branch, contracts: list[Contract]) -> Attendance:
-        step = f"{branch.content.name}: classes"
+    async def _documents(self, branch: Branch, own: list[Person], contracts: list[Contract]) -> Attendance:
+        await self._insert("users", people.documents(self._chance, self._calendar, branch, own))
+        await self._insert("member_subscriptions", mirrors(branch, contracts))
         timetable = timetables.make(self._chance, self._calendar, branch, self._copies)
         attendance = Attendance(self._chance, self._calendar, branch, contracts)
-        total = len(timetable.sessions)
-        await insert(self._mongo, "classes", timetable.classes, self.tally, step, total)
-        await insert(self._mongo, "class_bookings", attendance.bookings(timetable), self.tally, step, total)
-        dates = timetables.occurrences(self._calendar, branch, timetable)
-        await insert(self._mongo, "class_occurrences", dates, self.tally, step, total)
-        visits = attendance.visits()
-        expected = len(contracts) * timetables.WEEKS_BACK
-        await insert(self._mongo, "visits", visits, self.tally, f"{branch.content.name}: visits", expected)
+        await self._insert("classes", timetable.classes)
+        await self._insert("class_bookings", attendance.bookings(timetable))
+        await self._insert("class_occurrences", timetables.occurrences(self._calendar, branch, timetable))
+        await self._insert("visits", attendance.visits())
         return attendance
