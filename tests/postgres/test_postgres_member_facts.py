@@ -233,6 +233,19 @@ async def test_twenty_writers_at_once_lose_nothing_and_never_deadlock(connect: C
     assert await _assert_facts_are_true(connections[0], facilities) == 12
 
 
+async def test_of_two_writers_for_one_member_the_second_counts_what_the_first_did(connect: Connect) -> None:
+    first, second = await connect(), await connect()
+    facility, user = await open_account(first), new_id()
+    one, other, _ = await issue(first, facility, [Bill(user, "100"), Bill(user, "20"), Bill(user, "3")])
+    async with first.transaction():
+        await settle(first, [one])
+        waiting = asyncio.create_task(settle(second, [other]))
+        await asyncio.sleep(0.2)
+        assert not waiting.done()
+    await waiting
+    assert (await _facts(first, [facility]))[facility, user] == (Decimal(3), 1, date(2026, 3, 15), None)
+
+
 async def test_a_prepared_transaction_is_waited_for_then_counted(connect: Connect) -> None:
     coordinator, writer = await connect(), await connect()
     facility, user = await open_account(coordinator), new_id()
