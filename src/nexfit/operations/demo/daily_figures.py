@@ -22,7 +22,7 @@ from nexfit.operations.demo.ledger import Record
 
 COLUMNS = (
     *("business_id", "date", "new_members", "active_members", "total_revenue", "currency", "class_attendance"),
-    *("subscription_renewals", "subscription_cancellations", "metrics"),
+    *("subscription_renewals", "subscription_cancellations", "metrics", "created_at"),
 )
 
 NO_MONEY = Decimal("0.00")
@@ -83,6 +83,6 @@ class DailyFigures:
             yield (
                 *(self._branch.key, day, self._new.get(day, 0), active, self._revenue.get(day, NO_MONEY), CURRENCY),
                 *(attended.get(day, 0), self._renewals.get(day, 0), self._cancellations.get(day, 0)),
-                orjson.dumps(metrics).decode(),
+                *(orjson.dumps(metrics).decode(), self._calendar.at(day + timedelta(days=1), 60)),
             )
             day += timedelta(days=1)

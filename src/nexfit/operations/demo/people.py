@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -65,8 +65,10 @@ def make(
     return people
 
 
-def documents(chance: Chance, calendar: Calendar, branch: Branch, people: list[Person]) -> Iterator[Row]:
-    """Their `users` documents."""
+def documents(
+    chance: Chance, calendar: Calendar, branch: Branch, people: list[Person], coach_of: Mapping[int, ObjectId]
+) -> Iterator[Row]:
+    """Their `users` documents; `coach_of` names the coach by member number."""
     random = chance.stream(f"profiles:{branch.content.key}")
     kind = "gym_member" if branch.content.type == "gym" else "studio_client"
     for person in people:
@@ -79,6 +81,8 @@ def documents(chance: Chance, calendar: Calendar, branch: Branch, people: list[P
             "fitnessLevel": random.choice(LEVELS),
             "dietaryRestrictions": [random.choice(DIETS)] if random.random() < 0.12 else [],
         }
+        if person.number in coach_of:
+            client["assignedCoachId"] = coach_of[person.number]
         email = f"{fold(person.first)}.{fold(person.last)}.{person.number}@uye.example".replace(" ", "")
         yield user_document(
             person.id,

@@ -10,11 +10,16 @@ from datetime import date
 from types import MappingProxyType
 from typing import Protocol
 
-from nexfit.operations.demo import businesses, logins, people, timetables
+from bson import ObjectId
+
+from nexfit.operations.demo import businesses, logins, people, timetables, training
+from nexfit.operations.demo import catalogue as catalogues
 from nexfit.operations.demo.attendance import Attendance
 from nexfit.operations.demo.businesses import Branch, Businesses, Row
 from nexfit.operations.demo.calendar import Calendar, add_months, local_today
+from nexfit.operations.demo.catalogue import Catalogue
 from nexfit.operations.demo.chance import Chance
+from nexfit.operations.demo.coaching import LEDGER_COLUMNS, Coaches, Coaching
 from nexfit.operations.demo.content.places import CURRENCY, TIMEZONE
 from nexfit.operations.demo.contracts import Contract, Histories
 from nexfit.operations.demo.daily_figures import COLUMNS as ANALYTICS_COLUMNS
@@ -35,6 +40,7 @@ from nexfit.operations.demo.ledger import (
 )
 from nexfit.operations.demo.load import HOUR, BulkConnection, Progress, Tally, bulk_transaction, copy, insert
 from nexfit.operations.demo.people import Person
+from nexfit.operations.demo.reviews import Reviews
 from nexfit.operations.member_facts import rebuild_member_facts
 from nexfit.stores.mongo import Mongo
 from nexfit.stores.postgres import Postgres
@@ -146,31 +152,61 @@ class _Loader:
                 FIRST_MEMBER_NUMBER + self._members(),
                 with_client=branch is made.branches[0],
             )
-        await self._businesses(made, seed)
+        reviews = self._reviews(made)
+        client = self._people[made.branches[0].content.key][0].id
+        catalogue = catalogues.make(self._chance, self._calendar, made.people, client, reviews, self._everybody())
+        await self._businesses(made, client, reviews, seed)
+        await self._catalogue(catalogue)
+        coaches = Coaches(self._chance, self._calendar, catalogue)
         async with bulk_transaction(self._postgres) as connection:
             await self._partitions(connection)
             opened = self._calendar.at(self._calendar.opening, 600)
             accounts = [(branch.key, branch.key, CURRENCY, opened) for branch in made.branches]
             await copy(connection, "finance.facility_accounts", ACCOUNT_COLUMNS, accounts, self._tally)
             for branch in made.branches:
-                await self._branch(connection, branch)
+                await self._branch(connection, branch, catalogue, coaches)
         return self._members()
 
     def _members(self) -> int:
         return sum(map(len, self._people.values()))
 
+    def _everybody(self) -> list[Person]:
+        return [person for people_there in self._people.values() for person in people_there]
+
+    def _reviews(self, made: Businesses) -> Reviews:
+        """What members say about the places they go to and the coaches there."""
+        reviews = Reviews()
+        coaches: dict[ObjectId, list[Person]] = {}
+        for branch in made.branches:
+            there = self._people[branch.content.key]
+            reviews.add(self._chance, self._calendar, "facility", branch.id, there, 16)
+            for entry in branch.content.staff:
+                if entry.role == "coach":
+                    coaches.setdefault(branch.staff_ids[entry.person], []).extend(there)
+        for coach, known_to in coaches.items():
+            reviews.add(self._chance, self._calendar, "coach", coach, known_to, 12)
+        for user in made.users:
+            reviews.rate(user)
+        return reviews
+
     async def _insert(self, collection: str, documents: Iterable[Row]) -> None:
         await insert(self._mongo, collection, documents, self._tally)
 
-    async def _businesses(self, made: Businesses, seed: int) -> None:
-        client = self._people[made.branches[0].content.key][0]
+    async def _businesses(self, made: Businesses, client: ObjectId, reviews: Reviews, seed: int) -> None:
         opened = self._calendar.at(self._calendar.opening, 600)
-        credentials = logins.credentials([*made.people.values(), client.id], seed, opened)
+        credentials = logins.credentials([*made.people.values(), client], seed, opened)
         self._tally.begin("businesses", len(made.users) + len(made.facilities) + len(made.memberships))
         await self._insert("users", made.users)
         await self._insert("credentials", credentials)
         await self._insert("facilities", made.facilities)
         await self._insert("memberships", made.memberships)
+        await self._insert("reviews", reviews.rows)
+        self._tally.end()
+
+    async def _catalogue(self, catalogue: Catalogue) -> None:
+        self._tally.begin("exercises, foods, programs", sum(map(len, catalogue.documents.values())))
+        for collection, documents in catalogue.documents.items():
+            await self._insert(collection, documents)
         self._tally.end()
 
     async def _partitions(self, connection: BulkConnection) -> None:
@@ -183,18 +219,19 @@ class _Loader:
                 )
             month = add_months(month, 1)
 
-    async def _branch(self, connection: BulkConnection, branch: Branch) -> None:
+    async def _branch(self, connection: BulkConnection, branch: Branch, catalogue: Catalogue, coaches: Coaches) -> None:
         own = self._people[branch.content.key]
         histories = Histories(self._chance, self._calendar, branch)
         contracts = [contract for person in own for contract in histories.of(person, person.joined)]
+        coaching = coaches.at(branch, contracts)
         contracts += self._second_homes(branch, histories)
         bills = sum(len(contract.bills) for contract in contracts)
-        self._tally.begin(branch.content.name, len(own) + 2 * len(contracts) + 3 * bills + 15 * len(own))
+        self._tally.begin(branch.content.name, len(own) + 2 * len(contracts) + 3 * bills + 24 * len(own))
         # Each store computes while rows for the other one are made.
         try:
             async with asyncio.TaskGroup() as both:
-                both.create_task(self._money(connection, branch, contracts))
-                attendance = both.create_task(self._documents(branch, own, contracts))
+                both.create_task(self._money(connection, branch, contracts, coaching))
+                attendance = both.create_task(self._documents(branch, own, contracts, coaching, catalogue))
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from failures
         figures = DailyFigures(self._calendar, branch, contracts)
@@ -214,7 +251,9 @@ class _Loader:
                     found.extend(histories.of(person, joined))
         return found
 
-    async def _money(self, connection: BulkConnection, branch: Branch, contracts: list[Contract]) -> None:
+    async def _money(
+        self, connection: BulkConnection, branch: Branch, contracts: list[Contract], coaching: Coaching
+    ) -> None:
         documents = Documents(self._calendar, branch, contracts)
         for table, columns, rows in (
             ("finance.subscriptions", SUBSCRIPTION_COLUMNS, subscriptions(branch, contracts)),
@@ -224,16 +263,25 @@ class _Loader:
             ("finance.refunds", REFUND_COLUMNS, documents.refunds()),
             ("finance.credit_notes", CREDIT_NOTE_COLUMNS, documents.credit_notes()),
             ("finance.audit_logs", AUDIT_COLUMNS, documents.audit()),
+            ("finance.package_credit_ledger", LEDGER_COLUMNS, coaching.ledger),
         ):
             await copy(connection, table, columns, rows, self._tally)
 
-    async def _documents(self, branch: Branch, own: list[Person], contracts: list[Contract]) -> Attendance:
-        await self._insert("users", people.documents(self._chance, self._calendar, branch, own))
+    async def _documents(
+        self, branch: Branch, own: list[Person], contracts: list[Contract], coaching: Coaching, catalogue: Catalogue
+    ) -> Attendance:
+        chance, calendar = self._chance, self._calendar
+        await self._insert("users", people.documents(chance, calendar, branch, own, coaching.coach_of))
         await self._insert("member_subscriptions", mirrors(branch, contracts))
-        timetable = timetables.make(self._chance, self._calendar, branch, self._copies)
-        attendance = Attendance(self._chance, self._calendar, branch, contracts)
+        timetable = timetables.make(chance, calendar, branch, self._copies)
+        attendance = Attendance(chance, calendar, branch, contracts)
         await self._insert("classes", timetable.classes)
         await self._insert("class_bookings", attendance.bookings(timetable))
-        await self._insert("class_occurrences", timetables.occurrences(self._calendar, branch, timetable))
+        await self._insert("class_occurrences", timetables.occurrences(calendar, branch, timetable))
         await self._insert("visits", attendance.visits())
+        await self._insert("coach_clients", coaching.relations)
+        await self._insert("consents", coaching.consents)
+        await self._insert("pt_sessions", coaching.sessions)
+        await self._insert("measurements", training.measurements(chance, calendar, own))
+        await self._insert("workout_logs", training.workout_logs(chance, calendar, own, catalogue))
         return attendance
