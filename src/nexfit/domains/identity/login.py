@@ -37,6 +37,6 @@ async def login(
         await mongo.update_one(
             "credentials",
             {"_id": user["_id"], "passwordHash": stored},
-            {"$set": {"passwordHash": await passwords.hash(password)}},
+            {"$set": {"passwordHash": await passwords.hash(password), "updatedAt": now}},
         )
     return SignedIn(user["_id"], tokens.issue(user["_id"], now))

@@ -125,19 +125,33 @@ async def members_among(postgres: Postgres, facilities: Iterable[ObjectId], user
 
 
 async def last_visits(
-    mongo: Mongo, facilities: Sequence[ObjectId], users: Sequence[ObjectId]
+    mongo: Mongo, pairs: Sequence[tuple[ObjectId, ObjectId]]
 ) -> dict[tuple[ObjectId, ObjectId], datetime]:
-    """The latest visit of each person at each facility, from MongoDB in one command; absent without a visit."""
-    found = await mongo.aggregate(
-        "visits",
+    """The latest visit of each (facility, person), from MongoDB in one command; absent without a visit.
+
+    The lookup seeks one index key per pair; grouping would read every visit of every person.
+    """
+    found = await mongo.aggregate_documents(
         [
-            {"$match": {"facilityId": {"$in": list(set(facilities))}, "userId": {"$in": list(set(users))}}},
-            # Sorted and grouped by the index's own columns, so that the server jumps from person to person.
-            {"$sort": {"facilityId": 1, "userId": 1, "at": -1}},
-            {"$group": {"_id": {"facility": "$facilityId", "user": "$userId"}, "at": {"$first": "$at"}}},
-        ],
+            {"$documents": [{"facility": facility, "user": user} for facility, user in pairs]},
+            {
+                "$lookup": {
+                    "from": "visits",
+                    "localField": "user",
+                    "foreignField": "userId",
+                    "let": {"facility": "$facility"},
+                    "pipeline": [
+                        {"$match": {"$expr": {"$eq": ["$facilityId", "$$facility"]}}},
+                        {"$sort": {"at": -1}},
+                        {"$limit": 1},
+                        {"$project": {"_id": 0, "at": 1}},
+                    ],
+                    "as": "visits",
+                }
+            },
+        ]
     )
-    return {(row["_id"]["facility"], row["_id"]["user"]): row["at"] for row in found}
+    return {(row["facility"], row["user"]): row["visits"][0]["at"] for row in found if row["visits"]}
 
 
 def _literal(pattern: str) -> str:
