@@ -43,7 +43,7 @@ function statusText(session: Session | null, expired: boolean, refused: boolean)
     return { text: `Your login ended at ${clock(session.expiresAt)}: log in again.`, warning: true };
   }
   if (session && refused) {
-    return { text: 'The server did not accept the token of this answer: run it again, or log in again.', warning: true };
+    return { text: 'The token of this answer was not accepted: log in again, then run it again.', warning: true };
   }
   if (refused) {
     return { text: 'This operation needs a login: choose one, then run it again.', warning: true };
@@ -143,33 +143,35 @@ export function Bar() {
       {ownAccount && (
         <LoginForm busy={busy !== null} onSubmit={(email, password) => void attempt(email, email, password)} />
       )}
-      <div className={problem || status.warning ? 'bar-status warning' : 'bar-status'}>
-        {/* Both stay in the page: a live region that appears together with its text is not read out. */}
-        <p role="status">{busy ? `Logging in as ${busy}…` : problem ? '' : status.text}</p>
-        <p role="alert">{problem}</p>
+      <div className="bar-end">
+        <div className={problem || status.warning ? 'bar-status warning' : 'bar-status'}>
+          {/* Both stay in the page: a live region that appears together with its text is not read out. */}
+          <p role="status">{busy ? `Logging in as ${busy}…` : problem ? '' : status.text}</p>
+          <p role="alert">{problem}</p>
+        </div>
+        {session && (
+          <button type="button" className="bar-quiet" onClick={() => keep(null)}>
+            Log out
+          </button>
+        )}
+        <select
+          aria-label="Open an example operation"
+          value=""
+          onChange={(event) => {
+            const example = examples.find(({ title }) => title === event.target.value);
+            if (example) {
+              openExample(example);
+            }
+          }}
+        >
+          <option value="" disabled hidden>
+            Examples
+          </option>
+          {examples.map(({ title }) => (
+            <option key={title}>{title}</option>
+          ))}
+        </select>
       </div>
-      {session && (
-        <button type="button" className="bar-quiet" onClick={() => keep(null)}>
-          Log out
-        </button>
-      )}
-      <select
-        aria-label="Open an example operation"
-        value=""
-        onChange={(event) => {
-          const example = examples.find(({ title }) => title === event.target.value);
-          if (example) {
-            openExample(example);
-          }
-        }}
-      >
-        <option value="" disabled hidden>
-          Examples
-        </option>
-        {examples.map(({ title }) => (
-          <option key={title}>{title}</option>
-        ))}
-      </select>
     </>
   );
 }
