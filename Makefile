@@ -32,7 +32,7 @@ bench: $(INSTALLED) ## Measure against the floor, in one run (ARGS="--help" for 
 web: $(INSTALLED) ## Build GraphiQL into the package, where Node is at hand
 	@$(BIN)/python -m nexfit.operations.web_build
 
-schema: $(INSTALLED) ## Write schema.graphql from the code
+schema: $(INSTALLED) ## Write schema.graphql and MongoDB's validators from the code
 	$(BIN)/nexfit schema
 
 lock: $(INSTALLED) ## Resolve requirements.lock anew from pyproject.toml

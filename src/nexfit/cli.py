@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
 import uvicorn
+from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
@@ -17,10 +18,11 @@ from nexfit import development
 from nexfit.api.schema import build_schema, schema_text
 from nexfit.embedded import EmbeddedError
 from nexfit.operations import setup
-from nexfit.operations.demo import NotEmpty
+from nexfit.operations.demo import NotEmpty, SeedReport
 from nexfit.operations.migration_errors import MigrationError
-from nexfit.operations.mongo_files import MongoFileError
-from nexfit.operations.mongo_schema import SchemaNotApplied
+from nexfit.operations.mongo_files import MongoFileError, default_folder
+from nexfit.operations.mongo_schema import ALL_DOCUMENTS, SchemaNotApplied
+from nexfit.operations.mongo_validators import write_validators
 from nexfit.settings import Settings
 from nexfit.stores.errors import StoreError
 
@@ -47,12 +49,28 @@ _EXPECTED = (
 )
 
 
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    """Run to the end; what can be expected to go wrong is one line on stderr and exit code 1."""
+DataDir = Annotated[Path, typer.Option(help="Local servers to use where no NEXFIT_*_URL names others.")]
+LOCAL = Path(".data")
+
+
+def _run(data_dir: Path, work: Callable[[Settings], Coroutine[Any, Any, T]]) -> T:
+    """Run to the end against the stores at hand; what can be expected to go wrong is one line and exit code 1."""
     try:
-        return asyncio.run(work)
+        with development.local_servers(data_dir):
+            return asyncio.run(work(_settings()))
     except _EXPECTED as error:
         raise _failed(error) from None
+
+
+def _settings() -> Settings:
+    """The environment's settings; a wrong one is named by its variable, without its value."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        for fault in error.errors(include_input=False, include_url=False):
+            variable = "NEXFIT_" + "_".join(str(part) for part in fault["loc"]).upper()
+            errors.print(f"[bold red]nexfit:[/] {variable}: {fault['msg']}", highlight=False)
+        raise typer.Exit(1) from None
 
 
 def _failed(error: BaseException) -> typer.Exit:
@@ -63,7 +81,7 @@ def _failed(error: BaseException) -> typer.Exit:
 @app.command()
 def dev(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the API.")] = 8000,
-    data_dir: Annotated[Path, typer.Option(help="Where the local servers keep their data.")] = Path(".data"),
+    data_dir: Annotated[Path, typer.Option(help="Where the local servers keep their data.")] = LOCAL,
     reset: Annotated[bool, typer.Option("--reset", help="Delete the local data first and start over.")] = False,
     demo: Annotated[bool, typer.Option(help="Load demo data into an empty database.")] = True,
 ) -> None:
@@ -86,7 +104,7 @@ def serve(
     workers: Annotated[int | None, typer.Option(min=1, max=64, help="Processes; NEXFIT_HTTP_WORKERS.")] = None,
 ) -> None:
     """Serve the API against the stores that the NEXFIT_* environment variables name."""
-    settings = Settings()
+    settings = _settings()
     uvicorn.run(
         "nexfit.app:create_app",
         factory=True,
@@ -103,7 +121,7 @@ def schema(
     check: Annotated[bool, typer.Option("--check", help="Fail if the file differs instead of writing it.")] = False,
     file: Annotated[Path, typer.Option(help="The file.")] = Path("schema.graphql"),
 ) -> None:
-    """Write the GraphQL schema to a file."""
+    """Write the GraphQL schema to a file, and MongoDB's validators from the document models into `mongo_indexes`."""
     text = schema_text(build_schema())
     if check:
         if not file.exists() or file.read_text(encoding="utf-8") != text:
@@ -113,6 +131,8 @@ def schema(
         return
     file.write_text(text, encoding="utf-8")
     console.print(f"Wrote {file}.")
+    for written in write_validators(default_folder(), ALL_DOCUMENTS):
+        console.print(f"Wrote {written}.")
 
 
 @app.command()
@@ -120,11 +140,17 @@ def seed(
     scale: Annotated[float, typer.Option(min=0.1, max=1000, help="Multiplies the 300 members.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Same seed and day, same data.")] = 7,
     today: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="The day the data ends on.")] = None,
+    data_dir: DataDir = LOCAL,
 ) -> None:
-    """Load demo data into empty, migrated stores."""
+    """Load demo data into empty stores, after bringing their schemas up."""
     day: date | None = today.date() if today else None
-    with development.progress(console) as bars:
-        report = _run(development.load_demo(Settings(), bars, scale=scale, seed_number=seed, today=day))
+
+    async def load(settings: Settings) -> SeedReport:
+        await setup.migrate_up(settings)
+        with development.progress(console) as bars:
+            return await development.load_demo(settings, bars, scale=scale, seed_number=seed, today=day)
+
+    report = _run(data_dir, load)
     table = Table("rows", "of")
     for name, rows in report.rows.items():
         table.add_row(f"{rows:,}", name)
@@ -133,22 +159,25 @@ def seed(
 
 
 @migrate.command()
-def up() -> None:
+def up(data_dir: DataDir = LOCAL) -> None:
     """Apply what is missing in both stores."""
-    _run(setup.migrate_up(Settings(), on_step=console.print))
+    _run(data_dir, lambda settings: setup.migrate_up(settings, on_step=console.print))
     console.print("Both schemas are up to date.")
 
 
 @migrate.command()
-def down(steps: Annotated[int, typer.Option(min=1, help="How many PostgreSQL migrations to undo.")] = 1) -> None:
+def down(
+    steps: Annotated[int, typer.Option(min=1, help="How many PostgreSQL migrations to undo.")] = 1,
+    data_dir: DataDir = LOCAL,
+) -> None:
     """Undo the newest PostgreSQL migrations; with the last one MongoDB's validators and indexes go too."""
-    _run(setup.migrate_down(Settings(), steps, on_step=console.print))
+    _run(data_dir, lambda settings: setup.migrate_down(settings, steps, on_step=console.print))
 
 
 @migrate.command()
-def status() -> None:
+def status(data_dir: DataDir = LOCAL) -> None:
     """List every migration and collection, and what is pending."""
-    found = _run(setup.schema_status(Settings()))
+    found = _run(data_dir, setup.schema_status)
     table = Table("PostgreSQL", "name", "state", "applied", "by")
     for one in found.postgres:
         applied = f"{one.applied_at:%Y-%m-%d %H:%M}" if one.applied_at else ""
@@ -162,9 +191,9 @@ def status() -> None:
 
 
 @migrate.command()
-def verify() -> None:
+def verify(data_dir: DataDir = LOCAL) -> None:
     """Compare both stores with the files; exit code 1 where they differ."""
-    drift = _run(setup.schema_drift(Settings()))
+    drift = _run(data_dir, setup.schema_drift)
     for migration in drift.postgres:
         console.print(f"postgres: {migration.version} {migration.name} is {migration.state}")
     for change in drift.mongo:

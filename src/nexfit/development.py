@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import secrets
 import socket
@@ -18,13 +19,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from nexfit.app import create_app
-from nexfit.embedded import EmbeddedServers, reset
+from nexfit.embedded import DataDirInUse, EmbeddedServers, ServerUrls, reset
 from nexfit.operations.demo import NotEmpty, SeedReport, demo_logins, seed
 from nexfit.operations.setup import migrate_up
 from nexfit.settings import HttpSettings, Settings
 from nexfit.stores.connections import open_stores
 
 SECRET_FILE = "auth-secret"  # noqa: S105 - a file's name
+URLS_FILE = "urls.json"
+"""Where the servers of a running `nexfit dev` are; it holds passwords, so only its owner can read it."""
+
+VARIABLES = ("NEXFIT_MONGO_URL", "NEXFIT_POSTGRES_URL", "NEXFIT_REDIS_URL")
 
 
 class PortInUse(Exception):
@@ -52,11 +57,8 @@ def run(console: Console, *, port: int, data_dir: Path, start_over: bool, demo: 
         for task in tasks.values():
             bars.update(task, total=1, completed=1)
         try:
-            os.environ |= {
-                "NEXFIT_MONGO_URL": urls.mongo,
-                "NEXFIT_POSTGRES_URL": urls.postgres,
-                "NEXFIT_REDIS_URL": urls.redis,
-            }
+            os.environ |= _variables(urls)
+            _write_private(data_dir / URLS_FILE, json.dumps(_variables(urls)))
             os.environ.setdefault("NEXFIT_AUTH_SECRET", _secret(data_dir / SECRET_FILE))
             settings = Settings(http=HttpSettings(port=port), demo=demo)
             asyncio.run(_prepare(settings, bars, demo=demo))
@@ -67,6 +69,31 @@ def run(console: Console, *, port: int, data_dir: Path, start_over: bool, demo: 
         _serve(settings, console, started)
     finally:
         console.print("Stopping the servers …")
+        (data_dir / URLS_FILE).unlink(missing_ok=True)
+        servers.stop()
+
+
+@contextmanager
+def local_servers(data_dir: Path) -> Iterator[None]:
+    """Servers for one command: those the environment names, those of a running `nexfit dev`, or its own meanwhile.
+
+    Raises the errors of `nexfit.embedded`.
+    """
+    if all(os.environ.get(variable) for variable in VARIABLES):
+        yield
+        return
+    servers = EmbeddedServers(data_dir)
+    try:
+        urls = _variables(servers.start())
+    except DataDirInUse:
+        running = data_dir / URLS_FILE
+        if not running.exists():  # it is starting or stopping: nobody can use its servers now
+            raise
+        urls = json.loads(running.read_text(encoding="utf-8"))
+    os.environ |= urls
+    try:
+        yield
+    finally:
         servers.stop()
 
 
@@ -158,13 +185,22 @@ def _require_free(port: int) -> None:
             raise PortInUse(port) from None
 
 
+def _variables(urls: ServerUrls) -> dict[str, str]:
+    return dict(zip(VARIABLES, (urls.mongo, urls.postgres, urls.redis), strict=True))
+
+
 def _secret(path: Path) -> str:
     """The data folder's own signing secret, so that tokens outlive a restart."""
     try:
         return path.read_text(encoding="ascii")
     except FileNotFoundError:
         secret = secrets.token_urlsafe(48)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as file:
-            file.write(secret)
+        _write_private(path, secret)
         return secret
+
+
+def _write_private(path: Path, text: str) -> None:
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)

@@ -1,0 +1,160 @@
+"""`nexfit dev` and the other commands, as a new user runs them: real processes, a real terminal's signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+NEXFIT = Path(sys.executable).with_name("nexfit")
+ROOT = Path(__file__).parents[1]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _environment() -> dict[str, str]:
+    return {key: value for key, value in os.environ.items() if not key.startswith("NEXFIT_")}
+
+
+class Dev:
+    """A running `nexfit dev`."""
+
+    def __init__(self, data_dir: Path, log: Path, *options: str) -> None:
+        self.port = _free_port()
+        self.log = log
+        self.started = time.monotonic()
+        with log.open("w") as output:
+            self.process = subprocess.Popen(
+                [NEXFIT, "dev", "--port", str(self.port), "--data-dir", str(data_dir), *options],
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=_environment(),
+                cwd=ROOT,
+            )
+
+    def wait_until_up(self) -> float:
+        while "Ctrl-C stops" not in self.log.read_text():
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < self.started + 100, self.log.read_text()
+            time.sleep(0.1)
+        return time.monotonic() - self.started
+
+    def post(self, query: str, token: str | None = None) -> Any:
+        headers = {"content-type": "application/json"} | ({"authorization": f"Bearer {token}"} if token else {})
+        body = json.dumps({"query": query}).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/graphql", body, headers)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
+    def interrupt(self) -> int:
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    return tmp_path_factory.mktemp("dev") / "data"
+
+
+def _nexfit(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [NEXFIT, *arguments], env=_environment() | environment, cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.timeout(240)
+def test_dev_serves_the_demo_and_keeps_it(data_dir: Path, tmp_path: Path) -> None:
+    dev = Dev(data_dir, tmp_path / "first.log")
+    try:
+        dev.wait_until_up()
+        shown = dev.log.read_text()
+        assert f"http://127.0.0.1:{dev.port}/graphql" in shown
+        assert "owner@demo.nexfit.app" in shown
+        login = 'mutation { login(input: {email: "owner@demo.nexfit.app", password: "nexfit-demo"}) { accessToken } }'
+        token = dev.post(login)["data"]["login"]["accessToken"]
+        members = "{ viewer { facilities { nodes { members { totalCount } } } } }"
+        before = dev.post(members, token)
+        assert sum(node["members"]["totalCount"] for node in before["data"]["viewer"]["facilities"]["nodes"]) > 200
+        # Another command meanwhile uses the same servers.
+        verified = _nexfit("migrate", "verify", "--data-dir", str(data_dir))
+        assert verified.returncode == 0, verified.stdout + verified.stderr
+        second = _nexfit("dev", "--port", str(dev.port), "--data-dir", str(data_dir))
+        assert second.returncode == 1
+        assert f"port {dev.port} is in use" in second.stderr
+        elsewhere = _nexfit("dev", "--port", str(_free_port()), "--data-dir", str(data_dir))
+        assert elsewhere.returncode == 1
+        assert "Traceback" not in elsewhere.stderr
+    finally:
+        code = dev.interrupt()
+    assert code == 0, dev.log.read_text()
+    assert _processes_of(data_dir) == []
+    again = Dev(data_dir, tmp_path / "second.log")
+    try:
+        seconds = again.wait_until_up()
+        # The token was signed with the data folder's own secret, so it still holds.
+        assert again.post(members, token) == before
+        print(f"second start: {seconds:.1f} s")
+    finally:
+        again.interrupt()
+    assert _processes_of(data_dir) == []
+
+
+def test_demo_data_is_not_loaded_twice(data_dir: Path) -> None:
+    seeded = _nexfit("seed", "--data-dir", str(data_dir))
+    assert seeded.returncode == 1
+    assert "--reset" in seeded.stderr
+
+
+def test_wrong_settings_are_named_without_their_value() -> None:
+    started = _nexfit("serve", NEXFIT_HTTP_PORT="secret-value", NEXFIT_AUTH_SECRET="short")
+    assert started.returncode == 1
+    assert "NEXFIT_HTTP_PORT" in started.stderr
+    assert "NEXFIT_AUTH_SECRET" in started.stderr
+    assert "secret-value" not in started.stderr
+    assert "Traceback" not in started.stderr
+
+
+def test_an_unreachable_store_is_one_line() -> None:
+    nowhere = {
+        "NEXFIT_MONGO_URL": "mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=300",
+        "NEXFIT_POSTGRES_URL": "postgresql://somebody:hidden@127.0.0.1:1/nexfit",
+        "NEXFIT_REDIS_URL": "redis://127.0.0.1:1/0",
+    }
+    found = _nexfit("migrate", "status", **nowhere)
+    assert found.returncode == 1
+    assert "postgres" in found.stderr
+    assert "hidden" not in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+@pytest.mark.parametrize("command", ["", "dev", "serve", "seed", "schema", "migrate", "migrate up", "import"])
+def test_help_teaches(command: str) -> None:
+    shown = _nexfit(*command.split(), "--help")
+    assert shown.returncode == 0
+    assert "Usage:" in shown.stdout
+
+
+def _processes_of(data_dir: Path) -> list[str]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except OSError:
+            continue
+        if str(data_dir) in command:
+            found.append(command)
+    return found
