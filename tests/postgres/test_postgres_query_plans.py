@@ -1,0 +1,411 @@
+"""Every hot query uses its index on a filled database, and every index has a query that uses it."""
+
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+from ledger_rows import NOON, object_id
+from pydantic import SecretStr
+
+from nexfit.domains.finance import ledger
+from nexfit.domains.memberships import members
+from nexfit.domains.memberships.members import MemberFilter, MemberOrder
+from nexfit.hybrid.paging import PageRequest
+from nexfit.settings import PostgresSettings
+from nexfit.stores.postgres import Postgres
+from nexfit.stores.sql import load_sql
+
+FACILITIES = [object_id(number) for number in range(1, 41)]
+USERS = [object_id(100_000 + number) for number in range(1, 501)]
+PLANS = [object_id(900_000 + number) for number in range(1, 161)]
+TODAY = date(2026, 4, 1)
+
+# 40 facilities with 500 members each; per member a payment, an invoice (one in ten open) and a subscription.
+FILL = """
+CREATE TEMPORARY TABLE f AS SELECT n, lpad(to_hex(n), 24, '0') AS id FROM generate_series(1, 40) n;
+CREATE TEMPORARY TABLE u AS SELECT n, lpad(to_hex(100000 + n), 24, '0') AS id FROM generate_series(1, 500) n;
+INSERT INTO finance.facility_accounts (facility_id, business_id, currency) SELECT id, id, 'TRY' FROM f;
+INSERT INTO platform.member_facts (facility_id, user_id, name_folded, status, joined_at, last_visit_at)
+  SELECT f.id, u.id, md5(u.n::text) || ' ' || md5(f.n::text), 'active',
+    '2025-01-01'::timestamptz + u.n * interval '1 h',
+    CASE WHEN u.n % 3 > 0 THEN '2026-01-01'::timestamptz + u.n * interval '1 h' END
+  FROM f, u;
+INSERT INTO finance.transactions
+    (business_id, facility_id, user_id, amount, currency, payment_method, transaction_type, status, created_at)
+  SELECT f.id, f.id, u.id, 100, 'TRY', 'card', 'charge', CASE WHEN u.n % 50 = 0 THEN 'pending' ELSE 'succeeded' END,
+    '2026-01-01'::timestamptz + (u.n * 0.2 + f.n * 0.001) * interval '1 day'
+  FROM f, u;
+INSERT INTO finance.subscriptions (business_id, facility_id, user_id, plan_id, status, start_date, current_period_start,
+    current_period_end, billing_cycle, amount, currency, payment_method, created_at)
+  SELECT f.id, f.id, u.id, lpad(to_hex(900000 + (f.n - 1) * 4 + u.n % 4 + 1), 24, '0'),
+    CASE WHEN u.n % 5 = 0 THEN 'expired' ELSE 'active' END, '2026-01-01', '2026-01-01',
+    '2026-02-01'::date + u.n % 300, 'month', 100, 'TRY', 'card', '2026-01-01'::timestamptz + u.n * interval '1 min'
+  FROM f, u;
+INSERT INTO finance.invoices (business_id, facility_id, user_id, subscription_id, period_start, transaction_id,
+    net_amount, tax_amount, total_amount, currency, status, issued_on, due_date, payment_date, invoice_sequence,
+    created_at)
+  SELECT f.id, f.id, u.id, s.subscription_id, '2026-01-01', CASE WHEN u.n % 10 > 0 THEN t.transaction_id END,
+    80, 20, 100, 'TRY', CASE WHEN u.n % 10 = 0 THEN 'open' ELSE 'paid' END, '2026-01-01',
+    '2026-01-01'::date + u.n % 200, CASE WHEN u.n % 10 > 0 THEN '2026-01-05'::date END, u.n,
+    '2026-01-01'::timestamptz + u.n * interval '1 min'
+  FROM f, u, finance.subscriptions s, finance.transactions t
+  WHERE s.facility_id = f.id AND s.user_id = u.id AND t.facility_id = f.id AND t.user_id = u.id;
+INSERT INTO finance.invoice_lines
+    (invoice_id, line_no, description, quantity, tax_rate, net_amount, tax_amount, total_amount)
+  SELECT invoice_id, 1, 'membership', 1, 0.25, 80, 20, 100 FROM finance.invoices;
+INSERT INTO finance.refunds (original_transaction_id, business_id, facility_id, user_id, amount, currency, status)
+  SELECT transaction_id, facility_id, facility_id, user_id, 1, 'TRY', 'pending' FROM finance.transactions
+  WHERE status = 'succeeded' AND facility_id IN (SELECT id FROM f WHERE n <= 4);
+INSERT INTO finance.credit_notes (invoice_id, user_id, business_id, facility_id, net_amount, tax_amount, total_amount,
+    currency, issued_on, credit_note_sequence)
+  SELECT invoice_id, user_id, business_id, facility_id, 1, 0, 1, 'TRY', '2026-02-01',
+    row_number() OVER (PARTITION BY business_id)
+  FROM finance.invoices WHERE status = 'paid' AND facility_id IN (SELECT id FROM f WHERE n <= 4);
+INSERT INTO finance.analytics_daily (business_id, date, currency)
+  SELECT f.id, '2025-06-01'::date + d, 'TRY' FROM f, generate_series(0, 500) d;
+INSERT INTO finance.audit_logs (facility_id, entity_type, entity_id, user_id, action, created_at, entry_hash)
+  SELECT f.id, 'invoice', f.n || '-' || u.n, u.id, 'issue', '2026-01-01'::timestamptz + u.n * interval '10 min',
+    CASE WHEN u.n > 5 THEN sha256('x') END
+  FROM f, u;
+INSERT INTO finance.outbox (aggregate_type, aggregate_id, event_type, published_at)
+  SELECT 'invoice', n::text, 'issued', CASE WHEN n < 9900 THEN now() END FROM generate_series(1, 10000) n;
+INSERT INTO finance.idempotency_keys (actor_id, operation, idempotency_key, request_hash, created_at, expires_at)
+  SELECT u.id, 'pay', g::text, sha256('x'), '2026-01-01'::timestamptz + u.n * interval '1 h',
+    '2026-01-03'::timestamptz + u.n * interval '1 h'
+  FROM u, generate_series(1, 20) g;
+INSERT INTO finance.package_credit_ledger (package_id, coach_id, client_id, entry_type, credits)
+  SELECT lpad(to_hex(700000 + u.n), 24, '0'), u.id, u.id, 'grant', 10 FROM u, generate_series(1, 10) n;
+INSERT INTO platform.entity_attributes (entity_type, entity_id, attribute_name, attribute_value)
+  SELECT 'facility', f.n || '-' || u.n, 'parking', jsonb_build_object('spaces', u.n) FROM f, u;
+"""
+
+sql = load_sql("nexfit.domains.finance")
+
+
+@dataclass
+class Explained:
+    """A Postgres that explains each statement before it runs it."""
+
+    postgres: Postgres
+    filled: set[str]
+    index_of: dict[str, str]
+    indexes: set[str] = field(default_factory=set)
+    """Indexes the statements so far read, by the name of the partitioned index where there is one."""
+    read_whole: set[str] = field(default_factory=set)
+    """Tables with rows that were read from end to end."""
+    partitions: set[str] = field(default_factory=set)
+    """Partitions of the transactions that were opened."""
+
+    async def fetch(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
+        (row,) = await self.postgres.fetch(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", *arguments)
+        self._note(row[0][0]["Plan"])
+        return await self.postgres.fetch(statement, *arguments)
+
+    def _note(self, node: dict[str, Any]) -> None:
+        relation = node.get("Relation Name", "")
+        if node["Actual Loops"] and relation.startswith("transactions_2"):
+            self.partitions.add(relation)
+        if node["Node Type"].endswith("Seq Scan") and relation in self.filled and node["Actual Loops"]:
+            self.read_whole.add(re.sub(r"_(\d{4}(_\d\d)?|default)$", "", relation))
+        if "Index Name" in node and node["Actual Loops"]:
+            self.indexes.add(self.index_of.get(node["Index Name"], node["Index Name"]))
+        for child in node.get("Plans", []):
+            self._note(child)
+
+
+@pytest.fixture(scope="module")
+async def filled(database: str) -> AsyncIterator[Postgres]:
+    """The stores' own pool on a database with rows, analysed."""
+    connection = await asyncpg.connect(database)
+    try:
+        await connection.execute(FILL)
+        await connection.execute("VACUUM (ANALYZE)")
+    finally:
+        await connection.close()
+    postgres = await Postgres.connect(PostgresSettings(url=SecretStr(database), statement_timeout=20))
+    yield postgres
+    await postgres.close()
+
+
+@pytest.fixture
+async def explained(filled: Postgres) -> Explained:
+    rows = await filled.fetch("SELECT relname FROM pg_class WHERE relkind = 'r' AND reltuples >= 100")
+    parents = await filled.fetch(
+        "SELECT c.relname AS child, p.relname AS parent FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid"
+        " JOIN pg_class p ON p.oid = inhparent WHERE c.relkind = 'i'"
+    )
+    return Explained(filled, {row[0] for row in rows}, {row["child"]: row["parent"] for row in parents})
+
+
+def plain(statement: str, *arguments: object) -> Callable[[Any], Awaitable[Any]]:
+    """A statement that has no function of its own yet: what a job or a guard of a later workflow asks."""
+    return lambda explained: explained.fetch(statement, *arguments)
+
+
+def listed(rows: ledger.LedgerList, parent: str, **page: Any) -> Callable[[Any], Awaitable[Any]]:
+    """A page of transactions, subscriptions or invoices for ten parents."""
+    if parent == "facility":
+        return lambda explained: ledger.pages_of_facilities(
+            explained, rows, FACILITIES[:10], PageRequest(20, **page), ["currency"]
+        )
+    return lambda explained: ledger.pages_of_users(explained, rows, USERS[:10], PageRequest(20, **page), ["currency"])
+
+
+EVERYBODY = MemberFilter()
+
+
+def member_list(
+    order: MemberOrder, *, descending: bool, filter: MemberFilter = EVERYBODY, **page: Any
+) -> Callable[[Any], Awaitable[Any]]:
+    """A page of the members of two facilities."""
+    return lambda explained: members.pages_of_facilities(
+        explained,
+        dict.fromkeys(FACILITIES[:2], TODAY),
+        filter,
+        members.list_of(order, descending=descending),
+        PageRequest(20, **page),
+        ["balance"],
+    )
+
+
+PLACE = ("2026-03-01T00:00:00+00:00", "00000000-0000-7000-8000-000000000000")
+MEMBER = ("2026-01-10T00:00:00+00:00", object_id(100_200))
+PERIOD = (date(2026, 2, 1), date(2026, 3, 31))
+
+CASES: dict[str, tuple[Callable[[Any], Awaitable[Any]], set[str]]] = {
+    "revenue": (
+        plain(sql.revenue_by_period, FACILITIES[:2], ["Europe/Istanbul"] * 2, *PERIOD, "month"),
+        {"idx_transactions_created_at"},
+    ),
+    "outstanding": (plain(sql.outstanding, FACILITIES[:5], [TODAY] * 5), {"idx_invoices_status"}),
+    "subscribers of plans": (plain(sql.active_subscribers, PLANS[:8]), {"idx_subscriptions_status"}),
+    "analytics": (plain(sql.analytics_by_day, FACILITIES[:2], *PERIOD), {"analytics_daily_pkey"}),
+    "transactions of facilities": (listed(ledger.TRANSACTIONS, "facility"), {"idx_transactions_created_at"}),
+    "transactions of facilities, on": (
+        listed(ledger.TRANSACTIONS, "facility", after=PLACE),
+        {"idx_transactions_created_at"},
+    ),
+    "transactions of facilities, back": (
+        listed(ledger.TRANSACTIONS, "facility", before=PLACE, backwards=True),
+        {"idx_transactions_created_at"},
+    ),
+    "transactions of users": (listed(ledger.TRANSACTIONS, "user", after=PLACE), {"idx_transactions_user_id"}),
+    "invoices of facilities": (listed(ledger.INVOICES, "facility", after=PLACE), {"idx_invoices_business_id"}),
+    "invoices of users": (listed(ledger.INVOICES, "user", after=PLACE), {"idx_invoices_user_id"}),
+    "subscriptions of facilities": (
+        listed(ledger.SUBSCRIPTIONS, "facility", after=PLACE),
+        {"idx_subscriptions_facility_id"},
+    ),
+    "subscriptions of users": (listed(ledger.SUBSCRIPTIONS, "user", after=PLACE), {"idx_subscriptions_user_id"}),
+    "debtors by last payment": (
+        member_list(MemberOrder.LAST_PAYMENT, descending=True, filter=MemberFilter(overdue=True)),
+        {"idx_member_facts_debtors"},
+    ),
+    "debtors by last payment, on": (
+        member_list(MemberOrder.LAST_PAYMENT, descending=True, filter=MemberFilter(overdue=True), after=MEMBER),
+        {"idx_member_facts_debtors"},
+    ),
+    "members by last payment": (
+        member_list(MemberOrder.LAST_PAYMENT, descending=True, after=MEMBER),
+        {"idx_member_facts_last_payment"},
+    ),
+    "members by last payment, earliest first": (
+        member_list(MemberOrder.LAST_PAYMENT, descending=False, after=MEMBER),
+        {"idx_member_facts_last_payment"},
+    ),
+    "members by last visit": (
+        member_list(MemberOrder.LAST_VISIT, descending=True, after=MEMBER),
+        {"idx_member_facts_last_visit"},
+    ),
+    "members by joining": (member_list(MemberOrder.JOINED, descending=False), {"idx_member_facts_joined"}),
+    "members by name": (
+        member_list(MemberOrder.NAME, descending=False, after=("8", MEMBER[1])),
+        {"idx_member_facts_name"},
+    ),
+    "members with a part of a name": (
+        member_list(MemberOrder.NAME, descending=False, filter=MemberFilter(name="c4ca4238a0b9")),
+        {"idx_member_facts_name_search"},
+    ),
+    "members of a person": (
+        plain("SELECT facility_id FROM platform.member_facts WHERE user_id = $1", USERS[0]),
+        {"idx_member_facts_user_id"},
+    ),
+    "members by ids": (
+        lambda explained: members.by_ids(explained, [(FACILITIES[0], USERS[0]), (FACILITIES[1], USERS[1])], ["status"]),
+        {"member_facts_pkey"},
+    ),
+    "transactions to settle": (
+        plain(
+            "SELECT transaction_id FROM finance.transactions WHERE status = ANY ('{pending,unknown}')"
+            " AND status = 'pending' AND created_at BETWEEN $1 AND $2",
+            NOON,
+            datetime.fromisoformat("2026-03-11T00:00:00+00:00"),
+        ),
+        {"idx_transactions_status"},
+    ),
+    "invoices due": (
+        plain(
+            "SELECT invoice_id FROM finance.invoices WHERE facility_id = $1 AND status = 'open' AND due_date < $2"
+            " ORDER BY due_date, invoice_id LIMIT 20",
+            FACILITIES[0],
+            TODAY,
+        ),
+        {"idx_invoices_due_date"},
+    ),
+    "subscriptions to renew": (
+        plain(
+            "SELECT subscription_id FROM finance.subscriptions WHERE status IN ('active', 'past_due', 'frozen')"
+            " AND current_period_end <= $1 ORDER BY current_period_end LIMIT 100",
+            TODAY,
+        ),
+        {"idx_subscriptions_end_date"},
+    ),
+    "live subscription of a member": (
+        plain(
+            "SELECT subscription_id FROM finance.subscriptions WHERE facility_id = $1 AND user_id = $2 AND plan_id = $3"
+            " AND status IN ('incomplete', 'active', 'past_due', 'suspended', 'frozen')",
+            FACILITIES[0],
+            USERS[0],
+            PLANS[1],
+        ),
+        {"subscriptions_live_key"},
+    ),
+    "refunds of a transaction": (
+        plain(
+            "SELECT r.amount FROM finance.refunds r WHERE original_transaction_id = ANY ($1::uuid[])", [UUID(int=1)] * 2
+        ),
+        {"idx_refunds_original_transaction_id"},
+    ),
+    "credit notes of an invoice": (
+        plain("SELECT total_amount FROM finance.credit_notes WHERE invoice_id = ANY ($1::uuid[])", [UUID(int=1)] * 2),
+        {"idx_credit_notes_invoice_id"},
+    ),
+    "invoices of a transaction": (
+        plain("SELECT invoice_id FROM finance.invoices WHERE transaction_id = ANY ($1::uuid[])", [UUID(int=1)] * 2),
+        {"idx_invoices_transaction_id"},
+    ),
+    "invoice of a period": (
+        plain(
+            "SELECT invoice_id FROM finance.invoices WHERE subscription_id = $1 AND period_start = $2"
+            " AND status <> 'void'",
+            UUID(int=1),
+            TODAY,
+        ),
+        {"invoices_period_key"},
+    ),
+    "audit of an entity": (
+        plain(
+            "SELECT audit_id FROM finance.audit_logs WHERE entity_type = 'invoice' AND entity_id = $1"
+            " ORDER BY created_at DESC, audit_id DESC LIMIT 20",
+            "1-1",
+        ),
+        {"idx_audit_logs_entity"},
+    ),
+    "audit of a person": (
+        plain(
+            "SELECT audit_id FROM finance.audit_logs WHERE user_id = $1"
+            " ORDER BY created_at DESC, audit_id DESC LIMIT 20",
+            USERS[0],
+        ),
+        {"idx_audit_logs_user_id"},
+    ),
+    "audit of a facility": (
+        plain(
+            "SELECT audit_id FROM finance.audit_logs WHERE facility_id = $1"
+            " ORDER BY created_at DESC, audit_id DESC LIMIT 20",
+            FACILITIES[0],
+        ),
+        {"idx_audit_logs_created_at"},
+    ),
+    "audit entries to seal": (
+        plain(
+            "SELECT audit_id FROM finance.audit_logs WHERE entry_hash IS NULL AND created_at >= $1"
+            " ORDER BY audit_id LIMIT 20",
+            datetime.fromisoformat("2026-01-01T00:00:00+00:00"),
+        ),
+        {"idx_audit_logs_unsealed"},
+    ),
+    "events to publish": (
+        plain("SELECT event_id FROM finance.outbox WHERE published_at IS NULL ORDER BY position LIMIT 50"),
+        {"idx_outbox_unpublished"},
+    ),
+    "idempotency keys to forget": (
+        plain(
+            "SELECT idempotency_key FROM finance.idempotency_keys WHERE expires_at < $1", NOON.replace(month=1, day=4)
+        ),
+        {"idx_idempotency_keys_expires_at"},
+    ),
+    "ledger of a package": (
+        plain(
+            "SELECT credits FROM finance.package_credit_ledger WHERE package_id = $1 ORDER BY created_at, entry_id",
+            object_id(700_001),
+        ),
+        {"idx_package_credit_ledger_package_id"},
+    ),
+    "entities with an attribute": (
+        plain(
+            "SELECT entity_id FROM platform.entity_attributes WHERE entity_type = 'facility'"
+            " AND attribute_name = 'parking' AND attribute_value @> $1",
+            {"spaces": 7},
+        ),
+        {"idx_entity_attributes_value"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_a_query_reads_its_index_and_no_whole_table(explained: Explained, name: str) -> None:
+    run, indexes = CASES[name]
+    await run(explained)
+    assert explained.indexes - {"facility_accounts_pkey"} == indexes
+    assert explained.read_whole == set()
+
+
+async def test_revenue_opens_only_the_months_asked_for(explained: Explained) -> None:
+    await CASES["revenue"][0](explained)
+    # Local midnight lies in the month before, in UTC.
+    assert explained.partitions == {"transactions_2026_01", "transactions_2026_02", "transactions_2026_03"}
+
+
+async def test_rows_are_found_by_id_through_primary_keys(explained: Explained) -> None:
+    for rows, key in (
+        (ledger.TRANSACTIONS, "transactions_pkey"),
+        (ledger.INVOICES, "invoices_pkey"),
+        (ledger.SUBSCRIPTIONS, "subscriptions_pkey"),
+    ):
+        ids = [row[0] for row in await explained.postgres.fetch(f"SELECT {rows.id} FROM {rows.table} LIMIT 20")]
+        explained.indexes.clear()
+        assert len(await ledger.by_ids(explained, rows, ids, ["currency"])) == 20
+        assert explained.indexes == {key}
+    explained.indexes.clear()
+    invoices = [row[0] for row in await explained.postgres.fetch("SELECT invoice_id FROM finance.invoices LIMIT 20")]
+    assert len(await ledger.invoice_lines(explained, invoices, ["total_amount"])) == 20
+    assert explained.indexes == {"invoice_lines_pkey"}
+    assert explained.read_whole == set()
+
+
+async def test_every_index_that_enforces_nothing_has_a_query_and_none_repeats_another(filled: Postgres) -> None:
+    rows = await filled.fetch(
+        """SELECT c.relname AS name, i.indrelid::regclass::text AS on_table, i.indisunique AS unique,
+             i.indkey::int2[] AS columns, pg_get_expr(i.indpred, i.indrelid) AS predicate, a.amname AS method
+           FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam
+           WHERE c.relnamespace IN ('finance'::regnamespace, 'platform'::regnamespace) AND NOT c.relispartition"""
+    )
+    proven = set().union(*(indexes for _, indexes in CASES.values()))
+    assert {row["name"] for row in rows if not row["unique"]} - proven == set()
+    repeated = {
+        (one["name"], other["name"])
+        for one in rows
+        for other in rows
+        if one["name"] != other["name"]
+        and not one["unique"]
+        and (one["on_table"], one["method"], one["predicate"])
+        == (other["on_table"], other["method"], other["predicate"])
+        and list(one["columns"]) == list(other["columns"])[: len(one["columns"])]
+    }
+    assert repeated == set()
