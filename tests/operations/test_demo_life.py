@@ -1,7 +1,7 @@
 """The demo's people, classes, visits and training: every rule of the gym is kept, every reference exists."""
 
 from collections import Counter, defaultdict
-from datetime import date, timedelta
+from datetime import timedelta
 from itertools import combinations, pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -23,9 +23,10 @@ from nexfit.operations.mongo_validators import collection_name
 from nexfit.stores.connections import Stores
 from nexfit.stores.documents import StoredDocument
 
+from .conftest import TODAY
+
 Documents = dict[str, list[dict[str, Any]]]
 
-TODAY = date(2026, 5, 20)
 ZONE = ZoneInfo("Europe/Istanbul")
 SEATED = ("booked", "attended", "no_show")
 USES_QUOTA = (*SEATED, "late_cancelled")

@@ -13,7 +13,8 @@ from nexfit.operations import partitions
 from nexfit.operations.member_facts import rebuild_member_facts
 from nexfit.stores.connections import Stores
 
-TODAY = date(2026, 5, 20)
+from .conftest import TODAY
+
 ZONE = ZoneInfo("Europe/Istanbul")
 
 

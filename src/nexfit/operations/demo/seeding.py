@@ -143,13 +143,17 @@ class _Loader:
     async def run(self, seed: int) -> int:
         """Load everything but the member facts; answers the number of members."""
         made = businesses.make(self._chance, self._calendar)
+        percent = 0
         for branch in made.branches:
+            percent += branch.content.members_percent
+            already = self._members()
             self._people[branch.content.key] = people.make(
                 self._chance,
                 self._calendar,
                 branch,
-                max(1, round(MEMBERS * self._scale * branch.content.members_percent / 100)),
-                FIRST_MEMBER_NUMBER + self._members(),
+                # Of the running total, so that rounding never changes how many members there are.
+                round(MEMBERS * self._scale * percent / 100) - already,
+                FIRST_MEMBER_NUMBER + already,
                 with_client=branch is made.branches[0],
             )
         reviews = self._reviews(made)
