@@ -3,9 +3,12 @@
 -- Roles belong to the whole server, so another database may have made it already, and `down` leaves it in place.
 DO $$
 BEGIN
-  CREATE ROLE nexfit_app NOLOGIN;
+  -- Asked first: an owner without the right to make roles can migrate once somebody else has made it.
+  IF to_regrole('nexfit_app') IS NULL THEN
+    CREATE ROLE nexfit_app NOLOGIN;
+  END IF;
 EXCEPTION
-  WHEN duplicate_object OR unique_violation THEN NULL;
+  WHEN duplicate_object OR unique_violation THEN NULL; -- another database's migration was faster
 END $$;
 
 GRANT USAGE ON SCHEMA finance, platform TO nexfit_app;

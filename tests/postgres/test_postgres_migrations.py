@@ -250,6 +250,23 @@ async def test_a_locked_table_stops_a_migration_within_the_lock_time_out(
         await reader.close()
 
 
+async def test_a_connection_lost_in_a_migration_leaves_it_pending_and_the_lock_free(
+    connection: asyncpg.Connection, postgres_url: str, tmp_path: Path
+) -> None:
+    folder = _two(tmp_path)
+    _folder(tmp_path, _0002_second_up="CREATE TABLE trial.two (b integer); SELECT pg_sleep(30)")
+    lost = await asyncpg.connect(postgres_url)
+    running = asyncio.create_task(migrations.up(lost, folder))
+    while not await connection.fetchval(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE $1", "%trial.two%pg_sleep(30)"
+    ):
+        await asyncio.sleep(0.05)
+    with pytest.raises(FailedMigration, match="0002 up failed"):
+        await running
+    _folder(tmp_path, _0002_second_up="CREATE TABLE trial.two (b integer)")
+    assert [one.version for one in await migrations.up(connection, folder, wait=0)] == ["0002"]
+
+
 async def test_outside_a_transaction_success_is_recorded_and_a_failure_shows_as_half_applied(
     connection: asyncpg.Connection, tmp_path: Path
 ) -> None:

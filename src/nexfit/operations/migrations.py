@@ -12,7 +12,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -215,7 +215,9 @@ async def _only_migrator(connection: Connection, wait: float) -> AsyncIterator[N
         await connection.execute(_BOOTSTRAP)
         yield
     finally:
-        await connection.fetchval("SELECT pg_advisory_unlock($1)", _LOCK)
+        # A connection that broke has given the lock back already, and its own error is the one to tell.
+        with suppress(Exception):
+            await connection.fetchval("SELECT pg_advisory_unlock($1)", _LOCK)
 
 
 async def _recorded(connection: Connection) -> dict[str, Mapping[str, Any]]:
@@ -294,8 +296,9 @@ async def _run_outside(connection: Connection, migration: Migration, direction: 
     except Exception as error:
         raise FailedMigration(migration.version, direction, error) from error
     finally:
-        # RESET goes back to what the connection was opened with.
-        await connection.execute("RESET lock_timeout; RESET statement_timeout")
+        # Back to what the connection was opened with; a broken one has nothing left to reset.
+        with suppress(Exception):
+            await connection.execute("RESET lock_timeout; RESET statement_timeout")
 
 
 def _text(migration: Migration, direction: Direction) -> str:
