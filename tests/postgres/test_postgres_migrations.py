@@ -257,9 +257,8 @@ async def test_a_connection_lost_in_a_migration_leaves_it_pending_and_the_lock_f
     _folder(tmp_path, _0002_second_up="CREATE TABLE trial.two (b integer); SELECT pg_sleep(30)")
     lost = await asyncpg.connect(postgres_url)
     running = asyncio.create_task(migrations.up(lost, folder))
-    while not await connection.fetchval(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE $1", "%trial.two%pg_sleep(30)"
-    ):
+    kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE $1"
+    while not await connection.fetchval(kill, "%trial.two%pg_sleep(30)"):  # noqa: ASYNC110 - another process's doing
         await asyncio.sleep(0.05)
     with pytest.raises(FailedMigration, match="0002 up failed"):
         await running
