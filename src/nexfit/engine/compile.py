@@ -237,7 +237,7 @@ def _kind(name: str, definition: GraphQLField, spec: object) -> Kind:
 def _is_inline(field: FieldPlan) -> bool:
     if field.kind is Kind.TYPENAME:
         return True
-    if field.kind is not Kind.COLUMN or field.depth > MAX_INLINE_NESTING:
+    if field.kind is not Kind.COLUMN or field.definition.args or field.depth > MAX_INLINE_NESTING:
         return False
     if field.is_leaf:
         return True

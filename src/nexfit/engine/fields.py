@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 Record: TypeAlias = Mapping[str, Any]
 
 ArgumentsMaker: TypeAlias = "Callable[[dict[str, Any], Selection], Any]"
-"""Turns coerced GraphQL arguments (schema names) and the selection below the field into what a loader takes."""
+"""Turns coerced GraphQL arguments (schema names) and the selection below the field into what a loader takes.
+
+Without a maker a loader gets None. Made once for a plan whose arguments are all constant, so what it makes is shared
+between executions and must not be changed.
+"""
 
 BatchLoad: TypeAlias = Callable[[Sequence[Record], Any, Any], Awaitable[Sequence[Any]]]
 """`async (parents, args, context) -> one result per parent`, in the parents' order.

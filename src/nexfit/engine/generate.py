@@ -62,20 +62,7 @@ def generate(plan: ObjectPlan) -> Build:
 
 class _Generator:
     def __init__(self) -> None:
-        self._globals: dict[str, Any] = {
-            "__builtins__": {},
-            "ODD": ODD,
-            "Exception": Exception,
-            "Undefined": Undefined,
-            "float": float,
-            "isinstance": isinstance,
-            "list": list,
-            "str": str,
-            "int": int,
-            "bool": bool,
-            "type": type,
-            "zip": zip,
-        }
+        self._globals: dict[str, Any] = {"ODD": ODD, "Undefined": Undefined}
         self._numbers = count()
 
     def build(self, plan: ObjectPlan) -> Build:

@@ -22,7 +22,7 @@ from graphql.execution import Executor
 from graphql.pyutils import Path
 
 from nexfit.engine.arguments import Arguments
-from nexfit.engine.fields import ArgumentsMaker, FieldSpec
+from nexfit.engine.fields import FieldSpec
 from nexfit.engine.selection import Selection
 
 Build: TypeAlias = Callable[..., list[dict[str, Any]]]
@@ -82,10 +82,6 @@ class FieldPlan:
     @property
     def trusted(self) -> bool:
         return self.kind in TRUSTED
-
-    @property
-    def maker(self) -> ArgumentsMaker | None:
-        return getattr(self.spec, "arguments", None)
 
     def path(self, parent: Path | None) -> Path:
         return Path(parent, self.key, self.parent_type.name)

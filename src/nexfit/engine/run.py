@@ -115,12 +115,12 @@ class Run:
         return values if field.is_leaf else self._complete_now(field, values, rows)
 
     def _read(self, field: FieldPlan, rows: Rows) -> Sequence[Any]:
+        try:
+            arguments = self._arguments(field)
+        except Exception as error:  # the field's error
+            return [error] * len(rows.sources)
         if isinstance(field.spec, Derived):
             compute, context = field.spec.compute, self.context
-            try:
-                arguments = self._arguments(field)
-            except Exception as error:  # the field's error
-                return [error] * len(rows.sources)
             return _each(lambda record: compute(record, arguments, context), rows.sources)
         return _each(_column_reader(cast("Column", field.spec)), rows.sources)
 
@@ -154,14 +154,12 @@ class Run:
         return _each(read, places)
 
     def _arguments(self, field: FieldPlan) -> Any:
-        """What a specification's loader takes."""
+        """What a specification's function takes: nothing where it makes no arguments."""
         if field.made_arguments is not None:
             return field.made_arguments[0]
         arguments = field.arguments.make(self.variables, hide_suggestions=self.plan.hide_suggestions)
-        maker = field.maker
-        if maker is None:
-            return arguments
-        made = maker(arguments, field.selection)
+        maker = getattr(field.spec, "arguments", None)
+        made = None if maker is None else maker(arguments, field.selection)
         if field.arguments.constant:
             field.made_arguments = (made,)
         return made

@@ -41,8 +41,14 @@ class Selection:
 
     def __init__(self, scope: Scope, type_: GraphQLNamedType, nodes: Sequence[FieldNode]) -> None:
         self._scope = scope
-        self._type = type_
-        self._nodes = tuple(nodes)
+        self._parts: dict[str, tuple[FieldNode, ...]] = {type_.name: tuple(nodes)}
+        """Field nodes by the type they select from: several types where possible types give a field its own type."""
+
+    @classmethod
+    def _of(cls, scope: Scope, parts: dict[str, tuple[FieldNode, ...]]) -> Selection:
+        selection = cls.__new__(cls)
+        selection._scope, selection._parts = scope, parts
+        return selection
 
     def __bool__(self) -> bool:
         return any(self._by_type.values())
@@ -77,23 +83,28 @@ class Selection:
         return here
 
     def __or__(self, other: Selection) -> Selection:
-        """Both selections of one type merged, as for `nodes` and `edges.node`."""
+        """Both selections merged, as for `nodes` and `edges.node`."""
         if not other:
             return self
         if not self:
             return other
-        return Selection(self._scope, self._type, (*self._nodes, *other._nodes))
+        parts = dict(self._parts)
+        for name, nodes in other._parts.items():
+            parts[name] = _merged(parts.get(name, ()), nodes)
+        return Selection._of(self._scope, parts)
 
     @cached_property
     def _by_type(self) -> dict[str, dict[str, list[FieldNode]]]:
         """Field nodes by field name, for every possible object type."""
+        schema = self._scope.schema
         collected: dict[str, dict[str, list[FieldNode]]] = {}
-        for object_type in _possible_types(self._scope.schema, self._type):
-            fields = collected[object_type.name] = {}
-            seen: set[str] = set()
-            for node in self._nodes:
-                if node.selection_set:
-                    self._collect(node.selection_set.selections, object_type, fields, seen)
+        for name, nodes in self._parts.items():
+            for object_type in _possible_types(schema, schema.type_map[name]):
+                fields = collected.setdefault(object_type.name, {})
+                seen: set[str] = set()
+                for node in nodes:
+                    if node.selection_set:
+                        self._collect(node.selection_set.selections, object_type, fields, seen)
         return collected
 
     def _collect(
@@ -126,15 +137,13 @@ class Selection:
         )
 
     def _below(self, name: str) -> Selection:
-        nodes: list[FieldNode] = []
-        below: GraphQLNamedType | None = None
+        parts: dict[str, tuple[FieldNode, ...]] = {}
         for type_name, fields in self._by_type.items():
-            if name in fields:
-                type_ = self._scope.schema.type_map[type_name]
-                if isinstance(type_, GraphQLObjectType) and name in type_.fields:
-                    below = get_named_type(type_.fields[name].type)
-                nodes.extend(node for node in fields[name] if not any(node is known for known in nodes))
-        return Selection(self._scope, below or self._type, nodes)
+            type_ = self._scope.schema.type_map[type_name]
+            if name in fields and isinstance(type_, GraphQLObjectType) and name in type_.fields:
+                below = get_named_type(type_.fields[name].type).name
+                parts[below] = _merged(parts.get(below, ()), fields[name])
+        return Selection._of(self._scope, parts)
 
     def _columns_of_field(self, type_: GraphQLObjectType, name: str, nodes: list[FieldNode]) -> Iterable[str]:
         field = type_.fields[name]
@@ -148,6 +157,11 @@ class Selection:
             return (spec.key,)
         below = Selection(self._scope, named, nodes).columns
         return [f"{spec.key}.{column}" for column in below] or (spec.key,)
+
+
+def _merged(known: tuple[FieldNode, ...], more: Iterable[FieldNode]) -> tuple[FieldNode, ...]:
+    """Field nodes without repetition; the same node is met once for every possible parent type."""
+    return (*known, *(node for node in more if not any(node is other for other in known)))
 
 
 def _possible_types(schema: GraphQLSchema, type_: GraphQLNamedType) -> Sequence[GraphQLObjectType]:
