@@ -1,4 +1,5 @@
 DROP FUNCTION platform.ensure_partition(regclass, text, date);
+DROP FUNCTION platform.refuse_data_loss(regclass[]);
 DROP FUNCTION platform.refuse_direct_write();
 DROP FUNCTION platform.refuse_change();
 DROP FUNCTION platform.touch_updated_at();

@@ -51,6 +51,24 @@ BEGIN
     USING ERRCODE = 'restrict_violation', SCHEMA = TG_TABLE_SCHEMA, TABLE = TG_TABLE_NAME;
 END $$;
 
+-- For down files: stops where tables that cannot be rebuilt hold rows, unless the operator said that they may be lost
+-- (the runner's `lose_data`, which sets nexfit.lose_data for the migration's transaction).
+CREATE FUNCTION platform.refuse_data_loss(VARIADIC tables regclass[]) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+  doomed regclass;
+  filled boolean;
+BEGIN
+  IF current_setting('nexfit.lose_data', true) = 'on' THEN
+    RETURN;
+  END IF;
+  FOREACH doomed IN ARRAY tables LOOP
+    EXECUTE format('SELECT EXISTS (SELECT FROM %s)', doomed) INTO filled;
+    IF filled THEN
+      RAISE EXCEPTION 'table % holds rows that would be lost', doomed USING ERRCODE = 'NXD01';
+    END IF;
+  END LOOP;
+END $$;
+
 -- Make one partition of a table partitioned by range over a date or timestamptz column: the month or year (in UTC) that holds `day`.
 -- Answers its name, or NULL where it exists. Attaching a finished table keeps the parent open to readers and writers meanwhile.
 -- Rows of that time which the default partition caught are moved over first: they have been seen by every trigger already.

@@ -1,3 +1,4 @@
+SELECT platform.refuse_data_loss('finance.facility_accounts', 'finance.transactions');
 DROP TABLE finance.transactions;
 DROP FUNCTION finance.keep_transaction_keys();
 DROP FUNCTION finance.guard_transaction();

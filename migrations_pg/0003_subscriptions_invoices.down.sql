@@ -1,3 +1,4 @@
+SELECT platform.refuse_data_loss('finance.subscriptions', 'finance.invoices', 'finance.refunds');
 DROP TABLE finance.credit_notes;
 DROP FUNCTION finance.number_credit_notes();
 DROP FUNCTION finance.guard_credit_note();

@@ -1,3 +1,4 @@
+SELECT platform.refuse_data_loss('finance.audit_logs', 'finance.outbox', 'finance.package_credit_ledger');
 DROP TABLE finance.package_credit_ledger;
 DROP FUNCTION finance.keep_package_balance();
 DROP TABLE finance.package_balances;

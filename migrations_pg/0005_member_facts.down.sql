@@ -1,3 +1,4 @@
+SELECT platform.refuse_data_loss('platform.entity_attributes');
 DROP TRIGGER refresh_last_payment_on_update ON finance.transactions;
 DROP TRIGGER refresh_last_payment_on_insert ON finance.transactions;
 DROP TRIGGER refresh_debt_on_update ON finance.invoices;

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from ledger_rows import new_id, open_account, pay
 
 from nexfit.operations import migrations
 from nexfit.operations.migration_errors import (
@@ -18,6 +19,7 @@ from nexfit.operations.migration_errors import (
     MissingMigration,
     UnknownTarget,
     UnorderedMigration,
+    WouldLoseData,
 )
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations_pg"
@@ -204,6 +206,18 @@ async def test_down_without_a_way_back_undoes_nothing(connection: asyncpg.Connec
     with pytest.raises(IrreversibleMigration, match="0001"):
         await migrations.down(connection, folder, steps=2)
     assert await connection.fetchval("SELECT to_regclass('trial.two')") is not None
+
+
+async def test_down_keeps_tables_with_rows_unless_they_may_be_lost(connection: asyncpg.Connection) -> None:
+    await migrations.up(connection, MIGRATIONS)
+    await pay(connection, await open_account(connection), new_id())
+    with pytest.raises(WouldLoseData, match=r"0002 is kept: table finance\.facility_accounts holds rows"):
+        await migrations.down(connection, MIGRATIONS, steps=len(VERSIONS))
+    assert await connection.fetchval("SELECT count(*) FROM finance.transactions") == 1
+    states = {row.version: row.state for row in await migrations.status(connection, MIGRATIONS)}
+    assert (states["0002"], states["0003"]) == ("applied", "pending")
+    undone = await migrations.down(connection, MIGRATIONS, steps=2, lose_data=True)
+    assert [one.version for one in undone] == ["0002", "0001"]
 
 
 async def test_two_migrators_at_once_apply_each_version_once(connection: asyncpg.Connection, postgres_url: str) -> None:

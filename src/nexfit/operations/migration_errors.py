@@ -66,6 +66,13 @@ class IrreversibleMigration(MigrationError):
         super().__init__(f"migration {version} has no .down.sql; nothing was undone")
 
 
+class WouldLoseData(MigrationError):
+    """Going back would drop rows that nothing can rebuild."""
+
+    def __init__(self, version: str, error: Exception) -> None:
+        super().__init__(f"migration {version} is kept: {error}; back up first, then repeat with --lose-data")
+
+
 class FailedMigration(MigrationError):
     """The database refused a migration's SQL; `__cause__` is the driver's error."""
 

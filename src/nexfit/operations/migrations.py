@@ -24,10 +24,12 @@ from nexfit.operations.migration_errors import (
     HalfAppliedMigration,
     InvalidMigrations,
     IrreversibleMigration,
+    MigrationError,
     MigratorBusy,
     MissingMigration,
     UnknownTarget,
     UnorderedMigration,
+    WouldLoseData,
 )
 
 Direction = Literal["up", "down"]
@@ -36,6 +38,7 @@ State = Literal["applied", "pending", "changed", "missing", "half_applied"]
 _FILE = re.compile(r"^(\d{4})_([a-z0-9_]+)\.(up|down)\.sql$")
 _NO_TRANSACTION = "-- no-transaction"
 _LOCK = 7_305_613_946_012_301  # any number, as long as every migrator of a database uses the same
+_DATA_LOSS = "NXD01"  # raised by platform.refuse_data_loss
 _LONGEST = 3600.0  # seconds: pooled connections come with limits made for requests
 
 _BOOTSTRAP = """
@@ -151,13 +154,15 @@ async def down(
     folder: Path,
     steps: int = 1,
     *,
+    lose_data: bool = False,
     progress: Progress | None = None,
     lock_timeout: float = 5.0,
     wait: float = 60.0,
 ) -> list[Migration]:
     """Undo the newest `steps` versions, newest first, a half-applied one included; answers what was undone.
 
-    Raises IrreversibleMigration before anything is undone when one of them has no way back, else as `up`.
+    Raises IrreversibleMigration before anything is undone when one of them has no way back, WouldLoseData at a version
+    whose tables hold rows that cannot be rebuilt, unless `lose_data` says that they may go; else as `up`.
     """
     migrations = {migration.version: migration for migration in read_folder(folder)}
     async with _only_migrator(connection, wait):
@@ -171,7 +176,7 @@ async def down(
         for place, version in enumerate(chosen, start=1):
             if progress is not None:
                 progress("down", migrations[version], place, len(chosen))
-            await _undo(connection, migrations[version], lock_timeout)
+            await _undo(connection, migrations[version], lock_timeout, lose_data=lose_data)
     return [migrations[version] for version in chosen]
 
 
@@ -261,7 +266,8 @@ async def _apply(connection: Connection, migration: Migration, applied_by: str |
         await _run_inside(connection, migration, "up", lock_timeout, record, (*row, True))
 
 
-async def _undo(connection: Connection, migration: Migration, lock_timeout: float) -> None:
+async def _undo(connection: Connection, migration: Migration, lock_timeout: float, *, lose_data: bool) -> None:
+    await connection.execute("SELECT set_config('nexfit.lose_data', $1, false)", "on" if lose_data else "off")
     forget = "DELETE FROM platform.schema_versions WHERE version = $1"
     if (migration.down or "").startswith(_NO_TRANSACTION):
         await _run_outside(connection, migration, "down", lock_timeout)
@@ -286,7 +292,7 @@ async def _run_inside(
             await connection.execute(_text(migration, direction), timeout=_LONGEST)
             await connection.execute(record, *row)
     except Exception as error:
-        raise FailedMigration(migration.version, direction, error) from error
+        raise _failure(migration, direction, error) from error
 
 
 async def _run_outside(connection: Connection, migration: Migration, direction: Direction, lock_timeout: float) -> None:
@@ -294,11 +300,17 @@ async def _run_outside(connection: Connection, migration: Migration, direction: 
         await connection.execute(f"SET lock_timeout = {int(lock_timeout * 1000)}; SET statement_timeout = 0")
         await connection.execute(_text(migration, direction), timeout=_LONGEST)
     except Exception as error:
-        raise FailedMigration(migration.version, direction, error) from error
+        raise _failure(migration, direction, error) from error
     finally:
         # Back to what the connection was opened with; a broken one has nothing left to reset.
         with suppress(Exception):
             await connection.execute("RESET lock_timeout; RESET statement_timeout")
+
+
+def _failure(migration: Migration, direction: Direction, error: Exception) -> MigrationError:
+    if getattr(error, "sqlstate", None) == _DATA_LOSS:
+        return WouldLoseData(migration.version, error)
+    return FailedMigration(migration.version, direction, error)
 
 
 def _text(migration: Migration, direction: Direction) -> str:
