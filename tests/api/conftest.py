@@ -1,7 +1,12 @@
-"""The API over seeded stores: one migrated and seeded pair of databases for the whole run, read by every test here."""
+"""The API over seeded stores: one migrated and seeded pair of databases for the whole run, read by every test here.
+
+A second, smaller pair is for tests that write, and for comparing budgets over sizes.
+"""
 
 from __future__ import annotations
 
+import base64
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -13,15 +18,17 @@ from uuid import uuid4
 import asyncpg
 import httpx
 import pytest
+from pydantic import SecretStr
 from pymongo import AsyncMongoClient
+from redis.asyncio import Redis
 
 from nexfit.app import create_app
-from nexfit.embedded import EmbeddedServers
+from nexfit.embedded import EmbeddedServers, ServerUrls
 from nexfit.operations.demo import seed
 from nexfit.operations.setup import migrate_up
 from nexfit.settings import AuthSettings, MongoSettings, PostgresSettings, RedisSettings, Settings
 from nexfit.stores.commands import CommandLog, command_log
-from nexfit.stores.connections import open_stores
+from nexfit.stores.connections import Stores, open_stores
 
 TODAY = date(2026, 6, 15)
 """The day the demo data ends on: fixed, so that what tests read does not depend on the day they run."""
@@ -80,27 +87,68 @@ async def login(http: httpx.AsyncClient, email: str, password: str = "nexfit-dem
     return Client(http, data["login"]["accessToken"])
 
 
+@asynccontextmanager
+async def seeded(urls: ServerUrls, *, scale: float, redis_database: int) -> AsyncIterator[Settings]:
+    """Settings of databases that are migrated and hold the demo as of TODAY; dropped afterwards."""
+    name = f"nexfit_test_{uuid4().hex[:12]}"
+    redis = urlsplit(urls.redis)._replace(path=f"/{redis_database}").geturl()
+    settings = Settings(
+        mongo=MongoSettings(url=SecretStr(urls.mongo), database=name),
+        postgres=PostgresSettings(url=SecretStr(urlsplit(urls.postgres)._replace(path=f"/{name}").geturl())),
+        redis=RedisSettings(url=SecretStr(redis)),
+        auth=AuthSettings(secret=SecretStr("a secret of the tests that is long enough")),
+    )
+    async with Redis.from_url(redis) as cache:
+        held = await cache.dbsize()
+        assert held == 0, f"Redis database {redis_database} holds {held} keys of somebody else: not touching them"
+        admin = await asyncpg.connect(urls.postgres)
+        await admin.execute(f"CREATE DATABASE {name}")
+        await admin.close()
+        await migrate_up(settings)
+        async with open_stores(settings) as stores:
+            await seed(stores, scale=scale, today=TODAY)
+        yield settings
+        admin = await asyncpg.connect(urls.postgres)
+        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await admin.close()
+        client: AsyncMongoClient[dict[str, object]]
+        async with AsyncMongoClient(urls.mongo) as client:
+            await client.drop_database(name)
+        await cache.flushdb()
+
+
 @pytest.fixture(scope="session")
 async def settings(servers: EmbeddedServers) -> AsyncIterator[Settings]:
-    """Settings of databases that are migrated and hold the demo as of TODAY; dropped after the run."""
-    name = f"nexfit_test_{uuid4().hex[:12]}"
-    admin = await asyncpg.connect(servers.urls.postgres)
-    await admin.execute(f"CREATE DATABASE {name}")
-    made = Settings(
-        mongo=MongoSettings(url=servers.urls.mongo, database=name),
-        postgres=PostgresSettings(url=urlsplit(servers.urls.postgres)._replace(path=f"/{name}").geturl()),
-        redis=RedisSettings(url=urlsplit(servers.urls.redis)._replace(path=f"/{REDIS_DATABASE}").geturl()),
-        auth=AuthSettings(secret="a secret of the tests that is long enough"),
-    )
-    await migrate_up(made)
-    async with open_stores(made) as stores:
-        await seed(stores, today=TODAY)
-    yield made
-    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await admin.close()
-    client: AsyncMongoClient[dict[str, object]]
-    async with AsyncMongoClient(servers.urls.mongo) as client:
-        await client.drop_database(name)
+    """The databases that every test may read and none may write: 300 members."""
+    async with seeded(servers.urls, scale=1, redis_database=REDIS_DATABASE) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+async def small_settings(servers: EmbeddedServers) -> AsyncIterator[Settings]:
+    """The databases for tests that write: 60 members. A test tidies up what it changed of the demo itself."""
+    async with seeded(servers.urls, scale=0.2, redis_database=REDIS_DATABASE + 1) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+async def stores(settings: Settings) -> AsyncIterator[Stores]:
+    """The stores behind the application, for reading them by another way than the API."""
+    async with open_stores(settings) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+async def small_stores(small_settings: Settings) -> AsyncIterator[Stores]:
+    """The stores of `small_settings`."""
+    async with open_stores(small_settings) as opened:
+        yield opened
+
+
+async def forget_views(settings: Settings) -> None:
+    """Empty the cache of joined views."""
+    async with Redis.from_url(settings.redis.url.get_secret_value()) as cache:
+        await cache.flushdb()
 
 
 @pytest.fixture(scope="session")
@@ -129,6 +177,12 @@ async def desk(http: httpx.AsyncClient) -> Client:
 
 
 @pytest.fixture(scope="session")
+async def coach(http: httpx.AsyncClient) -> Client:
+    """A coach of the chain."""
+    return await login(http, "coach@demo.nexfit.app")
+
+
+@pytest.fixture(scope="session")
 async def member(http: httpx.AsyncClient) -> Client:
     """A member of the chain with an overdue invoice."""
     return await login(http, "client@demo.nexfit.app")
@@ -138,3 +192,104 @@ async def member(http: httpx.AsyncClient) -> Client:
 def guest(http: httpx.AsyncClient) -> Client:
     """Nobody in particular."""
     return Client(http)
+
+
+@pytest.fixture(scope="session")
+async def small_http(small_settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+    """The started application over `small_settings`."""
+    async with running(small_settings) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+async def small_owner(small_http: httpx.AsyncClient) -> Client:
+    """The owner of the gym chain in `small_settings`."""
+    return await login(small_http, "owner@demo.nexfit.app")
+
+
+def local(global_id: str) -> str:
+    """The local id in a global one."""
+    return base64.urlsafe_b64decode(global_id + "=" * (-len(global_id) % 4)).decode().partition(":")[2]
+
+
+def global_id(type_name: str, local_id: object) -> str:
+    """The global id of a local one."""
+    return base64.urlsafe_b64encode(f"{type_name}:{local_id}".encode()).decode().rstrip("=")
+
+
+@dataclass(frozen=True, slots=True)
+class Business:
+    """One facility of a demo business, and one entity of every type that belongs to it: global ids by type."""
+
+    facility: str
+    ids: dict[str, str]
+
+
+async def business_of(stores: Stores, email: str) -> Business:
+    """The first facility of an owner, with its newest entities, read from the stores themselves."""
+
+    async def newest(collection: str, **filter: Any) -> dict[str, Any]:
+        documents = stores.mongo.database[collection].find(filter).sort("_id", -1).limit(1)
+        return (await documents.to_list())[0]
+
+    owner = await newest("users", email=email)
+    facility = (await newest("facilities", ownerId=owner["_id"]))["_id"]
+    contract = await newest("member_subscriptions", facilityId=facility)
+    class_ = await newest("classes", facilityId=facility, isActive=True)
+    ids = {
+        "Facility": facility,
+        "Membership": contract["membershipId"],
+        "Class": class_["_id"],
+        "ClassOccurrence": (await newest("class_occurrences", classId=class_["_id"]))["_id"],
+        "MemberSubscription": contract["_id"],
+    }
+    for name, table, column in (
+        ("Transaction", "transactions", "transaction_id"),
+        ("Subscription", "subscriptions", "subscription_id"),
+        ("Invoice", "invoices", "invoice_id"),
+    ):
+        rows = await stores.postgres.fetch(
+            f"SELECT {column} AS id FROM finance.{table} WHERE facility_id = $1 ORDER BY created_at DESC LIMIT 1",
+            str(facility),
+        )
+        ids[name] = rows[0]["id"]
+    # Somebody who belongs to this business only: the demo has people who train at two.
+    [only] = await stores.postgres.fetch(
+        """SELECT user_id FROM platform.member_facts GROUP BY user_id
+           HAVING count(*) = 1 AND min(facility_id) = $1 ORDER BY user_id DESC LIMIT 1""",
+        str(facility),
+    )
+    ids["User"] = only["user_id"]
+    ids["Member"] = f"{facility}:{only['user_id']}"
+    made = {name: global_id(name, id_) for name, id_ in ids.items()}
+    return Business(made["Facility"], made)
+
+
+@pytest.fixture(scope="session")
+async def chain(stores: Stores) -> Business:
+    """A facility of the gym chain."""
+    return await business_of(stores, "owner@demo.nexfit.app")
+
+
+@pytest.fixture(scope="session")
+async def studio(stores: Stores) -> Business:
+    """The studio."""
+    return await business_of(stores, "studio@demo.nexfit.app")
+
+
+_LEAKS = re.compile(
+    r"asyncpg|pymongo|redis|mongodb:|postgres|psycopg|Traceback|/src/|\.py\b|SELECT|codec|int\(\)|NoneType|Errno|0x[0-9a-f]+",
+    re.IGNORECASE,
+)
+
+
+def assert_refused(response: httpx.Response, *codes: str, status: int = 200) -> None:
+    """The response refuses with one of the codes in every error, and names nothing of the inside."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"].startswith(("application/json", "application/graphql-response+json"))
+    body = response.json()
+    assert body["errors"], body
+    for error in body["errors"]:
+        assert error["extensions"]["code"] in codes, error
+        assert error["message"]
+        assert not _LEAKS.search(error["message"]), error

@@ -6,7 +6,8 @@ from decimal import Decimal
 
 from nexfit.settings import Settings
 from nexfit.stores.connections import open_stores
-from tests.api.conftest import TODAY, Client
+
+from .conftest import TODAY, Client
 
 OVERVIEW = """
 query OwnerOverview($facility: ID!, $from: Date!, $to: Date!) {

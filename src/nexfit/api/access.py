@@ -41,12 +41,17 @@ def requires(permission: str) -> Callable[[Load], Load]:
 
 
 async def permitted_by_facility(
-    parents: Sequence[Record], facility_column: str, permission: str, context: Context
+    parents: Sequence[Record], permission: str, context: Context, *, facility: str, person: str | None = None
 ) -> list[bool]:
-    """Whether the viewer has a permission at each parent's facility, in at most one command."""
-    if all(parent.get(PERMITTED) == permission for parent in parents):
-        return [True] * len(parents)
-    managed = await directory.managed(context.stores.mongo, context.actor, permission)
-    return [
-        parent.get(PERMITTED) == permission or ObjectId(parent.get(facility_column)) in managed for parent in parents
+    """Whether the viewer has a permission at each parent's facility or is the person it is about.
+
+    `facility` and `person` name the columns that hold their ids. Sends one command, or none where nothing is open.
+    """
+    known = [
+        parent.get(PERMITTED) == permission or (person is not None and context.actor.is_user(parent.get(person)))
+        for parent in parents
     ]
+    if all(known):
+        return known
+    managed = await directory.managed(context.stores.mongo, context.actor, permission)
+    return [yes or ObjectId(parent.get(facility)) in managed for parent, yes in zip(parents, known, strict=True)]

@@ -34,26 +34,38 @@ def user_error(refusal: Refusal) -> dict[str, object]:
 
 
 def presented(errors: Sequence[GraphQLError] | None) -> list[GraphQLError] | None:
-    """The errors as the client may see them; what nobody expected is masked and logged under the same `errorId`."""
-    return [_present(error) for error in errors] if errors else None
+    """The errors as the client may see them; what nobody expected is masked and logged under the same `errorId`.
+
+    A failure that several fields share has one id and is logged once.
+    """
+    logged: dict[int, str] = {}
+    return [_present(error, logged) for error in errors] if errors else None
 
 
-def _present(error: GraphQLError) -> GraphQLError:
-    cause = error.original_error
+def _present(error: GraphQLError, logged: dict[int, str]) -> GraphQLError:
+    inner, cause = error, error.original_error
     while isinstance(cause, GraphQLError):
-        cause = cause.original_error
-    if cause is None:
-        # Raised by GraphQL itself: syntax, validation, coercion. A null in a non-null field is our own fault.
+        inner, cause = cause, cause.original_error
+    if cause is None and (error.path is None or inner.nodes):
+        # Raised by GraphQL itself: syntax, validation, coercion. What it raises at a field without naming a part of the
+        # document is a stored value that does not fit the schema: our own fault.
         return _with(error, error.message, (error.extensions or {}).get("code", ErrorCode.BAD_USER_INPUT))
     if isinstance(cause, Refusal):
         return _with(error, cause.message, cause.code, argument=list(cause.path))
     if isinstance(cause, BadCursor):
         return _with(error, str(cause), ErrorCode.BAD_USER_INPUT)
-    error_id = uuid4().hex
-    log.error("request failed", error_id=error_id, path=error.path, exc_info=cause)
+    error_id = _logged(error, cause or inner, logged)
     if isinstance(cause, StoreUnavailable):
         return _with(error, "A store does not answer. Try again in a moment.", ErrorCode.UNAVAILABLE, errorId=error_id)
     return _with(error, "Something went wrong here.", ErrorCode.INTERNAL, errorId=error_id)
+
+
+def _logged(error: GraphQLError, cause: Exception, logged: dict[int, str]) -> str:
+    error_id = logged.get(id(cause))
+    if error_id is None:
+        error_id = logged[id(cause)] = uuid4().hex
+        log.error("request failed", error_id=error_id, path=error.path, exc_info=cause)
+    return error_id
 
 
 def _with(error: GraphQLError, message: str, code: ErrorCode, **more: object) -> GraphQLError:

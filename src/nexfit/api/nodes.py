@@ -47,15 +47,16 @@ async def _occurrences(context: Context, ids: Sequence[str], columns: frozenset[
 
 
 async def _users(context: Context, ids: Sequence[str], columns: frozenset[str]) -> Mapping[str, Any]:
-    """The viewer, and the members of the facilities whose members the viewer may read."""
+    """The viewer, members and staff of the facilities whose members the viewer may read, and coaches."""
     wanted = set(_object_ids(ids))
-    visible = {id_ for id_ in wanted if id_ == context.actor.user_id}
+    others = {id_ for id_ in wanted if id_ != context.actor.user_id}
     permitted: set[ObjectId] = set()
-    if wanted - visible:
-        managed = await directory.managed(context.stores.mongo, context.actor, "members_read")
-        if managed:
-            permitted = await members.members_among(context.stores.postgres, managed, wanted - visible)
-    found = await people.by_ids(context.stores.mongo, visible | permitted, columns)
+    if others:
+        managed = await directory.managed_staff(context.stores.mongo, context.actor, "members_read")
+        permitted = others & set().union(*managed.values())
+        if managed and others - permitted:
+            permitted |= await members.members_among(context.stores.postgres, managed, others - permitted)
+    found = await people.visible_by_ids(context.stores.mongo, wanted, wanted - others | permitted, columns)
     return {str(id_): {**user, PERMITTED: "members_read"} if id_ in permitted else user for id_, user in found.items()}
 
 
@@ -131,7 +132,6 @@ def _by_text(found: Mapping[ObjectId, Any]) -> Mapping[str, Any]:
 
 
 async def _find(ids: Sequence[str], args: Args, context: Context) -> list[Any]:
-
     parsed = [parse_global_id(id_) for id_ in ids]
     by_type: dict[str, list[str]] = {}
     for entry in parsed:
@@ -141,13 +141,19 @@ async def _find(ids: Sequence[str], args: Args, context: Context) -> list[Any]:
         *(
             FINDERS[name](context, list(dict.fromkeys(local)), args.selection.columns_of(name))
             for name, local in by_type.items()
-        )
+        ),
+        return_exceptions=True,
     )
     rows = dict(zip(by_type, found, strict=True))
-    return [
-        {**row, TYPENAME: entry[0]} if entry and (row := rows.get(entry[0], {}).get(entry[1])) is not None else None
-        for entry in parsed
-    ]
+    return [_entity(*entry, rows.get(entry[0], {})) if entry else None for entry in parsed]
+
+
+def _entity(name: str, local: str, found: Mapping[str, Mapping[str, Any]] | BaseException) -> Any:
+    """The record among those found of its type; the failure where they could not be read, so that others stand."""
+    if isinstance(found, BaseException):
+        return found
+    row = found.get(local)
+    return None if row is None else {**row, TYPENAME: name}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,7 +45,8 @@ def parse_global_id(value: str) -> tuple[str, str] | None:
     except (binascii.Error, UnicodeDecodeError, ValueError):
         return None
     match = _GLOBAL_ID.fullmatch(text)
-    return (match[1], match[2]) if match else None
+    # Base64 has several spellings of one text; only the one this server writes exists.
+    return (match[1], match[2]) if match and global_id(match[1], match[2]) == value else None
 
 
 def local_id(value: str, type_name: str) -> str | None:
@@ -109,9 +110,9 @@ def node_selection(selection: Selection) -> Selection:
 
 
 def page_request(args: PageArgs, order: str) -> PageRequest:
-    """The page the arguments ask for in a list ordered by `order`; raises BadInput.
+    """The page the arguments ask for; raises BadInput. `order` names the list and the order it is in.
 
-    A cursor belongs to the order it was made in: continuing another order with it is refused, never guessed.
+    A cursor belongs to both: continuing another list or order with it is refused, never guessed.
     """
     if args.first is not None and args.last is not None:
         raise BadInput("Ask for first or last, not for both.", path=("last",))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
@@ -22,6 +23,10 @@ JsonValue = NewType("JsonValue", object)
 
 MAX_DECIMAL_DIGITS = 28
 
+# Python reads more spellings of ISO 8601 than these scalars have, week dates among them.
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_INSTANT = re.compile(_DAY.pattern + r"T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,9})?(Z|[+-][0-9]{2}:[0-9]{2})")
+
 
 def _refuse(expected: str) -> GraphQLError:
     return GraphQLError(f"Expected {expected}.")
@@ -30,20 +35,17 @@ def _refuse(expected: str) -> GraphQLError:
 def write_datetime(value: object) -> str:
     """RFC 3339 in UTC with a `Z`, microseconds only where there are some."""
     if not isinstance(value, datetime):
-        raise GraphQLError(f"DateTime cannot represent {type(value).__name__}")
+        raise TypeError(f"DateTime cannot represent {type(value).__name__}")
     return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def read_datetime(value: object) -> datetime:
     """An instant with its offset; a time without one is refused because nobody can know which it is."""
-    if isinstance(value, str) and len(value) <= 40:
+    if isinstance(value, str) and _INSTANT.fullmatch(value):
         try:
-            parsed = datetime.fromisoformat(value)
-        except ValueError:
+            return datetime.fromisoformat(value).astimezone(UTC)
+        except (ValueError, OverflowError):  # in UTC it may lie before the first year or after the last
             pass
-        else:
-            if parsed.tzinfo is not None:
-                return parsed.astimezone(UTC)
     raise _refuse("an RFC 3339 date-time with an offset, such as 2026-03-01T18:00:00Z")
 
 
@@ -53,12 +55,12 @@ def write_date(value: object) -> str:
         return value.date().isoformat()
     if isinstance(value, date):
         return value.isoformat()
-    raise GraphQLError(f"Date cannot represent {type(value).__name__}")
+    raise TypeError(f"Date cannot represent {type(value).__name__}")
 
 
 def read_date(value: object) -> date:
     """A calendar day, `YYYY-MM-DD`."""
-    if isinstance(value, str) and len(value) == 10:
+    if isinstance(value, str) and _DAY.fullmatch(value):
         try:
             return date.fromisoformat(value)
         except ValueError:
@@ -70,7 +72,7 @@ def write_decimal(value: object) -> str:
     """The exact digits, never in exponent notation."""
     if isinstance(value, Decimal | int) and not isinstance(value, bool):
         return f"{value:f}" if isinstance(value, Decimal) else str(value)
-    raise GraphQLError(f"Decimal cannot represent {type(value).__name__}")
+    raise TypeError(f"Decimal cannot represent {type(value).__name__}")
 
 
 def read_decimal(value: object) -> Decimal:
@@ -125,7 +127,7 @@ def read_url(value: object) -> str:
 def _write_text(value: object) -> str:
     if isinstance(value, str):
         return value
-    raise GraphQLError(f"cannot represent {type(value).__name__} as text")
+    raise TypeError(f"cannot represent {type(value).__name__} as text")
 
 
 def _json_literal(node: ValueNode, variables: dict[str, Any] | None = None) -> object:

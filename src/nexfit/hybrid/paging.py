@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, cast
 from uuid import UUID
@@ -30,11 +30,14 @@ class Key:
     column: str
     parse: Callable[[Any], Any]
     descending: bool = False
+    nullable: bool = False
+    """Whether a row may lack the value."""
 
 
 def text(value: object) -> str:
     """Read a text part of a place."""
-    if not isinstance(value, str):
+    # No stored text holds a NUL: PostgreSQL refuses to be asked for one.
+    if not isinstance(value, str) or "\0" in value:
         raise TypeError
     return value
 
@@ -44,17 +47,7 @@ def instant(value: object) -> datetime:
     parsed = datetime.fromisoformat(text(value))
     if parsed.tzinfo is None:
         raise ValueError
-    return parsed
-
-
-def day(value: object) -> date:
-    """Read a calendar day of a place."""
-    return date.fromisoformat(text(value))
-
-
-def decimal(value: object) -> Decimal:
-    """Read a decimal part of a place."""
-    return Decimal(text(value))
+    return parsed.astimezone(UTC)  # refuses what lies outside of the years a store can be asked for
 
 
 def object_id(value: object) -> ObjectId:
@@ -68,13 +61,6 @@ def object_id(value: object) -> ObjectId:
 def uuid(value: object) -> UUID:
     """Read a UUID part of a place."""
     return UUID(text(value))
-
-
-def number(value: object) -> int:
-    """Read an integer part of a place."""
-    if not isinstance(value, int) or isinstance(value, bool) or abs(value) > 2**53:
-        raise TypeError
-    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +110,9 @@ def parsed(place: Place, keys: Sequence[Key]) -> tuple[Any, ...]:
     if len(place) != len(keys):
         raise BadCursor("The cursor does not belong to this list.")
     try:
-        return tuple(None if part is None else key.parse(part) for part, key in zip(place, keys, strict=True))
+        return tuple(
+            None if part is None and key.nullable else key.parse(part) for part, key in zip(place, keys, strict=True)
+        )
     except (TypeError, ValueError, ArithmeticError):
         raise BadCursor("The cursor does not belong to this list.") from None
 

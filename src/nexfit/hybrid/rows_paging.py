@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from nexfit.hybrid.paging import Key, Page, PageRequest, Place, cut, parsed
+from nexfit.hybrid.paging import Key, Page, PageRequest, cut, parsed
 from nexfit.stores.postgres import Postgres, Row
 
 
@@ -33,13 +33,14 @@ class Conditions:
 
 @dataclass(frozen=True, slots=True)
 class RowList:
-    """A list of rows: its table, the column that names a row's parent, and the two ordering keys."""
+    """A list of rows: its table, the column that names a row's parent, and the two ordering keys.
+
+    The second key is unique under a parent and never NULL.
+    """
 
     table: str
     parent: str
     keys: tuple[Key, Key]
-    nullable: bool = False
-    """Whether the first ordering column may be NULL."""
 
 
 async def pages_by_parent(
@@ -54,11 +55,13 @@ async def pages_by_parent(
     bounds = conditions or Conditions()
     matching = list(bounds.texts)
     counting = list(bounds.parameters)
-    wanted = sorted({*columns, *(key.column for key in rows.keys)})
-    statement = _statement(rows, wanted, request, bounds, bounds.parameter(list(dict.fromkeys(parents))))
     found: dict[str, list[Row]] = {}
-    for row in await postgres.fetch(statement, *bounds.parameters):
-        found.setdefault(row["parent__"], []).append(row)
+    ranges = _ranges(rows, request, bounds)
+    if ranges:
+        wanted = sorted({*columns, *(key.column for key in rows.keys)})
+        statement = _statement(rows, wanted, request, bounds, ranges, bounds.parameter(list(dict.fromkeys(parents))))
+        for row in await postgres.fetch(statement, *bounds.parameters):
+            found.setdefault(row["parent__"], []).append(row)
     totals = await _totals(postgres, rows, parents, matching, counting) if request.counted else {}
     return [
         cut(request, found.get(parent, []), rows.keys, totals.get(parent, 0) if request.counted else None)
@@ -67,36 +70,34 @@ async def pages_by_parent(
 
 
 def _statement(
-    rows: RowList, columns: Sequence[str], request: PageRequest, conditions: Conditions, parents: str
+    rows: RowList,
+    columns: Sequence[str],
+    request: PageRequest,
+    conditions: Conditions,
+    ranges: Sequence[Sequence[str]],
+    parents: str,
 ) -> str:
     first, second = rows.keys
     descending = first.descending != request.backwards
     direction = "DESC" if descending else "ASC"
-    ranges = _ranges(rows, request, conditions, descending=descending)
+    nulls = (" NULLS LAST" if descending else " NULLS FIRST") if first.nullable else ""
     where = " AND ".join([f"t.{rows.parent} = p.parent__", *conditions.texts])
     selected = ", ".join(f"t.{column}" for column in columns)
     parts = [
         f"(SELECT {selected}, {place} AS range__ FROM {rows.table} t WHERE {' AND '.join([where, *bounds])}"
-        f" ORDER BY t.{first.column} {direction}{_nulls(rows, descending)}, t.{second.column} {direction}"
-        f" LIMIT {request.limit})"
+        f" ORDER BY t.{first.column} {direction}{nulls}, t.{second.column} {direction} LIMIT {request.limit})"
         for place, bounds in enumerate(ranges)
-    ] or [f"(SELECT {selected}, 0 AS range__ FROM {rows.table} t WHERE false)"]
+    ]
     return (
         f"SELECT p.parent__, page__.* FROM unnest({parents}::text[]) WITH ORDINALITY AS p (parent__, n__)"
         f" CROSS JOIN LATERAL (SELECT * FROM ({' UNION ALL '.join(parts)}) AS ranges__"
-        f" ORDER BY range__, {first.column} {direction}{_nulls(rows, descending)}, {second.column} {direction}"
+        f" ORDER BY range__, {first.column} {direction}{nulls}, {second.column} {direction}"
         f" LIMIT {request.limit}) AS page__ ORDER BY p.n__"
     )
 
 
-def _nulls(rows: RowList, descending: bool) -> str:
-    if not rows.nullable:
-        return ""
-    return " NULLS LAST" if descending else " NULLS FIRST"
-
-
-def _ranges(rows: RowList, request: PageRequest, conditions: Conditions, *, descending: bool) -> list[list[str]]:
-    """The index ranges to read, in reading order, each as its conditions.
+def _ranges(rows: RowList, request: PageRequest, conditions: Conditions) -> list[list[str]]:
+    """The index ranges to read, in reading order, each as its conditions; none where the bounds leave nothing.
 
     Without a bound the whole list is one range. With one, the rows with a value and those without are bounded apart.
     """
@@ -104,47 +105,30 @@ def _ranges(rows: RowList, request: PageRequest, conditions: Conditions, *, desc
     ends = request.after if request.backwards else request.before
     if starts is None and ends is None:
         return [[]]
-    first = rows.keys[0].column
-    with_value = [f"t.{first} IS NOT NULL"] if rows.nullable else []
-    without_value = [f"t.{first} IS NULL"]
-    for place, forwards in ((starts, True), (ends, False)):
-        if place is not None:
-            with_value, without_value = _bounded(
-                rows, place, conditions, with_value, without_value, descending=descending == forwards
-            )
-    ordered = [with_value, without_value] if descending else [without_value, with_value]
-    return [bounds for bounds in ordered if bounds is not _NOTHING and (rows.nullable or bounds is with_value)]
-
-
-_NOTHING: list[str] = ["false"]
-"""A range that the bounds leave empty."""
-
-
-def _bounded(
-    rows: RowList,
-    place: Place,
-    conditions: Conditions,
-    with_value: list[str],
-    without_value: list[str],
-    *,
-    descending: bool,
-) -> tuple[list[str], list[str]]:
-    """Both ranges cut to what lies beyond a place when going in one direction. NULLs lie last going down."""
     first, second = rows.keys
-    value, unique = parsed(place, rows.keys)
-    operator = "<" if descending else ">"
-    if value is None:
-        beyond = f"t.{second.column} {operator} {conditions.parameter(unique)}"
-        return (_NOTHING if descending else with_value), _and(without_value, beyond)
-    beyond = (
-        f"(t.{first.column}, t.{second.column}) {operator}"
-        f" ({conditions.parameter(value)}, {conditions.parameter(unique)})"
-    )
-    return _and(with_value, beyond), (without_value if descending else _NOTHING)
-
-
-def _and(bounds: list[str], more: str) -> list[str]:
-    return bounds if bounds is _NOTHING else [*bounds, more]
+    descending = first.descending != request.backwards
+    with_value: list[str] | None = [f"t.{first.column} IS NOT NULL"] if first.nullable else []
+    without_value: list[str] | None = [f"t.{first.column} IS NULL"] if first.nullable else None
+    for place, forwards in ((starts, True), (ends, False)):
+        if place is None:
+            continue
+        value, unique = parsed(place, rows.keys)
+        down = descending == forwards
+        operator = "<" if down else ">"
+        # NULLs lie last going down and first going up.
+        if value is None:
+            if down:
+                with_value = None
+            if without_value is not None:
+                without_value.append(f"t.{second.column} {operator} {conditions.parameter(unique)}")
+        else:
+            if not down:
+                without_value = None
+            if with_value is not None:
+                bound = f"({conditions.parameter(value)}, {conditions.parameter(unique)})"
+                with_value.append(f"(t.{first.column}, t.{second.column}) {operator} {bound}")
+    ordered = (with_value, without_value) if descending else (without_value, with_value)
+    return [bounds for bounds in ordered if bounds is not None]
 
 
 async def _totals(

@@ -42,7 +42,8 @@ strawberry.enum(ClassOrder, description="How classes are ordered.")
 
 async def classes_of_facilities(parents: Sequence[Record], args: ClassesArgs, context: Context) -> Sequence[Any]:
     """A connection of the classes each facility offers now."""
-    request = page_request(args, str(args.order_by))
+    order = f"classes:{args.order_by}"
+    request = page_request(args, order)
     pages = await timetable.pages_of_facilities(
         context.stores.mongo,
         [parent["_id"] for parent in parents],
@@ -50,7 +51,7 @@ async def classes_of_facilities(parents: Sequence[Record], args: ClassesArgs, co
         request,
         node_selection(args.selection).columns,
     )
-    return [connection(page, str(args.order_by), args.selection) for page in pages]
+    return [connection(page, order, args.selection) for page in pages]
 
 
 async def occurrences_of_classes(parents: Sequence[Record], args: OccurrencesArgs, context: Context) -> Sequence[Any]:

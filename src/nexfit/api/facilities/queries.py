@@ -14,6 +14,7 @@ from nexfit.api.facilities.types import Facility
 from nexfit.api.fields import Args, batch
 from nexfit.api.order import OrderDirection
 from nexfit.api.relay import Connection, PageArgs, connection, local_id, node_selection, page_request
+from nexfit.api.search import search_text
 from nexfit.domains.facilities import directory
 from nexfit.domains.facilities.directory import FacilityFilter, FacilityOrder
 from nexfit.domains.facilities.documents import FacilityType
@@ -59,10 +60,14 @@ async def _facilities(parents: Sequence[Record], args: FacilitiesArgs, context: 
     order, descending = FacilityOrder.NAME, False
     if args.order_by is not None:
         order, descending = args.order_by.field, args.order_by.direction is OrderDirection.DESC
-    name = f"{order}:{'DESC' if descending else 'ASC'}"
+    name = f"facilities:{order}:{'DESC' if descending else 'ASC'}"
     page = await directory.page(
         context.stores.mongo,
-        FacilityFilter(given.type, given.city, given.name),
+        FacilityFilter(
+            given.type,
+            search_text(given.city, "filter", "city"),
+            search_text(given.name, "filter", "name"),
+        ),
         directory.keys_of(order, descending=descending),
         page_request(args, name),
         node_selection(args.selection).columns,

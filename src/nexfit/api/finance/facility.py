@@ -22,6 +22,9 @@ from nexfit.engine.fields import Record
 MOST_PERIODS = 400
 """Rows of figures per facility; a year of days, or more than thirty of months."""
 
+EARLIEST, LATEST = date(1900, 1, 1), date(2999, 12, 31)
+"""The days there can be figures of. The very first and last `date` would mean eternity to PostgreSQL's driver."""
+
 _DAYS = {Period.DAY: 1, Period.WEEK: 7, Period.MONTH: 28}
 
 strawberry.enum(Period, description="Calendar units; weeks begin on Monday.")
@@ -76,6 +79,9 @@ class RevenueArgs(DaysArgs):
 
 
 def _check(args: DaysArgs, by: Period) -> None:
+    for name, day in (("from", args.from_), ("to", args.to)):
+        if not EARLIEST <= day <= LATEST:
+            raise BadInput(f"{name} must be between {EARLIEST} and {LATEST}.", path=(name,))
     if args.to < args.from_:
         raise BadInput("to must not be before from.", path=("to",))
     if (args.to - args.from_).days >= MOST_PERIODS * _DAYS[by]:

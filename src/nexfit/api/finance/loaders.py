@@ -41,7 +41,7 @@ class InvoicesArgs(PageArgs):
 
 def _of_facilities(rows: ledger.LedgerList) -> Any:
     async def load(parents: Sequence[Record], args: Any, context: Context) -> Sequence[Any]:
-        request = page_request(args, ledger.ORDER)
+        request = page_request(args, rows.order)
         conditions = Conditions()
         if args.status is not None:
             conditions.add("t.status = {}", str(args.status))
@@ -53,7 +53,7 @@ def _of_facilities(rows: ledger.LedgerList) -> Any:
             node_selection(args.selection).columns,
             conditions,
         )
-        return [connection(page, ledger.ORDER, args.selection) for page in pages]
+        return [connection(page, rows.order, args.selection) for page in pages]
 
     return requires("finance_read")(load)
 

@@ -78,7 +78,9 @@ class Subscription(Node):
     user: User | None = user_field("user_id", description="Who is billed.")
     facility: LazyFacility | None = batch(facilities_of_parents, needs=("facility_id",), description="Who bills.")
     member_subscription: MemberSubscription | None = batch(
-        contracts_of_subscriptions, needs=("subscription_id",), description="What the member holds, from MongoDB."
+        contracts_of_subscriptions,
+        needs=("subscription_id",),
+        description="What the member holds, from MongoDB; for the member and who has members_read.",
     )
 
 

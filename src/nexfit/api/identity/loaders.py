@@ -62,7 +62,7 @@ async def facilities_of_viewer(parents: Sequence[Record], args: PageArgs, contex
         keys = directory.keys_of(directory.FacilityOrder.NAME, descending=False)
         return await directory.page_of_staff(context.stores.mongo, context.actor, keys, request, columns)
 
-    result: Sequence[Any] = await _own_page(parents, args, context, "NAME:ASC", page_of)
+    result: Sequence[Any] = await _own_page(parents, args, context, "own_facilities:NAME:ASC", page_of)
     return result
 
 
@@ -81,7 +81,7 @@ def _ledger_of_viewer(rows: ledger.LedgerList) -> Callable[..., Awaitable[Sequen
         return (await ledger.pages_of_users(context.stores.postgres, rows, [str(user)], request, columns))[0]
 
     async def load(parents: Sequence[Record], args: PageArgs, context: Context) -> Sequence[Any]:
-        result: Sequence[Any] = await _own_page(parents, args, context, ledger.ORDER, page_of)
+        result: Sequence[Any] = await _own_page(parents, args, context, rows.order, page_of)
         return result
 
     return load

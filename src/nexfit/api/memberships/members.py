@@ -19,6 +19,7 @@ from nexfit.api.memberships.types import Membership
 from nexfit.api.money import Money, money_field
 from nexfit.api.order import OrderDirection
 from nexfit.api.relay import Node, PageArgs, connection, global_id, local_id, node_selection, page_request
+from nexfit.api.search import search_text
 from nexfit.domains.facilities.hours import local_today
 from nexfit.domains.memberships import members
 from nexfit.domains.memberships.members import MemberFilter, MemberOrder, MemberStatus
@@ -88,7 +89,7 @@ async def members_of_facilities(parents: Sequence[Record], args: MembersArgs, co
     order, descending = MemberOrder.NAME, False
     if args.order_by is not None:
         order, descending = args.order_by.field, args.order_by.direction is OrderDirection.DESC
-    name = f"{order}:{'DESC' if descending else 'ASC'}"
+    name = f"members:{order}:{'DESC' if descending else 'ASC'}"
     request = page_request(args, name)
     pages = await members.pages_of_facilities(
         context.stores.postgres,
@@ -109,4 +110,5 @@ def _filter(given: MembersFilter | None) -> MemberFilter:
         return MemberFilter()
     # An id of another type matches nobody, as an unknown plan does.
     plan = (local_id(given.plan, "Membership") or "") if given.plan is not None else None
-    return MemberFilter(given.overdue, tuple(given.status) if given.status is not None else None, given.name, plan)
+    status = tuple(given.status) if given.status is not None else None
+    return MemberFilter(given.overdue, status, search_text(given.name, "filter", "name"), plan)

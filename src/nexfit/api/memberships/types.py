@@ -83,5 +83,7 @@ class MemberSubscription(Node):
         loaders.plans_of_contracts, needs=("membershipId", "facilityId"), description="The plan."
     )
     subscription: Annotated[Subscription, strawberry.lazy("nexfit.api.finance.types")] | None = batch(
-        loaders.subscriptions_of_contracts, needs=("subscriptionId",), description="How it is billed."
+        loaders.subscriptions_of_contracts,
+        needs=("subscriptionId",),
+        description="How it is billed; for the holder and who has finance_read.",
     )

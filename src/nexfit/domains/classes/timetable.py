@@ -63,7 +63,7 @@ async def next_occurrences(
         "classId",
         classes,
         {"startsAt": {"$gte": since}},
-        sort=[("startsAt", 1)],
+        sort=[("startsAt", 1), ("_id", 1)],
         limit=first,
         columns=columns,
     )

@@ -10,8 +10,6 @@ from nexfit.hybrid.paging import Key, Page, PageRequest, instant, uuid
 from nexfit.hybrid.rows_paging import Conditions, RowList, pages_by_parent
 from nexfit.stores.postgres import Postgres, Row
 
-ORDER = "CREATED_AT:DESC"
-
 
 @dataclass(frozen=True, slots=True)
 class LedgerList:
@@ -19,6 +17,11 @@ class LedgerList:
 
     table: str
     id: str
+
+    @property
+    def order(self) -> str:
+        """The name of the list and its one order."""
+        return f"{self.table}:CREATED_AT:DESC"
 
     def rows(self, parent: str) -> RowList:
         """The table as a list under a parent column, newest first."""

@@ -17,10 +17,9 @@ class Actor:
 
     user_id: ObjectId | None = None
 
-    @property
-    def known(self) -> bool:
-        """Whether somebody is signed in."""
-        return self.user_id is not None
+    def is_user(self, user_id: object) -> bool:
+        """Whether the viewer is signed in as this user, given by an ObjectId or as its text."""
+        return self.user_id is not None and str(self.user_id) == str(user_id)
 
     def require(self) -> ObjectId:
         """The signed-in user's id; raises Unauthenticated for a guest."""

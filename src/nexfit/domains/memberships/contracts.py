@@ -12,7 +12,7 @@ from nexfit.hybrid.paging import Key, Page, PageRequest, instant, object_id
 from nexfit.stores.mongo import Document, Mongo
 
 COLLECTION = "member_subscriptions"
-ORDER = "START_DATE:DESC"
+ORDER = "member_subscriptions:START_DATE:DESC"
 KEYS = (Key("startDate", instant, descending=True), Key("_id", object_id, descending=True))
 
 _SCOPE = ("userId", "facilityId")
@@ -35,7 +35,9 @@ async def by_ids(mongo: Mongo, ids: Iterable[ObjectId], columns: Iterable[str]) 
 
 
 async def by_subscription_ids(mongo: Mongo, ids: Iterable[str], columns: Iterable[str]) -> dict[str, Any]:
-    """Contracts by the PostgreSQL subscription they mirror, in one command."""
+    """Contracts by the PostgreSQL subscription they mirror, in one command; without ids nothing is asked."""
     wanted = list(set(ids))
+    if not wanted:
+        return {}
     rows = await mongo.find(COLLECTION, {"subscriptionId": {"$in": wanted}}, {*columns, *_SCOPE, "subscriptionId"})
     return {row["subscriptionId"]: row for row in rows}

@@ -14,7 +14,7 @@ from enum import StrEnum
 from bson import ObjectId
 
 from nexfit.domains.text import fold
-from nexfit.hybrid.paging import Key, Page, PageRequest, instant, text
+from nexfit.hybrid.paging import Key, Page, PageRequest, instant, object_id, text
 from nexfit.hybrid.rows_paging import Conditions, RowList, pages_by_parent
 from nexfit.stores.mongo import Mongo
 from nexfit.stores.postgres import Postgres, Row
@@ -64,13 +64,14 @@ def list_of(order: MemberOrder, *, descending: bool) -> RowList:
         MemberOrder.LAST_VISIT: "last_visit_at",
         MemberOrder.JOINED: "joined_at",
     }[order]
-    parse = text if order is MemberOrder.NAME else instant
-    return RowList(
-        TABLE,
-        "facility_id",
-        (Key(column, parse, descending), Key("user_id", text, descending)),
-        nullable=order is not MemberOrder.NAME,
-    )
+    by_name = order is MemberOrder.NAME
+    first = Key(column, text if by_name else instant, descending, nullable=not by_name)
+    return RowList(TABLE, "facility_id", (first, Key("user_id", _user_id, descending)))
+
+
+def _user_id(value: object) -> str:
+    """Read the part of a place that names a person."""
+    return str(object_id(value))
 
 
 async def pages_of_facilities(
