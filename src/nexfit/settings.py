@@ -18,7 +18,7 @@ Seconds = Annotated[float, Field(gt=0, le=3600)]
 class Section(BaseModel):
     """A frozen group of settings; unknown names are refused so that a typo is noticed."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class MongoSettings(Section):
@@ -26,7 +26,7 @@ class MongoSettings(Section):
 
     url: SecretStr = SecretStr("mongodb://127.0.0.1:27017/?replicaSet=rs0")
     database: str = Field(default="nexfit", pattern=r"^[A-Za-z0-9_-]{1,60}$")
-    timeout: Seconds = Field(default=2.5, description="Seconds one operation may take, retries included.")
+    timeout: Seconds = Field(default=2.0, description="Seconds one operation may take, retries included.")
     server_selection_timeout: Seconds = Field(default=1.5, description="Seconds to wait for a usable server.")
     pool_size: int = Field(default=50, ge=1, le=500)
 
@@ -37,8 +37,8 @@ class PostgresSettings(Section):
     url: SecretStr = SecretStr("postgresql://postgres@127.0.0.1:5432/nexfit")
     pool_size: int = Field(default=10, ge=1, le=200, description="Connections per process.")
     connect_timeout: Seconds = 1.5
-    statement_timeout: Seconds = 2.5
-    lock_timeout: Seconds = 2.0
+    statement_timeout: Seconds = 2.0
+    lock_timeout: Seconds = 1.5
     idle_in_transaction_timeout: Seconds = 10.0
     prepared_statements: bool = Field(
         default=True, description="Turn off only behind a proxy that pools by transaction."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import cast
 
 import asyncpg
 import orjson
@@ -29,6 +30,28 @@ _UNAVAILABLE = (
 )
 
 
+RELEASE_SECONDS = 0.25
+"""How long giving back a connection may take; a server that hangs must not be waited for a second time."""
+
+
+class _Connection(asyncpg.Connection):
+    """A pooled connection that is reset on its way back only when a caller had it in hand.
+
+    A single statement leaves nothing behind, and the reset would be a second round trip for each.
+    """
+
+    _lent = False
+
+    def lend(self) -> None:
+        """Reset the session once when it comes back."""
+        self._lent = True
+
+    def get_reset_query(self) -> str:
+        lent, self._lent = self._lent, False
+        query: str = super().get_reset_query() if lent else ""
+        return query
+
+
 class Postgres:
     """A pool of connections; made by `connect`, which succeeds even while the server is down."""
 
@@ -47,11 +70,14 @@ class Postgres:
             command_timeout=settings.statement_timeout,
             statement_cache_size=1024 if settings.prepared_statements else 0,
             init=set_codecs,
+            connection_class=_Connection,
             server_settings={
                 "application_name": "nexfit",
                 "statement_timeout": _milliseconds(settings.statement_timeout),
                 "lock_timeout": _milliseconds(settings.lock_timeout),
                 "idle_in_transaction_session_timeout": _milliseconds(settings.idle_in_transaction_timeout),
+                # Over dozens of partitions planning costs more than running; a generic plan prunes them when it starts.
+                "plan_cache_mode": "force_generic_plan",
                 "jit": "off",  # compiling costs more than the short statements of an API ever give back
             },
         )
@@ -67,21 +93,30 @@ class Postgres:
 
     async def ping(self) -> None:
         """One round trip; raises StoreUnavailable."""
-        async with self.connection() as connection:
+        async with self._acquired() as connection:
             await connection.execute("SELECT 1")
 
     async def fetch(self, sql: str, *arguments: object) -> list[Row]:
         """Rows of one statement; raises StoreError."""
-        async with self.connection() as connection:
+        async with self._acquired() as connection:
             commands.record("postgres", sql)
             return await connection.fetch(sql, *arguments)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy[Row]]:
-        """A pooled connection; driver failures inside leave as StoreError."""
+        """A pooled connection for several statements; driver failures inside leave as StoreError."""
+        async with self._acquired() as connection:
+            cast("_Connection", connection).lend()
+            yield connection
+
+    @asynccontextmanager
+    async def _acquired(self) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy[Row]]:
         try:
-            async with self._pool.acquire(timeout=self._settings.connect_timeout) as connection:
+            connection = await self._pool.acquire(timeout=self._settings.connect_timeout)
+            try:
                 yield connection
+            finally:
+                await self._pool.release(connection, timeout=RELEASE_SECONDS)
         except _UNAVAILABLE as error:
             raise StoreUnavailable("postgres", repr(error)) from error
         except asyncpg.PostgresError as error:
