@@ -22,7 +22,7 @@ class RedisStore:
 
     def __init__(self, settings: RedisSettings) -> None:
         self._retry_after = settings.retry_after
-        self._closed_until = 0.0
+        self._refused_until = 0.0
         self._client = Redis(
             connection_pool=BlockingConnectionPool.from_url(
                 settings.url.get_secret_value(),
@@ -41,14 +41,16 @@ class RedisStore:
         await self._client.aclose()
 
     async def ping(self) -> None:
-        """One round trip, even while the breaker is open, so that a probe notices recovery; raises StoreUnavailable."""
-        self._closed_until = 0.0
-        await self.send([("PING",)])
+        """One round trip, tried even after a failure a moment ago; raises StoreUnavailable."""
+        await self._send([("PING",)])
 
     async def send(self, batch: Sequence[Command]) -> list[object]:
         """Answers of a batch of commands in one round trip (bytes, ints, None); raises StoreUnavailable."""
-        if time.monotonic() < self._closed_until:
+        if time.monotonic() < self._refused_until:
             raise StoreUnavailable("redis", "not tried: it failed a moment ago")
+        return await self._send(batch)
+
+    async def _send(self, batch: Sequence[Command]) -> list[object]:
         for command in batch:
             commands.record("redis", str(command[0]))
         try:
@@ -57,6 +59,7 @@ class RedisStore:
                 pipeline.execute_command(*command)
             answers: list[object] = await pipeline.execute()
         except (RedisError, OSError, TimeoutError) as error:
-            self._closed_until = time.monotonic() + self._retry_after
+            self._refused_until = time.monotonic() + self._retry_after
             raise StoreUnavailable("redis", repr(error)) from error
+        self._refused_until = 0.0
         return answers
