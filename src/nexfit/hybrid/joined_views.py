@@ -131,7 +131,8 @@ class JoinedViews:
                 await self._store(view, values, versions)
         for item, flight in waiting.items():
             try:
-                values[item] = await flight
+                # Shielded: a reader that goes away must not take the load with it that others wait for.
+                values[item] = await asyncio.shield(flight)
             except _Cancelled:
                 values |= await self._fill(view, [item], load, tags, versions)
         return values
