@@ -20,14 +20,19 @@ from nexfit.api.schema import build_schema
 from nexfit.domains.identity.passwords import Passwords
 from nexfit.domains.identity.tokens import Tokens
 from nexfit.hybrid.joined_views import JoinedViews
+from nexfit.logs import configure_logs
 from nexfit.operations.demo.logins import demo_logins
 from nexfit.settings import Settings
 from nexfit.stores.connections import Stores, open_stores
 from nexfit.stores.errors import StoreError
 
+PROBE_SECONDS = 1.0
+"""How long `/readyz` waits for a store: who probes gives up soon, too."""
+
 
 def create_app(settings: Settings | None = None) -> Starlette:
     """The application of one process, from the environment's settings unless others are given."""
+    configure_logs()
     settings = settings or Settings()
 
     @asynccontextmanager
@@ -84,8 +89,9 @@ async def _readyz(request: Request) -> Response:
 async def _probe(ping: Callable[[], Awaitable[None]]) -> dict[str, object]:
     started = time.perf_counter()
     try:
-        await ping()
-    except StoreError:
+        async with asyncio.timeout(PROBE_SECONDS):
+            await ping()
+    except (StoreError, TimeoutError):
         status = "unavailable"
     else:
         status = "ok"
