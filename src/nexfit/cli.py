@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
-import uvicorn
-from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from nexfit import development
-from nexfit.api.schema import build_schema, schema_text
-from nexfit.embedded import EmbeddedError
-from nexfit.operations import setup
-from nexfit.operations.demo import NotEmpty, SeedReport
-from nexfit.operations.migration_errors import MigrationError
-from nexfit.operations.mongo_files import MongoFileError, default_folder
-from nexfit.operations.mongo_schema import ALL_DOCUMENTS, SchemaNotApplied
-from nexfit.operations.mongo_validators import write_validators
-from nexfit.settings import Settings
-from nexfit.stores.errors import StoreError
+# Everything else is imported by the command that needs it: `nexfit --help` must not wait for a schema to be built.
+if TYPE_CHECKING:
+    from nexfit.operations.demo import SeedReport
+    from nexfit.operations.importers import ImportReport
+    from nexfit.settings import Settings
+    from nexfit.stores.connections import Stores
 
 T = TypeVar("T")
 
@@ -37,33 +30,53 @@ app.add_typer(imports, name="import")
 console = Console()
 errors = Console(stderr=True)
 
-_EXPECTED = (
-    EmbeddedError,
-    development.PortInUse,
-    NotEmpty,
-    MigrationError,
-    MongoFileError,
-    SchemaNotApplied,
-    StoreError,
-    FileNotFoundError,
-)
-
-
 DataDir = Annotated[Path, typer.Option(help="Local servers to use where no NEXFIT_*_URL names others.")]
 LOCAL = Path(".data")
+MOST_SHOWN = 20
+"""Skipped rows that are listed one by one."""
 
 
 def _run(data_dir: Path, work: Callable[[Settings], Coroutine[Any, Any, T]]) -> T:
     """Run to the end against the stores at hand; what can be expected to go wrong is one line and exit code 1."""
+    from nexfit.local_servers import local_servers
+
     try:
-        with development.local_servers(data_dir):
+        with local_servers(data_dir):
             return asyncio.run(work(_settings()))
-    except _EXPECTED as error:
+    except _expected() as error:
         raise _failed(error) from None
+
+
+def _expected() -> tuple[type[Exception], ...]:
+    """What can be expected to go wrong, whoever is to blame for it."""
+    from nexfit.embedded import EmbeddedError
+    from nexfit.local_servers import PortInUse
+    from nexfit.operations.demo import NotEmpty
+    from nexfit.operations.importers import ImportRefused
+    from nexfit.operations.migration_errors import MigrationError
+    from nexfit.operations.mongo_files import MongoFileError
+    from nexfit.operations.mongo_schema import SchemaNotApplied
+    from nexfit.stores.errors import StoreError
+
+    return (
+        EmbeddedError,
+        PortInUse,
+        NotEmpty,
+        ImportRefused,
+        MigrationError,
+        MongoFileError,
+        SchemaNotApplied,
+        StoreError,
+        FileNotFoundError,
+    )
 
 
 def _settings() -> Settings:
     """The environment's settings; a wrong one is named by its variable, without its value."""
+    from pydantic import ValidationError
+
+    from nexfit.settings import Settings
+
     try:
         return Settings()
     except ValidationError as error:
@@ -89,9 +102,11 @@ def dev(
 
     NEXFIT_MONGO_URL, NEXFIT_POSTGRES_URL and NEXFIT_REDIS_URL each replace a local server by your own.
     """
+    from nexfit import development
+
     try:
         development.run(console, port=port, data_dir=data_dir, start_over=reset, demo=demo)
-    except _EXPECTED as error:
+    except _expected() as error:
         raise _failed(error) from None
     except KeyboardInterrupt:
         raise typer.Exit(130) from None
@@ -104,6 +119,8 @@ def serve(
     workers: Annotated[int | None, typer.Option(min=1, max=64, help="Processes; NEXFIT_HTTP_WORKERS.")] = None,
 ) -> None:
     """Serve the API against the stores that the NEXFIT_* environment variables name."""
+    import uvicorn
+
     settings = _settings()
     uvicorn.run(
         "nexfit.app:create_app",
@@ -122,6 +139,11 @@ def schema(
     file: Annotated[Path, typer.Option(help="The file.")] = Path("schema.graphql"),
 ) -> None:
     """Write the GraphQL schema to a file, and MongoDB's validators from the document models into `mongo_indexes`."""
+    from nexfit.api.schema import build_schema, schema_text
+    from nexfit.operations.mongo_files import default_folder
+    from nexfit.operations.mongo_schema import ALL_DOCUMENTS
+    from nexfit.operations.mongo_validators import write_validators
+
     text = schema_text(build_schema())
     if check:
         if not file.exists() or file.read_text(encoding="utf-8") != text:
@@ -143,12 +165,17 @@ def seed(
     data_dir: DataDir = LOCAL,
 ) -> None:
     """Load demo data into empty stores, after bringing their schemas up."""
-    day: date | None = today.date() if today else None
+    from nexfit.operations import demo, setup
+    from nexfit.progress import bar_per_step, progress
+    from nexfit.stores.connections import open_stores
+
+    day = today.date() if today else None
 
     async def load(settings: Settings) -> SeedReport:
         await setup.migrate_up(settings)
-        with development.progress(console) as bars:
-            return await development.load_demo(settings, bars, scale=scale, seed_number=seed, today=day)
+        async with open_stores(settings) as stores:
+            with progress(console) as bars:
+                return await demo.seed(stores, scale=scale, seed=seed, today=day, on_progress=bar_per_step(bars))
 
     report = _run(data_dir, load)
     table = Table("rows", "of")
@@ -161,6 +188,8 @@ def seed(
 @migrate.command()
 def up(data_dir: DataDir = LOCAL) -> None:
     """Apply what is missing in both stores."""
+    from nexfit.operations import setup
+
     _run(data_dir, lambda settings: setup.migrate_up(settings, on_step=console.print))
     console.print("Both schemas are up to date.")
 
@@ -168,15 +197,22 @@ def up(data_dir: DataDir = LOCAL) -> None:
 @migrate.command()
 def down(
     steps: Annotated[int, typer.Option(min=1, help="How many PostgreSQL migrations to undo.")] = 1,
+    lose_data: Annotated[
+        bool, typer.Option("--lose-data", help="Also drop tables whose rows nothing else holds.")
+    ] = False,
     data_dir: DataDir = LOCAL,
 ) -> None:
     """Undo the newest PostgreSQL migrations; with the last one MongoDB's validators and indexes go too."""
-    _run(data_dir, lambda settings: setup.migrate_down(settings, steps, on_step=console.print))
+    from nexfit.operations import setup
+
+    _run(data_dir, lambda settings: setup.migrate_down(settings, steps, lose_data=lose_data, on_step=console.print))
 
 
 @migrate.command()
 def status(data_dir: DataDir = LOCAL) -> None:
     """List every migration and collection, and what is pending."""
+    from nexfit.operations import setup
+
     found = _run(data_dir, setup.schema_status)
     table = Table("PostgreSQL", "name", "state", "applied", "by")
     for one in found.postgres:
@@ -193,6 +229,8 @@ def status(data_dir: DataDir = LOCAL) -> None:
 @migrate.command()
 def verify(data_dir: DataDir = LOCAL) -> None:
     """Compare both stores with the files; exit code 1 where they differ."""
+    from nexfit.operations import setup
+
     drift = _run(data_dir, setup.schema_drift)
     for migration in drift.postgres:
         console.print(f"postgres: {migration.version} {migration.name} is {migration.state}")
@@ -201,3 +239,80 @@ def verify(data_dir: DataDir = LOCAL) -> None:
     if drift:
         raise typer.Exit(1)
     console.print("Both schemas are as their files say.")
+
+
+File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="The file.")]
+Work = Callable[["Stores", Callable[[str, int, int], None]], Coroutine[Any, Any, "ImportReport"]]
+
+
+def _import(data_dir: Path, work: Work) -> None:
+    """Run an importer with a progress bar and say what became of every row."""
+    from nexfit.operations import setup
+    from nexfit.progress import bar_per_step, progress
+    from nexfit.stores.connections import open_stores
+
+    async def run(settings: Settings) -> ImportReport:
+        await setup.migrate_up(settings)
+        async with open_stores(settings) as stores:
+            with progress(console) as bars:
+                return await work(stores, bar_per_step(bars))
+
+    report = _run(data_dir, run)
+    for label, value in report.table():
+        console.print(f"{label:<16} {value}", highlight=False)
+    skipped = report.skipped()
+    for row in skipped[:MOST_SHOWN]:
+        console.print(f"  row {row.row} ({row.name}) skipped: {row.reason}", highlight=False)
+    if len(skipped) > MOST_SHOWN:
+        console.print(f"  and {len(skipped) - MOST_SHOWN} more")
+
+
+@imports.command()
+def exercises(file: File, data_dir: DataDir = LOCAL) -> None:
+    """Exercises in the JSON of free-exercise-db."""
+    from nexfit.operations.importers import import_exercises
+
+    _import(data_dir, lambda stores, progress: import_exercises(stores, file, on_progress=progress))
+
+
+@imports.command()
+def foods(file: File, data_dir: DataDir = LOCAL) -> None:
+    """Foods in the CSV of USDA FNDDS, values per 100 g."""
+    from nexfit.operations.importers import import_foods
+
+    _import(data_dir, lambda stores, progress: import_foods(stores, file, on_progress=progress))
+
+
+@imports.command()
+def gyms(
+    file: File,
+    timezone: Annotated[str, typer.Option(help="IANA zone of all of them.")] = "Europe/Copenhagen",
+    country: Annotated[str, typer.Option(help="ISO 3166 country of all of them.")] = "DK",
+    owner: Annotated[str | None, typer.Option(help="E-mail of the user who owns them; default: nobody yet.")] = None,
+    data_dir: DataDir = LOCAL,
+) -> None:
+    """Facilities in the JSON of an OpenStreetMap extract."""
+    from nexfit.operations.importers import import_gyms
+
+    _import(
+        data_dir,
+        lambda stores, progress: import_gyms(
+            stores, file, timezone=timezone, country=country, owner_email=owner, on_progress=progress
+        ),
+    )
+
+
+@imports.command()
+def strong(
+    file: File,
+    email: Annotated[str, typer.Option(help="E-mail of the person whose workouts these are.")],
+    timezone: Annotated[str, typer.Option(help="IANA zone of the times in the file.")] = "Europe/Istanbul",
+    data_dir: DataDir = LOCAL,
+) -> None:
+    """One person's workouts in the CSV of the Strong app, in kilograms and kilometres."""
+    from nexfit.operations.importers import import_strong
+
+    _import(
+        data_dir,
+        lambda stores, progress: import_strong(stores, file, email=email, timezone=timezone, on_progress=progress),
+    )

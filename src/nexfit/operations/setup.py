@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import cast
 
 import nexfit
-from nexfit.operations import migrations, mongo_schema
+from nexfit.operations import migrations, mongo_schema, partitions
 from nexfit.operations.migrations import Migration, MigrationStatus
 from nexfit.operations.mongo_schema import Change, CollectionStatus
 from nexfit.settings import Settings
@@ -73,6 +74,9 @@ async def migrate_up(settings: Settings, *, on_step: Report = lambda _: None) ->
 
     async with _postgres(settings) as connection:
         await migrations.up(connection, migrations_folder(), progress=progress)
+        made = await partitions.ensure_ahead(connection, datetime.now(UTC).date())
+    if made:
+        on_step(f"postgres: {len(made)} partitions made ahead")
     async with _mongo(settings) as mongo:
         changes = await mongo_schema.up(mongo.database)
     if changes:
@@ -80,14 +84,19 @@ async def migrate_up(settings: Settings, *, on_step: Report = lambda _: None) ->
         on_step(f"mongo: {len(changes)} changes in {collections} collections")
 
 
-async def migrate_down(settings: Settings, steps: int, *, on_step: Report = lambda _: None) -> None:
-    """Undo the newest PostgreSQL migrations; MongoDB's validators and indexes go with the last of them."""
+async def migrate_down(
+    settings: Settings, steps: int, *, lose_data: bool = False, on_step: Report = lambda _: None
+) -> None:
+    """Undo the newest PostgreSQL migrations; MongoDB's validators and indexes go with the last of them.
+
+    Without `lose_data` a migration whose tables hold rows that nothing else holds is not undone.
+    """
 
     def progress(_: str, migration: Migration, place: int, total: int) -> None:
         on_step(f"postgres: undo {migration.version} {migration.name} ({place} of {total})")
 
     async with _postgres(settings) as connection:
-        await migrations.down(connection, migrations_folder(), steps, progress=progress)
+        await migrations.down(connection, migrations_folder(), steps, lose_data=lose_data, progress=progress)
         applied = [row for row in await migrations.status(connection, migrations_folder()) if row.applied_at]
     if not applied:
         async with _mongo(settings) as mongo:

@@ -1,0 +1,60 @@
+"""The local servers of a data folder, found by every command: started by `nexfit dev`, or for one command."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from nexfit.embedded import DataDirInUse, EmbeddedServers, ServerUrls
+
+URLS_FILE = "urls.json"
+"""Where the servers of a running `nexfit dev` are; it holds passwords, so only its owner can read it."""
+
+VARIABLES = ("NEXFIT_MONGO_URL", "NEXFIT_POSTGRES_URL", "NEXFIT_REDIS_URL")
+
+
+class PortInUse(Exception):
+    """Something else listens on the port."""
+
+    def __init__(self, port: int) -> None:
+        super().__init__(f"port {port} is in use; choose another one with --port (make run PORT=…)")
+
+
+@contextmanager
+def local_servers(data_dir: Path) -> Iterator[None]:
+    """Servers for one command: those the environment names, those of a running `nexfit dev`, or its own meanwhile.
+
+    Raises the errors of `nexfit.embedded`.
+    """
+    if all(os.environ.get(variable) for variable in VARIABLES):
+        yield
+        return
+    servers = EmbeddedServers(data_dir)
+    try:
+        urls = variables(servers.start())
+    except DataDirInUse:
+        running = data_dir / URLS_FILE
+        if not running.exists():  # it is starting or stopping: nobody can use its servers now
+            raise
+        urls = json.loads(running.read_text(encoding="utf-8"))
+    os.environ |= urls
+    try:
+        yield
+    finally:
+        servers.stop()
+
+
+def variables(urls: ServerUrls) -> dict[str, str]:
+    """The environment variables that name the servers."""
+    return dict(zip(VARIABLES, (urls.mongo, urls.postgres, urls.redis), strict=True))
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read."""
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
