@@ -43,7 +43,7 @@ class Attendance:
         self._hours = [_minutes_open(hours) for hours in branch.content.hours]
         self._booked_weeks: defaultdict[tuple[int, Week], int] = defaultdict(int)
         self._busy: defaultdict[tuple[int, date], list[Session]] = defaultdict(list)
-        self._class_visits: defaultdict[tuple[int, date], list[datetime]] = defaultdict(list)
+        self._class_visits: defaultdict[int, dict[date, list[datetime]]] = defaultdict(dict)
         self._visited_weeks: defaultdict[tuple[int, Week], int] = defaultdict(int)
         self.attended: defaultdict[date, int] = defaultdict(int)
         self.visited: defaultdict[date, int] = defaultdict(int)
@@ -147,7 +147,7 @@ class Attendance:
         if status == "attended":
             came = session.starts_at - timedelta(minutes=random.randrange(3, 15))
             row["checkedInAt"] = came
-            self._class_visits[user, session.day].append(came)
+            self._class_visits[user].setdefault(session.day, []).append(came)
             self.attended[session.day] += 1
         return row
 
@@ -163,11 +163,10 @@ class Attendance:
 
     def _week_of(self, contract: Contract, monday: date, last: date, random: Random) -> Iterator[Row]:
         user = contract.person.number
-        taken = set()
-        for offset in range(7):
-            day = monday + timedelta(days=offset)
-            for at in self._class_visits.pop((user, day), ()):
-                taken.add(day)
+        checked_in = self._class_visits.get(user, {})
+        taken = [day for day in checked_in if monday <= day < monday + _WEEK]
+        for day in taken:
+            for at in checked_in.pop(day):
                 yield self._visit(contract, day, at, "class_check_in")
         wanted = round(random.gauss(contract.person.visits, 0.8))
         limit = contract.plan.content.visits_per_week
