@@ -278,7 +278,8 @@ async def studio(stores: Stores) -> Business:
 
 
 _LEAKS = re.compile(
-    r"asyncpg|pymongo|redis|mongodb:|postgres|psycopg|Traceback|/src/|\.py\b|SELECT|codec|int\(\)|NoneType|Errno|0x[0-9a-f]+",
+    r"asyncpg|pymongo|redis|mongodb:|postgres|psycopg|Traceback|/src/|\.py\b|codec|int\(\)|NoneType|Errno|0x[0-9a-f]+"
+    r"|(?-i:SELECT|ObjectId)",
     re.IGNORECASE,
 )
 

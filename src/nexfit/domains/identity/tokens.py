@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 from bson import ObjectId
@@ -61,6 +61,6 @@ class Tokens:
         subject = claims.get("sub")
         if claims.get("iss") != ISSUER or claims.get("use") != "access" or not isinstance(expires, int):
             raise InvalidToken
-        if datetime.fromtimestamp(expires, UTC) <= now or not ObjectId.is_valid(subject):
+        if expires <= now.timestamp() or not ObjectId.is_valid(subject):
             raise InvalidToken
         return Actor(ObjectId(subject))
