@@ -21,6 +21,8 @@ from nexfit.domains.identity.passwords import Passwords
 from nexfit.domains.identity.tokens import Tokens
 from nexfit.hybrid.joined_views import JoinedViews
 from nexfit.logs import configure_logs
+from nexfit.metrics import CONTENT_TYPE as METRICS_TYPE
+from nexfit.metrics import exposition, make_registry
 from nexfit.operations.demo.logins import demo_logins
 from nexfit.settings import Settings
 from nexfit.stores.connections import Stores, open_stores
@@ -41,7 +43,9 @@ def create_app(settings: Settings | None = None) -> Starlette:
         async with open_stores(settings) as stores:
             services = Services(settings, stores, JoinedViews(stores.redis), passwords, Tokens(settings.auth))
             app.state.stores = stores
-            app.state.endpoint = Endpoint(services, Operations(build_schema()), _graphiql(settings))
+            operations = Operations(build_schema())
+            app.state.endpoint = Endpoint(services, operations, _graphiql(settings))
+            app.state.metrics = make_registry(operations)
             yield
         passwords.close()
 
@@ -51,6 +55,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
             Route("/graphql", _graphql, methods=["GET", "POST"]),
             Route("/healthz", _healthz),
             Route("/readyz", _readyz),
+            *([Route("/metrics", _metrics)] if settings.http.metrics else []),
             Route("/", lambda _: RedirectResponse("/graphql")),
             *static_routes(),
         ],
@@ -67,6 +72,10 @@ def _graphiql(settings: Settings) -> GraphiQLConfig | None:
 async def _graphql(request: Request) -> Response:
     endpoint: Endpoint = request.app.state.endpoint
     return await endpoint(request)
+
+
+async def _metrics(request: Request) -> Response:
+    return Response(exposition(request.app.state.metrics), media_type=METRICS_TYPE)
 
 
 async def _healthz(_: Request) -> Response:

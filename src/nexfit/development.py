@@ -49,7 +49,7 @@ def run(console: Console, *, port: int, data_dir: Path, start_over: bool, demo: 
             os.environ |= variables(urls)
             write_private(data_dir / URLS_FILE, json.dumps(variables(urls)))
             os.environ.setdefault("NEXFIT_AUTH_SECRET", _secret(data_dir / SECRET_FILE))
-            settings = Settings(http=HttpSettings(port=port), demo=demo)
+            settings = Settings(http=HttpSettings(port=port, metrics=True), demo=demo)
             asyncio.run(_prepare(settings, bars, demo=demo))
         except BaseException:
             servers.stop()
