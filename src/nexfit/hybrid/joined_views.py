@@ -11,7 +11,8 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import chain
+from typing import Any, cast
 
 import orjson
 
@@ -60,6 +61,8 @@ class JoinedViews:
     ) -> list[Any]:
         """The JSON-like values of `items`, in order; a missing one is loaded. `tags` names what a value depends on."""
         distinct = list(dict.fromkeys(items))
+        if not distinct:
+            return []
         found, versions = await self._read(view, distinct, tags)
         missing = [item for item in distinct if item not in found]
         if missing:
@@ -77,20 +80,19 @@ class JoinedViews:
         self, view: View, items: Sequence[str], tags: Callable[[str], Sequence[str]]
     ) -> tuple[dict[str, Any], dict[str, list[int]] | None]:
         """Valid values, and the current versions of every item's tags (None without Redis)."""
-        commands: list[Command] = []
-        for item in items:
-            commands.append(("GET", view.key(item)))
-            commands += [("GET", _tag_key(tag)) for tag in tags(item)]
+        tag_keys = {item: [_tag_key(tag) for tag in tags(item)] for item in items}
+        keys = list(dict.fromkeys(chain(map(view.key, items), *tag_keys.values())))
         try:
-            answers = iter(await self._redis.send(commands))
+            [answers] = await self._redis.send([("MGET", *keys)])
         except StoreUnavailable:
             return {}, None
+        held = dict(zip(keys, cast("list[bytes | None]", answers), strict=True))
         found: dict[str, Any] = {}
         versions: dict[str, list[int]] = {}
         for item in items:
-            stored = next(answers)
-            versions[item] = [int(version) if isinstance(version := next(answers), bytes) else 0 for _ in tags(item)]
-            if isinstance(stored, bytes):
+            versions[item] = [int(held[key] or 0) for key in tag_keys[item]]
+            stored = held[view.key(item)]
+            if stored is not None:
                 value = orjson.loads(stored)
                 if value["tags"] == versions[item]:
                     found[item] = value["value"]

@@ -1,0 +1,275 @@
+"""Joined views on a real Redis: one load per key in flight, and no value older than an invalidation that was heard."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from pydantic import SecretStr
+
+from nexfit.hybrid.joined_views import JoinedViews, View
+from nexfit.settings import RedisSettings
+from nexfit.stores.errors import StoreUnavailable
+from nexfit.stores.redis import RedisStore
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[RedisStore]:
+    store = RedisStore(RedisSettings(url=SecretStr(redis_url)))
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+def views(redis: RedisStore) -> JoinedViews:
+    return JoinedViews(redis)
+
+
+@pytest.fixture
+def view() -> View:
+    """A view of its own for every test."""
+    return View(f"test_{uuid4().hex}", 1, lifetime=30.0)
+
+
+class Source:
+    """What views are loaded from: counts its loads, and waits or fails when told to."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, Any] = {}
+        self.loads: list[list[str]] = []
+        self.started = asyncio.Event()
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.failure: Exception | None = None
+
+    async def load(self, items: Sequence[str]) -> Mapping[str, Any]:
+        self.loads.append(list(items))
+        self.started.set()
+        read = {item: self.values.get(item, f"value of {item}") for item in items}
+        await asyncio.sleep(0.01)
+        await self.gate.wait()
+        if self.failure is not None:
+            raise self.failure
+        return read
+
+
+@pytest.fixture
+def source() -> Source:
+    return Source()
+
+
+def tags(item: str) -> list[str]:
+    """Every item depends on itself and on everything."""
+    return [f"{item}-tag", "all-tag"]
+
+
+async def read(views: JoinedViews, view: View, source: Source, *items: str) -> list[Any]:
+    return await views.get(view, items, source.load, tags=lambda item: [f"{view.name}:{tag}" for tag in tags(item)])
+
+
+async def invalidate(views: JoinedViews, view: View, *names: str) -> None:
+    await views.invalidate([f"{view.name}:{name}" for name in names])
+
+
+async def test_readers_at_the_same_time_share_one_load(views: JoinedViews, view: View, source: Source) -> None:
+    answers = await asyncio.gather(*(read(views, view, source, "a") for _ in range(200)))
+    assert answers == [["value of a"]] * 200
+    assert source.loads == [["a"]]
+    assert await read(views, view, source, "a") == ["value of a"]
+    assert source.loads == [["a"]]
+
+
+async def test_a_batch_loads_at_once_what_is_missing_and_keeps_the_order(
+    views: JoinedViews, view: View, source: Source
+) -> None:
+    source.values = {"b": None, "c": {"nested": [1, 2.5, "ğ", None, True]}}
+    assert await read(views, view, source) == []
+    assert await read(views, view, source, "b") == [None]
+    assert await read(views, view, source, "c", "b", "a", "c") == [
+        source.values["c"],
+        None,
+        "value of a",
+        source.values["c"],
+    ]
+    assert await read(views, view, source, "a", "b", "c") == ["value of a", None, source.values["c"]]
+    assert source.loads == [["b"], ["c", "a"]]
+
+
+async def test_readers_of_overlapping_batches_wait_for_each_other(
+    views: JoinedViews, view: View, source: Source
+) -> None:
+    answers = await asyncio.gather(
+        read(views, view, source, "a", "b"), read(views, view, source, "b", "c"), read(views, view, source, "c", "a")
+    )
+    assert answers == [["value of a", "value of b"], ["value of b", "value of c"], ["value of c", "value of a"]]
+    assert sorted(item for load in source.loads for item in load) == ["a", "b", "c"]
+
+
+async def test_an_invalidation_makes_what_is_under_the_tag_unreadable(
+    views: JoinedViews, view: View, source: Source
+) -> None:
+    await read(views, view, source, "a", "b")
+    source.values = {"a": "new", "b": "new"}
+    await invalidate(views, view, "a-tag")
+    assert await read(views, view, source, "a", "b") == ["new", "value of b"]
+    await invalidate(views, view, "all-tag", "nobody's-tag")
+    assert await read(views, view, source, "a", "b") == ["new", "new"]
+    assert source.loads == [["a", "b"], ["a"], ["a", "b"]]
+
+
+async def test_a_reader_that_raced_with_an_invalidation_leaves_nothing_old(
+    views: JoinedViews, view: View, source: Source
+) -> None:
+    source.gate.clear()
+    early = asyncio.create_task(read(views, view, source, "a"))
+    await source.started.wait()
+    source.values["a"] = "new"  # committed after the load has read
+    await invalidate(views, view, "a-tag")
+    late = asyncio.create_task(read(views, view, source, "a"))
+    await asyncio.sleep(0.05)
+    assert len(source.loads) == 2  # it did not join the load that may have read the old value
+    source.gate.set()
+    assert await early == ["value of a"]  # asked before the commit, answered as of then
+    assert await late == ["new"]
+    assert await read(views, view, source, "a") == ["new"]
+    assert len(source.loads) == 2
+
+
+async def test_no_reader_sees_less_than_what_was_invalidated_before_it_asked(redis: RedisStore, view: View) -> None:
+    """Two processes' worth of readers and writers, with delays drawn from a seed."""
+    both, chance = [JoinedViews(redis), JoinedViews(redis)], random.Random(11)  # noqa: S311
+    stored, announced, stale = 0, 0, []
+
+    async def load(items: Sequence[str]) -> Mapping[str, Any]:
+        await asyncio.sleep(chance.random() * 0.002)
+        value = stored
+        await asyncio.sleep(chance.random() * 0.004)
+        return dict.fromkeys(items, value)
+
+    async def writer() -> None:
+        nonlocal stored, announced
+        for _ in range(60):
+            stored += 1
+            committed = stored
+            await asyncio.sleep(chance.random() * 0.002)
+            await chance.choice(both).invalidate([f"{view.name}:x"])
+            announced = max(announced, committed)
+            await asyncio.sleep(chance.random() * 0.004)
+
+    async def reader() -> None:
+        for _ in range(60):
+            least = announced
+            [value] = await chance.choice(both).get(view, ["x"], load, tags=lambda item: [f"{view.name}:{item}"])
+            if value < least:
+                stale.append((value, least))
+            await asyncio.sleep(chance.random() * 0.003)
+
+    await asyncio.gather(*(writer() for _ in range(2)), *(reader() for _ in range(20)))
+    assert stale == []
+    assert stored == announced == 120
+
+
+async def test_a_load_that_fails_fails_its_readers_and_the_next_one_tries_again(
+    views: JoinedViews, view: View, source: Source
+) -> None:
+    source.failure = LookupError("no")
+    answers = await asyncio.gather(*(read(views, view, source, "a") for _ in range(20)), return_exceptions=True)
+    assert answers == [source.failure] * 20
+    assert len(source.loads) == 1
+    source.failure = None
+    assert await read(views, view, source, "a") == ["value of a"]
+    assert len(source.loads) == 2
+
+
+async def test_a_loader_that_goes_away_is_replaced_by_one_of_those_who_wait(
+    views: JoinedViews, view: View, source: Source
+) -> None:
+    source.gate.clear()
+    first = asyncio.create_task(read(views, view, source, "a"))
+    await source.started.wait()
+    others = [asyncio.create_task(read(views, view, source, "a")) for _ in range(20)]
+    await asyncio.sleep(0.05)
+    first.cancel()
+    await asyncio.sleep(0.05)
+    source.gate.set()
+    assert await asyncio.gather(*others) == [["value of a"]] * 20
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    assert len(source.loads) == 2
+
+
+async def test_a_reader_that_goes_away_disturbs_nobody(views: JoinedViews, view: View, source: Source) -> None:
+    source.gate.clear()
+    loader = asyncio.create_task(read(views, view, source, "a"))
+    await source.started.wait()
+    others = [asyncio.create_task(read(views, view, source, "a")) for _ in range(20)]
+    await asyncio.sleep(0.05)
+    for other in others[:10]:
+        other.cancel()
+    await asyncio.sleep(0.05)
+    source.gate.set()
+    assert await loader == ["value of a"]
+    assert await asyncio.gather(*others[10:]) == [["value of a"]] * 10
+    assert all(
+        isinstance(gone, asyncio.CancelledError) for gone in await asyncio.gather(*others[:10], return_exceptions=True)
+    )
+    assert len(source.loads) == 1
+
+
+async def test_lifetimes_differ_by_at_most_a_fifth(
+    redis: RedisStore, views: JoinedViews, view: View, source: Source
+) -> None:
+    items = [f"item {n}" for n in range(50)]
+    await read(views, view, source, *items)
+    left = [int(str(ttl)) for ttl in await redis.send([("PTTL", view.key(item)) for item in items])]
+    assert all(0.8 * 30_000 - 1_000 < ttl <= 30_000 for ttl in left)
+    assert len(set(left)) > 25
+
+
+async def test_a_value_ends_with_its_lifetime(views: JoinedViews, source: Source) -> None:
+    brief = View(f"test_{uuid4().hex}", 1, lifetime=0.2)
+    await read(views, brief, source, "a")
+    source.values["a"] = "new"
+    await asyncio.sleep(0.25)
+    assert await read(views, brief, source, "a") == ["new"]
+
+
+async def test_another_shape_of_a_view_reads_none_of_the_old_values(
+    views: JoinedViews, view: View, source: Source
+) -> None:
+    await read(views, view, source, "a")
+    source.values["a"] = {"shape": "new"}
+    assert await read(views, View(view.name, 2, view.lifetime), source, "a") == [{"shape": "new"}]
+
+
+async def test_an_emptied_redis_is_filled_again(
+    redis: RedisStore, views: JoinedViews, view: View, source: Source
+) -> None:
+    await read(views, view, source, "a")
+    await invalidate(views, view, "a-tag")
+    await read(views, view, source, "a")
+    await redis.send([("FLUSHDB",)])
+    assert await read(views, view, source, "a") == ["value of a"]
+    assert await read(views, view, source, "a") == ["value of a"]
+    assert len(source.loads) == 3
+
+
+async def test_without_redis_every_reader_loads_and_an_invalidation_says_so(view: View, source: Source) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        store = RedisStore(RedisSettings(url=SecretStr(f"redis://127.0.0.1:{unused.getsockname()[1]}/0")))
+        views = JoinedViews(store)
+        started = time.perf_counter()
+        answers = await asyncio.gather(*(read(views, view, source, "a", "b") for _ in range(20)))
+        assert answers == [["value of a", "value of b"]] * 20
+        assert time.perf_counter() - started < 1.0
+        assert len(source.loads) == 20  # nothing says how old another's load is
+        with pytest.raises(StoreUnavailable):
+            await invalidate(views, view, "a-tag")
+        await store.close()
