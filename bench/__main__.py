@@ -1,0 +1,53 @@
+"""`python -m bench [SECTION] [OPTIONS]`: finds the section and hands it the rest of the arguments."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import cast
+
+Main = Callable[[Sequence[str]], int]
+"""A section: gets the arguments behind its name, prints its tables, answers the exit code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of the benchmark; `target` is `module:function`, imported only when it is asked for."""
+
+    target: str
+    about: str
+
+    def run(self, arguments: Sequence[str]) -> int:
+        """Run it; it answers `--help` itself."""
+        module, _, function = self.target.partition(":")
+        return cast("Main", getattr(import_module(module), function))(arguments)
+
+
+DEFAULT = "overview"
+
+SECTIONS: dict[str, Section] = {
+    "overview": Section(
+        "bench.stores.section:main", "the API over real stores, next to a bare handler that fetches the same rows"
+    ),
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The exit code of the section that is asked for."""
+    if arguments and arguments[0] in SECTIONS:
+        return SECTIONS[arguments[0]].run(arguments[1:])
+    if arguments and not arguments[0].startswith("-"):
+        print(f"bench: there is no section {arguments[0]!r}; there are: {', '.join(SECTIONS)}", file=sys.stderr)
+        return 2
+    if arguments in (["-h"], ["--help"]):
+        print('usage: python -m bench [SECTION] [OPTIONS]        (make bench ARGS="SECTION OPTIONS")\n\nsections:')
+        for name, section in SECTIONS.items():
+            print(f"  {name:<10} {section.about}{' (default)' if name == DEFAULT else ''}")
+        print("\n`python -m bench SECTION --help` tells a section's options. Those of the default one:\n")
+    return SECTIONS[DEFAULT].run(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
