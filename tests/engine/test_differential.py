@@ -90,6 +90,10 @@ async def test_plans_answer_as_synchronous_graphql_core_does() -> None:
     assert OPERATIONS / 10 < failed < OPERATIONS * 0.9, "some operations should fail somewhere, and some should not"
 
 
+# graphql-core drops coroutines of its own where a sibling failed first
+@pytest.mark.filterwarnings(
+    "ignore:coroutine '.*' was never awaited", "ignore::pytest.PytestUnraisableExceptionWarning"
+)
 @pytest.mark.timeout(300)
 async def test_plans_answer_as_graphql_core_with_loaders_up_to_timing() -> None:
     """Against asynchronous graphql-core the data is byte-identical, and so is which position each error nulls.
@@ -110,3 +114,4 @@ async def test_plans_answer_as_graphql_core_with_loaders_up_to_timing() -> None:
             document = without_propagation(case.document)
             every_error = await reference(with_loaders, document, **case.asked, context=case.world(), root={})
             assert written(actual.errors) <= written(every_error.errors), case
+    gc.collect()

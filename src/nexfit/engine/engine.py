@@ -11,6 +11,7 @@ from graphql import (
     ExecutionResult,
     GraphQLError,
     GraphQLSchema,
+    OperationType,
     create_source_event_stream,
     experimental_execute_incrementally,
     parse,
@@ -139,6 +140,8 @@ class Engine:
         if isinstance(selected, Result):
             return selected
         prepared, operation, values = selected
+        if operation.node.operation is not OperationType.SUBSCRIPTION:
+            return Result(None, [GraphQLError("Expected subscription operation.", operation.node)])
         executor = Executor.build(
             self.schema,
             cast("Any", prepared.document),

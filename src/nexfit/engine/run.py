@@ -70,7 +70,7 @@ class Run:
     async def _columns(self, fields: Sequence[FieldPlan], rows: Rows) -> list[Sequence[Any]]:
         columns: list[Any] = [None] * len(fields)
         restless = [index for index, field in enumerate(fields) if field.waits and field.calm < CALM]
-        tasks = [(index, asyncio.ensure_future(self._observed_column(fields[index], rows))) for index in restless[:-1]]
+        tasks = [(index, asyncio.ensure_future(self._observed_column(fields[index], rows))) for index in restless[1:]]
         try:
             for index, field in enumerate(fields):
                 if not field.waits:
@@ -78,7 +78,7 @@ class Run:
                 elif index not in restless:
                     columns[index] = await self._observed_column(field, rows)
             if restless:
-                columns[restless[-1]] = await self._observed_column(fields[restless[-1]], rows)
+                columns[restless[0]] = await self._observed_column(fields[restless[0]], rows)
             for index, task in tasks:
                 columns[index] = await task
         except BaseException:
