@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -241,6 +242,20 @@ def verify(data_dir: DataDir = LOCAL) -> None:
     console.print("Both schemas are as their files say.")
 
 
+class WeightUnit(StrEnum):
+    """What the Strong app was set to."""
+
+    KG = "kg"
+    LB = "lb"
+
+
+class DistanceUnit(StrEnum):
+    """What the Strong app was set to."""
+
+    KM = "km"
+    MI = "mi"
+
+
 File = Annotated[Path, typer.Argument(exists=True, dir_okay=False, readable=True, help="The file.")]
 Work = Callable[["Stores", Callable[[str, int, int], None]], Coroutine[Any, Any, "ImportReport"]]
 
@@ -307,12 +322,22 @@ def strong(
     file: File,
     email: Annotated[str, typer.Option(help="E-mail of the person whose workouts these are.")],
     timezone: Annotated[str, typer.Option(help="IANA zone of the times in the file.")] = "Europe/Istanbul",
+    weight_unit: Annotated[WeightUnit, typer.Option(help="Unit of the weights in the file.")] = WeightUnit.KG,
+    distance_unit: Annotated[DistanceUnit, typer.Option(help="Unit of the distances in the file.")] = DistanceUnit.KM,
     data_dir: DataDir = LOCAL,
 ) -> None:
-    """One person's workouts in the CSV of the Strong app, in kilograms and kilometres."""
+    """One person's workouts in the CSV of the Strong app."""
     from nexfit.operations.importers import import_strong
 
     _import(
         data_dir,
-        lambda stores, progress: import_strong(stores, file, email=email, timezone=timezone, on_progress=progress),
+        lambda stores, progress: import_strong(
+            stores,
+            file,
+            email=email,
+            timezone=timezone,
+            weight_unit=weight_unit.value,
+            distance_unit=distance_unit.value,
+            on_progress=progress,
+        ),
     )
