@@ -107,7 +107,7 @@ class _AnnouncingServer(uvicorn.Server):
         if self._settings.demo:
             self._console.print("\nDemo logins:")
             for login in demo_logins():
-                self._console.print(f"  {login.label:<31}{login.email:<27} {login.password}")
+                self._console.print(f"  {login.label:<15}{login.email:<27} {login.password}")
         self._console.print("\nCtrl-C stops everything and keeps the data.")
         sys.stdout.flush()
 

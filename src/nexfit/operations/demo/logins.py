@@ -27,11 +27,11 @@ class DemoLogin:
 def demo_logins() -> list[DemoLogin]:
     """The accounts every demo has, whatever its seed and size."""
     return [
-        DemoLogin("owner of the gym chain", LOGIN_EMAILS["chain"], PASSWORD),
-        DemoLogin("owner of the studio", LOGIN_EMAILS["studio"], PASSWORD),
+        DemoLogin("owner", LOGIN_EMAILS["chain"], PASSWORD),
+        DemoLogin("studio owner", LOGIN_EMAILS["studio"], PASSWORD),
         DemoLogin("coach", LOGIN_EMAILS["coach"], PASSWORD),
         DemoLogin("receptionist", LOGIN_EMAILS["desk"], PASSWORD),
-        DemoLogin("member with an overdue invoice", CLIENT_EMAIL, PASSWORD),
+        DemoLogin("member", CLIENT_EMAIL, PASSWORD),
     ]
 
 
