@@ -315,9 +315,8 @@ def members_query(order: str) -> str:
 async def alike(small_stores: Stores) -> AsyncIterator[str]:
     """A facility of the owner with 24 more members, of whom many share a name or an instant, or have none."""
     postgres = small_stores.postgres
-    facility = (await small_stores.mongo.database["facilities"].find_one({"nameFolded": {"$regex": "^cinar"}}) or {})[
-        "_id"
-    ]
+    [found] = await small_stores.mongo.database["facilities"].find({"nameFolded": "cinar spor kadikoy"}).to_list()
+    facility = str(found["_id"])
     people = [str(ObjectId()) for _ in range(24)]
     instants = [None, datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, 0, 0, 0, 1, tzinfo=UTC)]
     for place, person in enumerate(people):
