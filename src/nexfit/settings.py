@@ -51,7 +51,6 @@ class RedisSettings(Section):
     url: SecretStr = SecretStr("redis://127.0.0.1:6379/0")
     timeout: Seconds = Field(default=0.25, description="Seconds for a command; the cache is skipped when it is over.")
     connect_timeout: Seconds = 0.25
-    pool_size: int = Field(default=20, ge=1, le=500)
     retry_after: Seconds = Field(default=1.0, description="Seconds without a try after Redis failed.")
 
 

@@ -1,11 +1,13 @@
-"""Redis or Valkey over redis-py: short time limits and a circuit breaker, because everything here can be rebuilt."""
+"""Redis or Valkey: short time limits and a circuit breaker, because everything here can be rebuilt."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Sequence
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from hiredis import ReplyError
+from redis.asyncio import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -13,32 +15,34 @@ from redis.exceptions import RedisError
 from nexfit.settings import RedisSettings
 from nexfit.stores import commands
 from nexfit.stores.errors import StoreUnavailable
+from nexfit.stores.redis_connection import Command, ConnectionEnded, RedisConnection
 
-Command = tuple[str | bytes | int | float, ...]
+__all__ = ["Command", "RedisStore"]
 
 
 class RedisStore:
-    """Sends commands in pipelines of one round trip; after a failure it refuses at once for `retry_after` seconds."""
+    """Sends commands over one shared connection; after a failure it refuses at once for `retry_after` seconds."""
 
     def __init__(self, settings: RedisSettings) -> None:
-        self._retry_after = settings.retry_after
+        self._settings = settings
         self._refused_until = 0.0
-        self._client = Redis(
-            connection_pool=BlockingConnectionPool.from_url(
-                settings.url.get_secret_value(),
-                max_connections=settings.pool_size,
-                timeout=settings.timeout,
-                socket_timeout=settings.timeout,
-                socket_connect_timeout=settings.connect_timeout,
-                retry=Retry(NoBackoff(), 0),
-                protocol=3,
-                client_name="nexfit",
-            )
+        self._connection: RedisConnection | None = None
+        self._connecting: asyncio.Task[RedisConnection] | None = None
+        self._connections = ConnectionPool.from_url(  # knows every kind of URL; only used to make connections
+            settings.url.get_secret_value(),
+            socket_timeout=settings.timeout,
+            socket_connect_timeout=settings.connect_timeout,
+            retry=Retry(NoBackoff(), 0),
+            protocol=3,
+            client_name="nexfit",
         )
 
     async def close(self) -> None:
-        """Close every connection."""
-        await self._client.aclose()
+        """Close the connection; whoever waits for an answer gets StoreUnavailable."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+        if self._connection is not None:
+            self._connection.end()
 
     async def ping(self) -> None:
         """One round trip, tried even after a failure a moment ago; raises StoreUnavailable."""
@@ -54,12 +58,35 @@ class RedisStore:
         for command in batch:
             commands.record("redis", str(command[0]))
         try:
-            pipeline = self._client.pipeline(transaction=False)
-            for command in batch:
-                pipeline.execute_command(*command)
-            answers: list[object] = await pipeline.execute()
-        except (RedisError, OSError, TimeoutError) as error:
-            self._refused_until = time.monotonic() + self._retry_after
-            raise StoreUnavailable("redis", repr(error)) from error
+            connection = self._connection
+            if connection is None or connection.ended:
+                connection = await self._connect()
+            answers = await connection.send(batch)
+        except (RedisError, ConnectionEnded, OSError, TimeoutError) as error:
+            raise self._failed(repr(error)) from error
+        for answer in answers:
+            if type(answer) is ReplyError:
+                if str(answer).startswith("READONLY"):
+                    connection.end()  # no longer the primary: the address may lead to another server by now
+                raise self._failed(str(answer))
         self._refused_until = 0.0
         return answers
+
+    def _failed(self, detail: str) -> StoreUnavailable:
+        self._refused_until = time.monotonic() + self._settings.retry_after
+        return StoreUnavailable("redis", detail)
+
+    async def _connect(self) -> RedisConnection:
+        """The connection that is being opened for everybody who wants one now."""
+        if self._connecting is None or self._connecting.done():
+            self._connecting = asyncio.create_task(self._open())
+            # Whoever wanted it may have left; the failure is then nobody's.
+            self._connecting.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return await asyncio.shield(self._connecting)
+
+    async def _open(self) -> RedisConnection:
+        opened = self._connections.make_connection()  # type: ignore[no-untyped-call]
+        async with asyncio.timeout(self._settings.connect_timeout):
+            await opened.connect()
+        self._connection = RedisConnection(opened, self._settings.timeout)
+        return self._connection
