@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -124,17 +125,28 @@ async def test_a_silent_server_is_waited_for_no_longer_than_allowed_and_then_ref
 
 
 async def test_a_busy_process_does_not_take_its_own_delay_for_the_servers(redis_url: str) -> None:
-    async def ask_and_stand_still() -> object:
-        async with opened(redis_url) as store:
+    async def ask_and_stand_still(url: str) -> object:
+        loop, (here, there) = asyncio.get_running_loop(), socket.socketpair()
+        async with opened(url) as store:
             await store.ping()
+            proxy.stall()
             asking = asyncio.create_task(echo(store, "a"))
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
-            time.sleep(0.4)  # noqa: ASYNC251 - the event loop is meant to stand still
-            return await asking
+            await asyncio.sleep(0.05)
+            loop.add_reader(there, lambda: (there.recv(1), time.sleep(0.4)))  # the answer comes meanwhile
+            here.send(b"x")
+            answer = await asking
+        loop.remove_reader(there)
+        here.close()
+        there.close()
+        return answer
 
-    # The server's event loop runs what is due before it reads what has come; asyncio's own does not.
-    assert await asyncio.to_thread(uvloop.run, ask_and_stand_still()) == b"a"
+    async with proxying(upstream(redis_url)) as proxy:
+        asking = asyncio.create_task(asyncio.to_thread(uvloop.run, ask_and_stand_still(through(redis_url, proxy))))
+        await asyncio.sleep(0.1)
+        while not asking.done():
+            proxy.resume()
+            await asyncio.sleep(0.2)
+        assert await asking == b"a"
 
 
 async def test_a_lost_connection_fails_those_who_wait_and_is_made_again(redis_url: str) -> None:

@@ -33,6 +33,9 @@ Document = dict[str, Any]
 MAX_OPENING = 2
 """Connections being opened at the same time, as PyMongo limits it: each costs both sides a password check."""
 
+A_MOMENT = 0.001
+"""Seconds of a timer that comes due only after the event loop has looked at its sockets; a timer of 0 may not."""
+
 _OP_MSG = 2013
 _HEADER = Struct("<iiiiIB")
 """Message length, request id, request answered, operation, flags, and the kind of the one section that follows."""
@@ -126,8 +129,8 @@ class _Connection(asyncio.Protocol):
         if waited:
             reply.set_exception(TimeoutError("no answer in time"))
         else:
-            # The answer may be there and this process was busy: look once before the time counts as over.
-            asyncio.get_running_loop().call_later(0, partial(self._expire, reply, waited=True))
+            # The answer may be there and this process was busy: a moment later what has come has been read.
+            asyncio.get_running_loop().call_later(A_MOMENT, partial(self._expire, reply, waited=True))
 
 
 class MongoReads:

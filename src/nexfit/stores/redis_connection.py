@@ -24,6 +24,10 @@ class ConnectionEnded(Exception):
     """The connection ended before the answer came."""
 
 
+A_MOMENT = 0.001
+"""Seconds of a timer that comes due only after the event loop has looked at its sockets; a timer of 0 may not."""
+
+
 @dataclass(slots=True)
 class _Batch:
     """Commands on their way, in the order they were sent."""
@@ -113,8 +117,11 @@ class RedisConnection(asyncio.Protocol):
         if self._watched:
             oldest = self._waiting[0]
             left = oldest.deadline - self._loop.time()
-            # An answer may be there and this process was busy: what has come is read before the time counts as over.
-            self._loop.call_later(*((left, self._watch) if left > 0 else (0, self._expire, oldest)))
+            if left > 0:
+                self._loop.call_later(left, self._watch)
+            else:
+                # The answer may be there and this process was busy: a moment later what has come has been read.
+                self._loop.call_later(A_MOMENT, self._expire, oldest)
 
     def _expire(self, oldest: _Batch) -> None:
         if self._waiting and self._waiting[0] is oldest:
