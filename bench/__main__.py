@@ -31,6 +31,9 @@ SECTIONS: dict[str, Section] = {
     "overview": Section(
         "bench.stores.section:main", "the API over real stores, next to a bare handler that fetches the same rows"
     ),
+    "peers": Section(
+        "bench.peers.section:main", "the engine and the API, next to Strawberry and to GraphQL servers on Node"
+    ),
 }
 
 

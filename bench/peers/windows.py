@@ -1,0 +1,69 @@
+"""Windows of load on one server at a time, each after a warm-up, and the CPU time the server took."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from bench.peers.servers import Peer
+from bench.stores.generator import Outcome
+from bench.stores.window import Loader
+from bench.stores.works import Subject, Work
+
+CONNECTIONS = 32
+
+_QUIET, _PATIENCE = 0.05, 10.0
+_TICK = 0.015
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What was measured; `per_cpu_second` are requests per second of the server's CPU time."""
+
+    work: str
+    server: str
+    round: int
+    outcome: Outcome
+    per_cpu_second: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds of a window and of the warm-up before it. Node's needs 3: cold it runs at half its speed."""
+
+    window: float
+    node_warm_up: float
+    warm_up: float
+    slow: bool
+    """Whether answers may take a good part of a window."""
+
+
+def measure(work: Work, server: Peer, round_: int, *, subject: Subject, loader: Loader, pace: Pace) -> Window:
+    """Warm the server up, then measure a window. It ends when every request sent is paid for.
+
+    Slow answers need the built-in generator: wrk hangs up at its end, and leaves out what had not come by then.
+    """
+
+    def load(seconds: float) -> Outcome:
+        wanted = loader.load(server, work, subject, CONNECTIONS, seconds)
+        return loader.run_built_in(wanted) if pace.slow else loader.run(wanted)
+
+    load(pace.node_warm_up if server.node else pace.warm_up)
+    _wait_until_idle(server)
+    cpu = server.cpu_seconds()
+    outcome = load(pace.window)
+    _wait_until_idle(server)
+    spent = max(server.cpu_seconds() - cpu, 0.01)
+    return Window(work.name, server.name, round_, outcome, outcome.sent / spent)
+
+
+def _wait_until_idle(server: Peer) -> None:
+    """A generator hangs up at its end; the server still finishes what was asked of it."""
+    deadline = time.monotonic() + _PATIENCE
+    before = server.cpu_seconds()
+    while time.monotonic() < deadline:
+        time.sleep(_QUIET)
+        now = server.cpu_seconds()
+        if now - before < _TICK:
+            return
+        before = now
