@@ -18,6 +18,7 @@ from uuid import uuid4
 import asyncpg
 import httpx
 import pytest
+from bson import ObjectId
 from pydantic import SecretStr
 from pymongo import AsyncMongoClient
 from redis.asyncio import Redis
@@ -225,15 +226,13 @@ class Business:
     ids: dict[str, str]
 
 
-async def business_of(stores: Stores, email: str) -> Business:
-    """The first facility of an owner, with its newest entities, read from the stores themselves."""
+async def business_of(stores: Stores, facility: ObjectId) -> Business:
+    """A facility with its newest entities, read from the stores themselves."""
 
     async def newest(collection: str, **filter: Any) -> dict[str, Any]:
         documents = stores.mongo.database[collection].find(filter).sort("_id", -1).limit(1)
         return (await documents.to_list())[0]
 
-    owner = await newest("users", email=email)
-    facility = (await newest("facilities", ownerId=owner["_id"]))["_id"]
     contract = await newest("member_subscriptions", facilityId=facility)
     class_ = await newest("classes", facilityId=facility, isActive=True)
     ids = {
@@ -265,16 +264,23 @@ async def business_of(stores: Stores, email: str) -> Business:
     return Business(made["Facility"], made)
 
 
+async def facility_of(stores: Stores, name: str) -> ObjectId:
+    """The id of the facility whose folded name ends so."""
+    [found] = await stores.mongo.database["facilities"].find({"nameFolded": {"$regex": f"{name}$"}}).to_list()
+    id_: ObjectId = found["_id"]
+    return id_
+
+
 @pytest.fixture(scope="session")
 async def chain(stores: Stores) -> Business:
     """A facility of the gym chain."""
-    return await business_of(stores, "owner@demo.nexfit.app")
+    return await business_of(stores, await facility_of(stores, "karsiyaka"))
 
 
 @pytest.fixture(scope="session")
 async def studio(stores: Stores) -> Business:
     """The studio."""
-    return await business_of(stores, "studio@demo.nexfit.app")
+    return await business_of(stores, await facility_of(stores, "alsancak"))
 
 
 _LEAKS = re.compile(

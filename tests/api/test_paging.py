@@ -14,7 +14,7 @@ from bson import ObjectId
 
 from nexfit.stores.connections import Stores
 
-from .conftest import Business, Client, global_id, local
+from .conftest import Business, Client, facility_of, global_id, local
 from .test_bad_input import cursors
 
 Row = dict[str, Any]
@@ -315,8 +315,7 @@ def members_query(order: str) -> str:
 async def alike(small_stores: Stores) -> AsyncIterator[str]:
     """A facility of the owner with 24 more members, of whom many share a name or an instant, or have none."""
     postgres = small_stores.postgres
-    [found] = await small_stores.mongo.database["facilities"].find({"nameFolded": "cinar spor kadikoy"}).to_list()
-    facility = str(found["_id"])
+    facility = str(await facility_of(small_stores, "kadikoy"))
     people = [str(ObjectId()) for _ in range(24)]
     instants = [None, datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, 0, 0, 0, 1, tzinfo=UTC)]
     for place, person in enumerate(people):

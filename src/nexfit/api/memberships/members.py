@@ -91,18 +91,21 @@ async def members_of_facilities(parents: Sequence[Record], args: MembersArgs, co
         order, descending = args.order_by.field, args.order_by.direction is OrderDirection.DESC
     name = f"members:{order}:{'DESC' if descending else 'ASC'}"
     request = page_request(args, name)
+    todays = {str(parent["_id"]): local_today(parent["timezone"], context.now) for parent in parents}
     pages = await members.pages_of_facilities(
         context.stores.postgres,
-        {str(parent["_id"]): local_today(parent["timezone"], context.now) for parent in parents},
+        todays,
         _filter(args.filter),
         members.list_of(order, descending=descending),
         request,
         node_selection(args.selection).columns,
     )
-    return [
-        connection(replace(page, rows=[{**row, PERMITTED: "members_read"} for row in page.rows]), name, args.selection)
-        for page in pages
-    ]
+    # One page per facility, which several parents may be.
+    found = {
+        facility: replace(page, rows=[{**row, PERMITTED: "members_read"} for row in page.rows])
+        for facility, page in zip(todays, pages, strict=True)
+    }
+    return [connection(found[str(parent["_id"])], name, args.selection) for parent in parents]
 
 
 def _filter(given: MembersFilter | None) -> MemberFilter:
