@@ -1,37 +1,48 @@
-"""The owner's overview: one operation over all three stores, in a bounded number of commands."""
+"""The owner's overview: one operation over all three stores, in a number of commands that nothing makes grow."""
 
 from __future__ import annotations
 
+from collections import Counter
+from datetime import datetime
 from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+import pytest
+from bson import ObjectId
 
 from nexfit.settings import Settings
-from nexfit.stores.connections import open_stores
+from nexfit.stores.connections import Stores
 
-from .conftest import TODAY, Client
+from .conftest import TODAY, Business, Client, facility_of, forget_views, global_id, local
 
 OVERVIEW = """
-query OwnerOverview($facility: ID!, $from: Date!, $to: Date!) {
+query OwnerOverview(
+  $facility: ID!, $from: Date!, $to: Date!, $classes: Int! = 20, $dates: Int! = 3, $members: Int! = 20
+) {
   facility(id: $facility) {
     name type timezone address { city latitude longitude } openNow
-    classes(first: 20) { nodes { name category instructor { firstName lastName }
-      occurrences(first: 3) { startsAt capacity seatsTaken waitlisted } } }
+    classes(first: $classes) { nodes { name category instructor { firstName lastName }
+      occurrences(first: $dates) { startsAt capacity seatsTaken waitlisted } } }
     memberships { name price { amount currency } activeSubscribers }
     revenue(from: $from, to: $to, by: MONTH) { period total { amount currency } transactions refunds }
     outstanding { invoices total { amount currency } }
-    members(first: 20, filter: { overdue: true }, orderBy: { field: LAST_PAYMENT, direction: DESC }) {
+    members(first: $members, filter: { overdue: true }, orderBy: { field: LAST_PAYMENT, direction: DESC }) {
       nodes { user { firstName lastName } status plan { name } balance { amount currency } lastPaymentAt lastVisitAt } }
   }
 }
 """
+DATES = {"from": "2026-01-01", "to": TODAY.isoformat()}
 FACILITIES = "{ viewer { facilities(first: 10) { nodes { id name } } } }"
 
+MONGO = ["find"] * 6 + ["aggregate"] * 2
+"""Facility, classes, instructors, occurrences, plans sold, people, their plans, last visits."""
 
-async def test_the_overview_joins_all_stores(owner: Client, settings: Settings) -> None:
+
+async def test_the_overview_joins_all_stores(owner: Client, stores: Stores) -> None:
     facilities = (await owner.data(FACILITIES))["viewer"]["facilities"]["nodes"]
     seen = {"classes": 0, "revenue": Decimal(0), "members": 0}
     for facility in facilities:
-        dates = {"from": "2026-01-01", "to": TODAY.isoformat()}
-        found = (await owner.data(OVERVIEW, {"facility": facility["id"], **dates}))["facility"]
+        found = (await owner.data(OVERVIEW, {"facility": facility["id"], **DATES}))["facility"]
         assert found["name"] == facility["name"]
         seen["classes"] += len(found["classes"]["nodes"])
         seen["revenue"] += sum(Decimal(period["total"]["amount"]) for period in found["revenue"])
@@ -45,20 +56,75 @@ async def test_the_overview_joins_all_stores(owner: Client, settings: Settings) 
             assert Decimal(member["balance"]["amount"]) > 0
     assert seen["classes"] > 10
     assert seen["members"] > 0
-    async with open_stores(settings) as stores:
-        total = await stores.postgres.fetch(
-            """SELECT sum(CASE WHEN transaction_type IN ('refund', 'chargeback') THEN -amount ELSE amount END) AS total
-               FROM finance.transactions WHERE status = 'succeeded' AND facility_id = ANY ($1::text[])
-               AND (created_at AT TIME ZONE 'Europe/Istanbul')::date BETWEEN '2026-01-01' AND $2""",
-            [_local(facility["id"]) for facility in facilities],
-            TODAY,
+    [total] = await stores.postgres.fetch(
+        """SELECT sum(CASE WHEN transaction_type IN ('refund', 'chargeback') THEN -amount ELSE amount END) AS total
+           FROM finance.transactions WHERE status = 'succeeded' AND facility_id = ANY ($1::text[])
+           AND (created_at AT TIME ZONE 'Europe/Istanbul')::date BETWEEN '2026-01-01' AND $2""",
+        [local(facility["id"]) for facility in facilities],
+        TODAY,
+    )
+    assert seen["revenue"] == total["total"]
+
+
+async def test_what_the_overview_says_of_a_member_is_what_both_stores_say(owner: Client, stores: Stores) -> None:
+    facility = await facility_of(stores, "kadikoy")
+    variables = {"facility": global_id("Facility", facility), **DATES, "members": 100}
+    query = OVERVIEW.replace("nodes { user { firstName", "nodes { id user { firstName")
+    found = (await owner.data(query, variables))["facility"]["members"]["nodes"]
+    today = datetime.now(ZoneInfo("Europe/Istanbul")).date()
+    expected = await stores.postgres.fetch(
+        """SELECT i.user_id, sum(i.total_amount) AS balance, max(p.paid) AS paid
+           FROM finance.invoices i LEFT JOIN LATERAL (
+             SELECT max(created_at) AS paid FROM finance.transactions t
+             WHERE t.facility_id = i.facility_id AND t.user_id = i.user_id AND t.status = 'succeeded'
+             AND t.transaction_type IN ('charge', 'manual_payment')) p ON true
+           WHERE i.facility_id = $1 AND i.status = 'open' GROUP BY i.user_id HAVING min(i.due_date) < $2
+           ORDER BY paid DESC NULLS LAST, i.user_id DESC""",
+        *(str(facility), today),
+    )
+    assert [local(node["id"]).partition(":")[2] for node in found] == [row["user_id"] for row in expected]
+    database = stores.mongo.database
+    for node, row in zip(found, expected, strict=True):
+        assert Decimal(node["balance"]["amount"]) == row["balance"]
+        assert node["lastPaymentAt"] == (row["paid"] and row["paid"].isoformat().replace("+00:00", "Z"))
+        user_id = ObjectId(row["user_id"])
+        user = await database["users"].find_one({"_id": user_id}) or {}
+        assert node["user"] == {"firstName": user["firstName"], "lastName": user["lastName"]}
+        visits = await database["visits"].find({"userId": user_id, "facilityId": facility}).sort("at", -1).to_list()
+        assert node["lastVisitAt"] == (visits[0]["at"].isoformat().replace("+00:00", "Z") if visits else None)
+
+
+@pytest.mark.parametrize(
+    "sizes", [{}, {"classes": 1, "dates": 1, "members": 1}, {"classes": 100, "dates": 50, "members": 100}]
+)
+async def test_the_overview_takes_the_same_commands_whatever_the_sizes(
+    owner: Client, chain: Business, settings: Settings, sizes: dict[str, int]
+) -> None:
+    variables = {"facility": chain.facility, **DATES, **sizes}
+    plans = len((await owner.data(OVERVIEW, variables))["facility"]["memberships"])
+    await forget_views(settings)
+    _, cold = await owner.counted(OVERVIEW, variables)
+    _, warm = await owner.counted(OVERVIEW, variables)
+    assert Counter(cold.sent["mongo"]) == Counter(warm.sent["mongo"]) == Counter(MONGO)
+    assert cold.count("postgres") == 4  # revenue, outstanding, subscribers, members
+    assert warm.count("postgres") == 1  # members
+    assert Counter(cold.sent["redis"]) == {"MGET": 3, "SET": 2 + plans}
+    assert warm.sent["redis"] == ["MGET"] * 3
+
+
+async def test_the_overview_takes_the_same_commands_however_many_members(
+    owner: Client, small_owner: Client, stores: Stores, small_stores: Stores
+) -> None:
+    counts, members = [], []
+    for client, there in ((owner, stores), (small_owner, small_stores)):
+        facility = await facility_of(there, "kadikoy")
+        found = await there.postgres.fetch(
+            "SELECT count(*) AS n FROM platform.member_facts WHERE facility_id = $1", str(facility)
         )
-    assert seen["revenue"] == total[0]["total"]
-
-
-def _local(global_id: str) -> str:
-    from nexfit.api.relay import parse_global_id
-
-    parsed = parse_global_id(global_id)
-    assert parsed is not None
-    return parsed[1]
+        members.append(found[0]["n"])
+        variables = {"facility": global_id("Facility", facility), **DATES}
+        await client.data(OVERVIEW, variables)
+        _, warm = await client.counted(OVERVIEW, variables)
+        counts.append({store: len(sent) for store, sent in warm.sent.items()})
+    assert members[0] > 3 * members[1]
+    assert counts[0] == counts[1] == {"mongo": len(MONGO), "postgres": 1, "redis": 3}

@@ -25,10 +25,10 @@ def money(amount: Any, currency: str) -> dict[str, Any]:
 
 
 def money_field(amount: str, *, description: str, currency: str = "currency") -> Any:
-    """A `Money` field over the columns that hold an amount and its currency; null while there is no amount."""
+    """A `Money` field over the columns that hold an amount and its currency; null while one of them is missing."""
 
     def compute(record: Any, _args: object, _context: object) -> dict[str, Any] | None:
-        stored = record.get(amount)
-        return None if stored is None else money(stored, record.get(currency))
+        stored, code = record.get(amount), record.get(currency)
+        return None if stored is None or code is None else money(stored, code)
 
     return derived(compute, needs=(amount, currency), description=description)

@@ -73,7 +73,9 @@ class Member(Node):
     user: User | None = user_field("user_id", description="The person.")
     status: MemberStatus = row_column(description="State of the membership.")
     plan: Membership | None = batch(plans_of_rows, needs=("plan_id",), description="The plan.")
-    balance: Money | None = money_field("balance", description="What the member owes: the open invoices' total.")
+    balance: Money | None = money_field(
+        "balance", description="What the member owes: the open invoices' total; null before any money."
+    )
     open_invoices: int = row_column(description="Invoices that are issued and not paid.")
     joined_at: datetime | None = row_column(description="When the first membership began.")
     last_payment_at: datetime | None = row_column(description="The latest payment that succeeded.")
