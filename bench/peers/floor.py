@@ -65,12 +65,12 @@ class UncachedFloor(Floor):
 
     async def _dates(self, classes: list[ObjectId], now: datetime) -> list[list[Json]]:
         """The next dates of each class, as they are shown."""
-        shown = {"_id": 0, "capacity": 1, "seatsTaken": 1, "startsAt": 1}
+        shown = ("startsAt", "capacity", "seatsTaken")
         steps = [
             {"$match": {"startsAt": {"$gte": now}}},
             {"$sort": {"startsAt": 1, "_id": 1}},
             {"$limit": DATES},
-            {"$project": shown},
+            {"$project": {"_id": 1, **dict.fromkeys(sorted(shown), 1)}},
         ]
         joined = {
             "from": "class_occurrences",
@@ -80,7 +80,7 @@ class UncachedFloor(Floor):
             "as": "rows",
         }
         found = await self._reads.aggregate([{"$documents": [{"_id": id_} for id_ in classes]}, {"$lookup": joined}])
-        return [row["rows"] for row in found]
+        return [[{key: date[key] for key in shown} for date in row["rows"]] for row in found]
 
 
 class UncachedApp(App):

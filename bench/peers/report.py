@@ -22,6 +22,7 @@ class Cell:
     per_cpu_second: float
     p50_ms: float
     p99_ms: float
+    stores_cpu_ms: float
     failed: int
 
 
@@ -85,6 +86,7 @@ def _cell(windows: Sequence[Window]) -> Cell:
         per_cpu_second=median(window.per_cpu_second for window in windows),
         p50_ms=median(outcome.p50_ms for outcome in outcomes),
         p99_ms=median(outcome.p99_ms for outcome in outcomes),
+        stores_cpu_ms=median(window.stores_cpu_ms for window in windows),
         failed=sum(outcome.failed for outcome in outcomes),
     )
 
@@ -94,7 +96,7 @@ def show(console: Console, found: Cells, kinds: Mapping[str, str]) -> None:
     numbers = Table(title=f"Each server at {CONNECTIONS} connections")
     for name in ("work", "server"):
         numbers.add_column(name)
-    for name in ("requests/s", "per CPU second", "p50 ms", "p99 ms", "failed"):
+    for name in ("requests/s", "per CPU second", "p50 ms", "p99 ms", "stores' CPU ms", "failed"):
         numbers.add_column(name, justify="right")
     for work, servers in found.items():
         for place, (server, cell) in enumerate(servers.items()):
@@ -105,6 +107,7 @@ def show(console: Console, found: Cells, kinds: Mapping[str, str]) -> None:
                 f"{cell.per_cpu_second:,.0f}",
                 f"{cell.p50_ms:.2f}",
                 f"{cell.p99_ms:.2f}",
+                f"{cell.stores_cpu_ms:.2f}" if kinds[work] != "memory" else "",
                 str(cell.failed),
                 end_section=place == len(servers) - 1,
             )

@@ -50,6 +50,9 @@ are requests per second of its CPU time, medians over rounds. Node is warmed up 
 
 KINDS = ("memory", "stores", "cache")
 
+PATIENCE = {"NEXFIT_MONGO_TIMEOUT": "30", "NEXFIT_POSTGRES_STATEMENT_TIMEOUT": "30"}
+"""The others wait for the stores as long as it takes; on a busy machine NexFit would give up after 2 s."""
+
 RESPONSE_CACHE = "nexfit.api.response_cache"
 
 _TRIES = 3
@@ -103,7 +106,7 @@ def _run(given: argparse.Namespace, console: Console) -> int:
     console.print(f"{cores}{f', Node {installed.label}' if installed else ''}", markup=False, highlight=False)
     windows: list[Window] = []
     kinds: dict[str, str] = {}
-    bench = _Bench(given, console, installed, cores, windows, kinds)
+    bench = _Bench(given, console, installed, cores, windows, kinds, [])
     if "memory" in wanted:
         bench.memory()
     if {"stores", "cache"} & set(wanted):
@@ -152,6 +155,7 @@ class _Bench:
     cores: Allotment
     windows: list[Window]
     kinds: dict[str, str]
+    stores: list[int]
 
     def memory(self) -> None:
         """The work in memory."""
@@ -168,7 +172,8 @@ class _Bench:
         with ExitStack() as stack:
             home = stack.enter_context(data.folder(self.given.members, keep=self.given.keep))
             running = stack.enter_context(data.servers(home, self.given.members, self.console))
-            for pid in data.store_pids(running):
+            self.stores.extend(data.store_pids(running))
+            for pid in self.stores:
                 processes.pin(pid, self.cores.stores)
             settings = data.settings(running.urls, "api")
             counters = Counters(settings.mongo, settings.postgres, {"api": settings.redis})
@@ -179,6 +184,7 @@ class _Bench:
                 "NEXFIT_MONGO_DATABASE": settings.mongo.database,
                 "NEXFIT_AUTH_SECRET": secrets.token_urlsafe(48),
                 "NEXFIT_AUTH_ACCESS_TOKEN_MINUTES": "1440",
+                **PATIENCE,
             }
             if "stores" in wanted:
                 uncached = {**variables, "NEXFIT_REDIS_URL": stack.enter_context(_no_redis())}
@@ -230,7 +236,17 @@ class _Bench:
                 for work in asked:
                     for server in servers if round_ % 2 else reversed(servers):
                         bars.update(task, description=f"{work.name}, {server.name}")
-                        self.windows.append(measure(work, server, round_, subject=subject, loader=loader, pace=pace))
+                        self.windows.append(
+                            measure(
+                                work,
+                                server,
+                                round_,
+                                subject=subject,
+                                loader=loader,
+                                pace=pace,
+                                stores=self.stores,
+                            )
+                        )
                         bars.advance(task)
 
 

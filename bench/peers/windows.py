@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.peers.servers import Peer
+from bench.stores import processes
 from bench.stores.generator import Outcome
 from bench.stores.window import Loader
 from bench.stores.works import Subject, Work
@@ -18,13 +20,14 @@ _TICK = 0.015
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What was measured; `per_cpu_second` are requests per second of the server's CPU time."""
+    """What was measured: requests per second of the server's CPU time, and the stores' milliseconds per request."""
 
     work: str
     server: str
     round: int
     outcome: Outcome
     per_cpu_second: float
+    stores_cpu_ms: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +41,10 @@ class Pace:
     """Whether answers may take a good part of a window."""
 
 
-def measure(work: Work, server: Peer, round_: int, *, subject: Subject, loader: Loader, pace: Pace) -> Window:
-    """Warm the server up, then measure a window. It ends when every request sent is paid for.
+def measure(
+    work: Work, server: Peer, round_: int, *, subject: Subject, loader: Loader, pace: Pace, stores: Sequence[int]
+) -> Window:
+    """Warm the server up, then measure a window; `stores` are process ids. It ends when all that was sent is paid for.
 
     Slow answers need the built-in generator: wrk hangs up at its end, and leaves out what had not come by then.
     """
@@ -50,11 +55,13 @@ def measure(work: Work, server: Peer, round_: int, *, subject: Subject, loader: 
 
     load(pace.node_warm_up if server.node else pace.warm_up)
     _wait_until_idle(server)
-    cpu = server.cpu_seconds()
+    cpu, stores_cpu = server.cpu_seconds(), processes.cpu_seconds(stores)
     outcome = load(pace.window)
     _wait_until_idle(server)
-    spent = max(server.cpu_seconds() - cpu, 0.01)
-    return Window(work.name, server.name, round_, outcome, outcome.sent / spent)
+    spent, stores_spent = server.cpu_seconds() - cpu, processes.cpu_seconds(stores) - stores_cpu
+    return Window(
+        work.name, server.name, round_, outcome, outcome.sent / max(spent, 0.01), stores_spent * 1000 / outcome.sent
+    )
 
 
 def _wait_until_idle(server: Peer) -> None:

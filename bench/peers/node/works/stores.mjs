@@ -13,7 +13,7 @@ export async function open() {
   const postgres = new pg.Pool({
     connectionString: process.env.NEXFIT_POSTGRES_URL,
     max: 10,
-    options: '-c timezone=UTC -c jit=off',
+    options: '-c timezone=UTC -c jit=off -c plan_cache_mode=force_generic_plan', // as NexFit has it
     types: { getTypeParser: parserOf },
   });
   await Promise.all([client.connect(), postgres.query('SELECT 1')]);
