@@ -34,6 +34,9 @@ SECTIONS: dict[str, Section] = {
     "peers": Section(
         "bench.peers.section:main", "the engine and the API, next to Strawberry and to GraphQL servers on Node"
     ),
+    "plans": Section(
+        "bench.plans:main", "what compiling an operation costs, and what a stream of unknown ones leaves behind"
+    ),
 }
 
 

@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -71,6 +71,7 @@ def servers(home: Path, members: int, console: Console) -> Iterator[EmbeddedServ
             for task in tasks.values():
                 shown.update(task, total=1, completed=1)
             if not loaded.exists():
+                console.print(f"Loading {members:,} members …", highlight=False)
                 report = asyncio.run(_load(settings(running.urls, "api"), members, shown))
                 console.print(f"Loaded {report.members:,} members as of {report.today} in {report.seconds:.0f} s.")
                 loaded.write_text(json.dumps({"members": members, "today": report.today.isoformat()}))
@@ -115,20 +116,20 @@ def environment(made: Settings) -> dict[str, str]:
     return {name: url.get_secret_value() for name, url in zip(_SERVERS, urls, strict=True)}
 
 
-def store_pids(running: EmbeddedServers) -> dict[str, int]:
+def store_pids(running: EmbeddedServers) -> list[int]:
     """Process ids of the servers; raises CannotMeasure when one has ended."""
-    found = {}
-    for name in ("mongo", "postgres", "redis"):
-        pid = running.server(name).pid
-        if pid is None:
-            raise CannotMeasure(f"the server {name} has ended")
-        found[name] = pid
+    pids = [running.server(name).pid for name in ("mongo", "postgres", "redis")]
+    found = [pid for pid in pids if pid is not None]
+    if len(found) != len(pids):
+        raise CannotMeasure("a store's server has ended")
     return found
 
 
 def _is_usable(loaded: Path, members: int) -> bool:
     try:
         found = json.loads(loaded.read_text())
-        return bool(found["members"] == members and date.today() - date.fromisoformat(found["today"]) <= FRESH)  # noqa: DTZ011
+        return bool(
+            found["members"] == members and datetime.now(UTC).date() - date.fromisoformat(found["today"]) <= FRESH
+        )
     except (OSError, ValueError, KeyError):
         return False

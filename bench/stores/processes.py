@@ -81,42 +81,55 @@ def pin(pid: int, cores: Cores) -> None:
     """Keep a running process tree with all its threads on some cores; whoever may not do that leaves it where it is."""
     if cores is None or sys.platform != "linux":
         return
-    for member in _tree(pid):
+    for member in _trees([pid], _parents()):
         with suppress(OSError):
             for task in os.listdir(f"/proc/{member}/task"):
                 with suppress(ProcessLookupError):
                     os.sched_setaffinity(int(task), cores)
 
 
-def cpu_seconds(pid: int) -> float:
-    """CPU time of a process, its children and those of its children that have ended, in seconds.
+def cpu_seconds(pids: Sequence[int]) -> float:
+    """CPU time of processes, their children and those of their children that have ended, in seconds.
 
-    The system counts it in ticks of 10 ms or so. Raises CannotMeasure when the process is gone.
+    The system counts it in ticks of 10 ms or so. Raises CannotMeasure when one is gone.
     """
     if sys.platform == "linux":
-        ticks = 0
-        for member in _tree(pid):
-            fields = _stat(member)
-            if fields is None and member == pid:
-                raise CannotMeasure(f"process {pid} ended while it was measured")
-            ticks += sum(map(int, fields[11:15])) if fields else 0
+        found = {member: _stat(member) for member in _trees(pids, _parents())}
+        if gone := [pid for pid in pids if found[pid] is None]:
+            raise CannotMeasure(f"process {gone[0]} ended while it was measured")
+        ticks = sum(int(ticks) for fields in found.values() if fields for ticks in fields[11:15])
         return ticks / os.sysconf("SC_CLK_TCK")
-    shown = subprocess.run(["ps", "-o", "time=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
-    if not shown.strip():
-        raise CannotMeasure(f"process {pid} ended while it was measured")
+    command = ["ps", "-o", "time=", "-p", ",".join(map(str, pids))]
+    lines = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
+    if len(lines) != len(pids):
+        raise CannotMeasure(f"one of the processes {pids} ended while it was measured")
+    return sum(map(_seconds, lines))
+
+
+def _seconds(text: str) -> float:
+    """What `ps` writes as [[days-]hours:]minutes:seconds."""
+    days, _, clock = text.rpartition("-")
     seconds = 0.0
-    for part in shown.strip().replace("-", ":").split(":"):
+    for part in clock.split(":"):
         seconds = seconds * 60 + float(part)
-    return seconds
+    return seconds + 86_400 * int(days or 0)
 
 
-def _tree(pid: int) -> list[int]:
-    """A process and its descendants."""
+def _parents() -> dict[int, int]:
+    """Every process of the machine with its parent."""
+    return {
+        int(entry): int(fields[1])
+        for entry in os.listdir("/proc")
+        if entry.isdecimal() and (fields := _stat(int(entry))) is not None
+    }
+
+
+def _trees(pids: Sequence[int], parents: Mapping[int, int]) -> list[int]:
+    """Processes and all their descendants."""
     children: dict[int, list[int]] = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdecimal() and (fields := _stat(int(entry))) is not None:
-            children.setdefault(int(fields[1]), []).append(int(entry))
-    found = [pid]
+    for child, parent in parents.items():
+        children.setdefault(parent, []).append(child)
+    found = list(pids)
     for member in found:
         found.extend(children.get(member, ()))
     return found

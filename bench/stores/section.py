@@ -3,32 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import secrets
 import signal
 import sys
-import time
 from collections.abc import Sequence
-from contextlib import ExitStack
-from dataclasses import asdict
-from datetime import date
 from pathlib import Path
-
-import orjson
-from rich.console import Console
-
-from bench.stores import data, equality, processes, report, target
-from bench.stores.counters import Counters
-from bench.stores.equality import Equality
-from bench.stores.errors import CannotMeasure
-from bench.stores.target import Target
-from bench.stores.window import Loader, Window, measure
-from bench.stores.works import Subject, Work, find_subject, works
-from nexfit.embedded import EmbeddedError
-from nexfit.stores.errors import StoreError
-
-WARM_UP_CONNECTIONS = 32
-WARM_UP_SECONDS = 0.5
-"""Fills the pools of connections, and what prepares itself at the first use."""
 
 ABOUT = """
 Loads members into servers of its own, then measures the API (`nexfit serve`, one process) next to a floor: a bare ASGI
@@ -77,144 +55,13 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
 def main(arguments: Sequence[str]) -> int:
     """Run the benchmark; the exit code is 0 when everything could be measured."""
     given = options(arguments)
+    from rich.console import Console
+
+    from bench.stores.run import run  # only now: `--help` and a refusal come at once
+
     console = Console() if sys.stdout.isatty() else Console(width=150)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that everything is ended and deleted
-    try:
-        return _run(given, console)
-    except (CannotMeasure, EmbeddedError, StoreError) as error:
-        console.print(f"bench: {error}", style="bold red", markup=False, highlight=False)
-        return 1
-    except KeyboardInterrupt:
-        console.print("Stopped; everything that was started has been ended.")
-        return 130
-
-
-def _run(given: argparse.Namespace, console: Console) -> int:
-    started = time.monotonic()
-    with ExitStack() as stack:
-        home = stack.enter_context(data.folder(given.members, keep=given.keep))
-        running = stack.enter_context(data.servers(home, given.members, console))
-        cores = processes.allot()
-        pids = data.store_pids(running)
-        for pid in pids.values():
-            processes.pin(pid, cores.stores)
-        settings = {name: data.settings(running.urls, name) for name in ("api", "floor")}
-        counters = Counters(
-            settings["api"].mongo, settings["api"].postgres, {name: made.redis for name, made in settings.items()}
-        )
-        stack.callback(counters.close)
-        counters.settle()
-        secret = {"NEXFIT_AUTH_SECRET": secrets.token_urlsafe(48), "NEXFIT_AUTH_ACCESS_TOKEN_MINUTES": "1440"}
-        targets = []
-        for name, made in settings.items():
-            variables = data.environment(made) | secret
-            log = home / f"{name}.log"
-            one = target.start(name, log=log, environment=variables, cores=cores.server, plain=given.floor == "drivers")
-            stack.callback(processes.end, one.process)
-            targets.append(one)
-        for one in targets:
-            one.wait_until_ready()
-        subject = find_subject(targets[0].port)
-        wanted = [work for work in works(subject, date.today()) if (given.only or "") in work.name]  # noqa: DTZ011
-        if not wanted:
-            raise CannotMeasure(f"no work's name contains {given.only!r}")
-        console.print(f"{subject.facility_name}, {cores}", markup=False, highlight=False)
-        bench = _Bench(given, targets, subject, counters, Loader.find(cores.load, use_wrk=not given.no_wrk), pids)
-        bench.redis = {name: made.redis.url.get_secret_value() for name, made in settings.items()}
-        checks = bench.check(wanted, console)
-        windows = bench.run(wanted, console)
-    report.show(console, windows)
-    elapsed = time.monotonic() - started
-    console.print(f"{given.members:,} members, {given.rounds} rounds of {given.seconds:g} s windows, {elapsed:.0f} s")
-    if given.json:
-        about: dict[str, object] = {
-            "members": given.members,
-            "seconds": given.seconds,
-            "rounds": given.rounds,
-            "cores": str(cores),
-        }
-        about["checks"] = [asdict(one) for one in checks]
-        given.json.parent.mkdir(parents=True, exist_ok=True)
-        given.json.write_bytes(orjson.dumps(report.document(windows, **about), option=orjson.OPT_INDENT_2))
-    return _failures(windows, console)
-
-
-def _failures(windows: Sequence[Window], console: Console) -> int:
-    failed = [window for window in windows if window.outcome.failed]
-    for window in failed:
-        outcome = window.outcome
-        console.print(
-            f"{window.target}, {window.work}, {window.connections} connections: {outcome.failed} of {outcome.sent}"
-            f" requests failed, the first with {outcome.first_failure}",
-            style="bold red",
-            markup=False,
-        )
-    return 1 if failed else 0
-
-
-class _Bench:
-    """Two targets, and what it takes to measure them."""
-
-    redis: dict[str, str]
-
-    def __init__(
-        self,
-        given: argparse.Namespace,
-        targets: Sequence[Target],
-        subject: Subject,
-        counters: Counters,
-        loader: Loader,
-        pids: dict[str, int],
-    ) -> None:
-        self._given = given
-        self._targets = targets
-        self._subject = subject
-        self._counters = counters
-        self._loader = loader
-        self._pids = pids
-
-    def check(self, wanted: Sequence[Work], console: Console) -> list[Equality]:
-        """Warm everything up, then compare the targets work by work; raises CannotMeasure where answers differ."""
-        for work in {work.route: work for work in wanted}.values():
-            for one in self._targets:
-                load = self._loader.load(one, work, self._subject, WARM_UP_CONNECTIONS, WARM_UP_SECONDS)
-                self._loader.run_built_in(load)
-        api, floor = self._targets
-        found = [equality.check(work, api, floor, self._subject, self._counters) for work in wanted]
-        for equal in found:
-            console.print(f"The floor gives the API's answer: {equal.work}, {equal.size:,} bytes", highlight=False)
-            if equal.difference:
-                console.print(f"but by other commands:\n{equal.difference}", style="bold yellow", markup=False)
-        return found
-
-    def run(self, wanted: Sequence[Work], console: Console) -> list[Window]:
-        """All windows: in each round each work at each number of connections, the targets in turns."""
-        windows: list[Window] = []
-        with data.bars(console) as bars:
-            total = self._given.rounds * len(wanted) * len(self._given.connections) * 2
-            task = bars.add_task("measuring", total=total)
-            for round_ in range(1, self._given.rounds + 1):
-                for work in wanted:
-                    for connections in self._given.connections:
-                        for one in self._targets if round_ % 2 else reversed(self._targets):
-                            bars.update(task, description=f"{work.name}, {connections} connections, {one.name}")
-                            windows.append(self._window(work, one, round_, connections, self._given.seconds))
-                            bars.advance(task)
-        return windows
-
-    def _window(self, work: Work, one: Target, round_: int, connections: int, seconds: float) -> Window:
-        return measure(
-            work,
-            one,
-            round_,
-            connections=connections,
-            seconds=seconds,
-            loader=self._loader,
-            subject=self._subject,
-            counters=self._counters,
-            store_pids=self._pids,
-            redis=self.redis[one.name],
-        )
+    return run(given, console)
 
 
 def _numbers(text: str) -> list[int]:

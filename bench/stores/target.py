@@ -55,7 +55,7 @@ class Target:
 
     def cpu_seconds(self) -> float:
         """CPU time so far."""
-        return processes.cpu_seconds(self.process.pid)
+        return processes.cpu_seconds([self.process.pid])
 
 
 def start(name: str, *, log: Path, environment: Mapping[str, str], cores: Cores, plain: bool = False) -> Target:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import orjson
@@ -130,18 +130,19 @@ def measure(
     loader: Loader,
     subject: Subject,
     counters: Counters,
-    store_pids: Mapping[str, int],
+    store_pids: Sequence[int],
     redis: str,
 ) -> Window:
     """Measure one window. It ends when the server has nothing left to do, so that every request sent is paid for."""
     target.prepare(work, subject, counters)
-    received, cpu, stores = counters.received(), target.cpu_seconds(), _sum(store_pids)
+    received, cpu, stores = counters.received(), target.cpu_seconds(), processes.cpu_seconds(store_pids)
     started = time.perf_counter()
     load = loader.load(target, work, subject, connections, seconds, redis if work.cold else None)
     outcome = loader.run(load)
     elapsed = time.perf_counter() - started
-    _wait_until_idle(target)
-    cpu, stores = target.cpu_seconds() - cpu, _sum(store_pids) - stores
+    if loader.name(work) == "wrk":
+        _wait_until_idle(target)
+    cpu, stores = target.cpu_seconds() - cpu, processes.cpu_seconds(store_pids) - stores
     commands = _each(counters.received().since(received), outcome.sent)
     return Window(
         work=work.name,
@@ -159,10 +160,6 @@ def measure(
 
 def _each(received: Received, requests: int) -> dict[str, float]:
     return {name: count / requests for name, count in asdict(received).items()}
-
-
-def _sum(pids: Mapping[str, int]) -> float:
-    return sum(map(processes.cpu_seconds, pids.values()))
 
 
 def _wait_until_idle(target: Target) -> None:
