@@ -102,19 +102,20 @@ async def seeded(urls: ServerUrls, *, scale: float, redis_database: int) -> Asyn
     async with Redis.from_url(redis) as cache:
         held = await cache.dbsize()
         assert held == 0, f"Redis database {redis_database} holds {held} keys of somebody else: not touching them"
-        admin = await asyncpg.connect(urls.postgres)
-        await admin.execute(f"CREATE DATABASE {name}")
-        await admin.close()
-        await migrate_up(settings)
-        async with open_stores(settings) as stores:
-            await seed(stores, scale=scale, today=TODAY)
-        yield settings
-        admin = await asyncpg.connect(urls.postgres)
-        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-        await admin.close()
-        client: AsyncMongoClient[dict[str, object]]
-        async with AsyncMongoClient(urls.mongo) as client:
-            await client.drop_database(name)
+    admin = await asyncpg.connect(urls.postgres)
+    await admin.execute(f"CREATE DATABASE {name}")
+    await admin.close()
+    await migrate_up(settings)
+    async with open_stores(settings) as stores:
+        await seed(stores, scale=scale, today=TODAY)
+    yield settings
+    admin = await asyncpg.connect(urls.postgres)
+    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await admin.close()
+    client: AsyncMongoClient[dict[str, object]]
+    async with AsyncMongoClient(urls.mongo) as client:
+        await client.drop_database(name)
+    async with Redis.from_url(redis) as cache:
         await cache.flushdb()
 
 

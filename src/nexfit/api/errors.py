@@ -64,7 +64,10 @@ def _logged(error: GraphQLError, cause: Exception, logged: dict[int, str]) -> st
     error_id = logged.get(id(cause))
     if error_id is None:
         error_id = logged[id(cause)] = uuid4().hex
-        log.error("request failed", error_id=error_id, path=error.path, exc_info=cause)
+        if isinstance(cause, StoreUnavailable):  # nothing to look for in our code, and an outage has many of them
+            log.warning("store unavailable", error_id=error_id, path=error.path, detail=str(cause))
+        else:
+            log.error("request failed", error_id=error_id, path=error.path, exc_info=cause)
     return error_id
 
 
