@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from graphql import (
@@ -149,6 +149,9 @@ class _Compiler:
             abstract=named if is_abstract_type(named) else None,
             nullable=(*nullable, *wrappers),
             ordinals=(*ordinals, *(None for _ in wrappers[1:])),
+            read=column_reader(spec) if isinstance(spec, Column) else None,
+            trusted=spec is not None,
+            load=spec.load if isinstance(spec, Batch) else None,
             arguments=Arguments(definition, nodes[0]),
             selection=Selection(self._scope, named, nodes),
         )
@@ -156,7 +159,13 @@ class _Compiler:
         for type_ in self._possible_types(field):
             fields = self.fields(type_, below, field.nullable, field.ordinals)
             field.objects[type_.name] = self.object(type_, fields)
-        field.inline = _is_inline(field)
+        if is_object_type(named) and (field.trusted or not named.is_type_of):
+            field.only = field.objects[named.name]
+        whole = field.is_leaf or (field.trusted and field.only is not None and _is_plain(field.only))
+        field.inline = field.kind is Kind.TYPENAME or (
+            whole and field.kind is Kind.COLUMN and not definition.args and field.depth <= MAX_INLINE_NESTING
+        )
+        field.raw = whole and not field.inline
         field.waits = not field.inline and (
             field.kind in (Kind.BATCH, Kind.ATTRIBUTE, Kind.RESOLVER)
             or field.abstract is not None
@@ -234,17 +243,23 @@ def _kind(name: str, definition: GraphQLField, spec: object) -> Kind:
     return Kind.ATTRIBUTE if definition.resolve in (None, default_field_resolver) else Kind.RESOLVER
 
 
-def _is_inline(field: FieldPlan) -> bool:
-    if field.kind is Kind.TYPENAME:
-        return True
-    if field.kind is not Kind.COLUMN or field.definition.args or field.depth > MAX_INLINE_NESTING:
-        return False
-    if field.is_leaf:
-        return True
-    return field.abstract is None and all(
-        not plan.columns and _nesting(plan) < MAX_INLINE_NESTING for plan in field.objects.values()
-    )
+def column_reader(column: Column) -> Callable[[Any], Any]:
+    """A function from a record to the value of a column, as the reference reads it."""
+    key, read = column.key, column.read
+
+    def reader(record: Any) -> Any:
+        value = record.get(key)
+        return value if value is None or read is None else read(value)
+
+    return reader
+
+
+def _is_plain(plan: ObjectPlan) -> bool:
+    """Whether one function can read the plan's records with everything below them."""
+    return not plan.columns and _nesting(plan) <= MAX_INLINE_NESTING
 
 
 def _nesting(plan: ObjectPlan) -> int:
-    return 1 + max((_nesting(below) for field in plan.fields for below in field.objects.values()), default=0)
+    return 1 + max(
+        (field.depth + max(map(_nesting, field.objects.values()), default=0) for field in plan.fields), default=0
+    )

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from graphql import (
     GraphQLError,
-    GraphQLObjectType,
     GraphQLOutputType,
     Undefined,
     default_type_resolver,
@@ -25,7 +24,7 @@ from graphql.execution.executor import invalid_return_type_error
 from graphql.pyutils import Path, is_iterable
 
 from nexfit.engine.fields import TYPENAME
-from nexfit.engine.rows import Rows
+from nexfit.engine.rows import PlacedRows, Rows
 from nexfit.engine.values import Broken, are_lists, are_optional_lists, are_records, iterate, settle
 
 if TYPE_CHECKING:
@@ -35,27 +34,27 @@ if TYPE_CHECKING:
 Join: TypeAlias = "Callable[[list[Any]], list[Any]]"
 """Puts the built objects of the rows found below a field where their values were: one completed value per parent."""
 
-Group: TypeAlias = "tuple[ObjectPlan, Rows, Sequence[int] | None]"
-"""Rows of one runtime type and their positions among all rows; None for all of them."""
+Group: TypeAlias = "tuple[ObjectPlan, Rows, Sequence[int]]"
+"""Rows of one runtime type and their positions among all rows."""
 
 
 def spread(run: Run, field: FieldPlan, values: Sequence[Any], rows: Rows) -> tuple[Rows, Join]:
     """Find the objects in `values`, one value per row of `rows`; record what is wrong with the others."""
     if field.depth == 0:
         if are_records(values):
-            return Rows.below(rows, field, values, values), _as_they_are
+            return Rows(values, rows, field, values), _as_they_are
         if field.nullable[-1]:
             present = [value for value in values if value is not None]
             if are_records(present):
-                return Rows.below(rows, field, values, present), lambda built: _between_nulls(values, built)
+                return Rows(present, rows, field, values), lambda built: _between_nulls(values, built)
     elif field.depth == 1:
         if len(values) == 1 and are_lists(values):
             if are_records(values[0]):
-                return Rows.below(rows, field, values, values[0]), _in_one_list
+                return Rows(values[0], rows, field, values), _in_one_list
         elif are_lists(values) or (field.nullable[-2] and are_optional_lists(values)):
             flat = list(chain.from_iterable([value for value in values if value is not None]))
             if are_records(flat):
-                return Rows.below(rows, field, values, flat), lambda built: _in_lists(values, built)
+                return Rows(flat, rows, field, values), lambda built: _in_lists(values, built)
     precise = Precise(run, field)
     completed = precise.complete(values, rows)
     return precise.rows(), lambda built: precise.join(completed, built)
@@ -105,7 +104,7 @@ class Precise:
         return completed
 
     def rows(self) -> Rows:
-        return Rows(self._sources, self._paths)
+        return PlacedRows(self._sources, self._paths)
 
     def join(self, completed: list[Any], built: list[Any]) -> list[Any]:
         for (into, index), child in zip(self._holes, built, strict=True):
@@ -149,8 +148,6 @@ class Precise:
 
 def group_records(field: FieldPlan, rows: Rows) -> list[Group] | None:
     """Records by the type they name; None when one of them does not name a possible type."""
-    if field.abstract is None:
-        return [(next(iter(field.objects.values())), rows, None)]
     try:
         names = [record.get(TYPENAME) for record in rows.sources]
         distinct = dict.fromkeys(names)
@@ -159,7 +156,7 @@ def group_records(field: FieldPlan, rows: Rows) -> list[Group] | None:
     if not distinct.keys() <= field.objects.keys():
         return None
     if len(distinct) == 1:
-        return [(field.objects[names[0]], rows, None)]
+        return [(field.objects[names[0]], rows, range(len(names)))]
     return _grouped(field, rows, names)
 
 
@@ -167,8 +164,6 @@ async def group_by_rules(run: Run, field: FieldPlan, rows: Rows) -> list[Group]:
     """Objects by their runtime type as graphql-core finds it (`resolve_type`, `is_type_of`), recording who has none."""
     if field.abstract is None:
         names: list[Any] = [field.named_type.name] * len(rows.sources)
-        if not cast("GraphQLObjectType", field.named_type).is_type_of:
-            return group_records(field, rows) or []
     else:
         names = await _runtime_types(run, field, rows)
     accepted = await _is_type_of(run, field, rows, names)

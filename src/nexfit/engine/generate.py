@@ -9,8 +9,8 @@ Only names made here and `repr` of constants enter the generated text: nothing a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from itertools import count
 from typing import Any, cast
@@ -43,14 +43,15 @@ class Odd:
 
 ODD = Odd()
 MAX_INLINE_NESTING = 8
-"""Embedded records read by one expression; deeper ones get their own function (Python limits nested expressions)."""
+"""Embedded records and lists in each other one function reads; deeper ones get their own, as Python limits nesting."""
 
 _EXACT = {
     # a value of exactly this Python type, and within these bounds, is its own result
     GraphQLString.name: ("str", ""),
     GraphQLID.name: ("str", ""),
     GraphQLBoolean.name: ("bool", ""),
-    GraphQLInt.name: ("int", " and -2147483649 < {v} < 2147483648"),
+    # Python compares integers of up to 30 bits fastest; the few beyond take the longer way
+    GraphQLInt.name: ("int", " and -1073741823 <= {v} <= 1073741823"),
     GraphQLFloat.name: ("float", " and -1.7976931348623157e308 <= {v} <= 1.7976931348623157e308"),
 }
 
@@ -64,27 +65,29 @@ class _Generator:
     def __init__(self) -> None:
         self._globals: dict[str, Any] = {"ODD": ODD, "Undefined": Undefined}
         self._numbers = count()
+        self._lines: list[str] = []
+        self._indent = 0
 
     def build(self, plan: ObjectPlan) -> Build:
         columns = {field: f"c{index}" for index, field in enumerate(plan.columns)}
         values = {field: f"x{index}" for index, field in enumerate(plan.columns)}
-        shape = self._object(plan, "o", values)
-        lines = [
-            f"def build({', '.join(['sources', 'odd', *columns.values()])}):",
-            "    built = []",
-            "    add = built.append",
-            f"    for {', '.join(['o', *values.values()])} in zip({', '.join(['sources', *columns.values()])}):"
-            if columns
-            else "    for o in sources:",
-            f"        add({shape})",
-            "    return built",
-        ]
-        code = compile("\n".join(lines), f"<plan of {plan.type.name}>", "exec")
+        with self._block(f"def build({', '.join(['sources', 'odd', *columns.values()])}):"):
+            self._write("built = []")
+            with self._block(
+                f"for {', '.join(['o', *values.values()])} in zip({', '.join(['sources', *columns.values()])}):"
+                if columns
+                else "for o in sources:"
+            ):
+                self._write(f"built.append({self._object(plan, 'o', values)})")
+            self._write("return built")
+        code = compile("\n".join(self._lines), f"<plan of {plan.type.name}>", "exec")
         exec(code, self._globals)  # noqa: S102 - the text above holds nothing but generated names and constants
         return cast("Build", self._globals["build"])
 
+    # Each method below answers an expression; what does not fit one is written before it.
+
     def _object(self, plan: ObjectPlan, source: str, values: Mapping[FieldPlan, str]) -> str:
-        entries = (f"{field.key!r}: {self._entry(field, source, values)}" for field in plan.fields)
+        entries = [f"{field.key!r}: {self._entry(field, source, values)}" for field in plan.fields]
         return "{" + ", ".join(entries) + "}"
 
     def _entry(self, field: FieldPlan, source: str, values: Mapping[FieldPlan, str]) -> str:
@@ -92,7 +95,7 @@ class _Generator:
             return repr(field.parent_type.name)
         if field in values:
             value = values[field]
-            return self._complete(value, field.type, field, plain=False) if field.is_leaf else value
+            return self._complete(value, field.type, field, plain=False) if field.raw else value
         column = cast("Column", field.spec)
         if column.read is None and is_non_null_type(field.type):
             return self._complete(f"{source}[{column.key!r}]", field.type, field, plain=True)
@@ -103,19 +106,41 @@ class _Generator:
         return self._complete(value, field.type, field, plain=True)
 
     def _complete(self, value: str, type_: GraphQLOutputType, field: FieldPlan, *, plain: bool) -> str:
-        """An expression for the completed `value`. `plain`: it is never an exception instance."""
+        """The completed `value`. `plain`: it is never an exception instance."""
         nullable = not is_non_null_type(type_)
         inner = type_.of_type if is_non_null_type(type_) else type_
         if is_list_type(inner):
-            held, assigned = self._hold(value)
-            item = self._name("i")
-            items = f"[{self._complete(item, inner.of_type, field, plain=plain)} for {item} in {held}]"
-            return self._unless_null(assigned, f"{items} if type({held}) is list else {self._odd()}", nullable=nullable)
+            return self._list(value, inner.of_type, field, nullable=nullable, plain=plain)
         if field.is_leaf:
             return self._leaf(value, cast("GraphQLLeafType", inner), nullable=nullable, plain=plain)
-        held, assigned = self._hold(value)
-        below = self._object(field.objects[field.named_type.name], held, {})
-        return self._unless_null(assigned, below, nullable=nullable)
+        plan = field.objects[field.named_type.name]
+        if all(below.kind is Kind.TYPENAME for below in plan.fields):
+            held, assigned = self._hold(value)
+            built = self._object(plan, held, {})
+            if not plain:  # nothing below reads the value and so would notice an exception instance
+                built = f"{self._odd()} if isinstance({held}, Exception) else {built}"
+            return self._unless_null(assigned, built, nullable=nullable)
+        if not nullable:
+            return self._object(plan, self._assign(value), {})  # reading from null raises
+        if not _has_lists(plan):
+            held, assigned = self._hold(value)
+            return self._unless_null(assigned, self._object(plan, held, {}), nullable=True)
+        held, result = self._assign(value), self._name("r")
+        with self._block(f"if {held} is None:"):
+            self._write(f"{result} = None")
+        with self._block("else:"):
+            self._write(f"{result} = {self._object(plan, held, {})}")
+        return result
+
+    def _list(self, value: str, type_: GraphQLOutputType, field: FieldPlan, *, nullable: bool, plain: bool) -> str:
+        held, items, item = self._assign(value), self._name("r"), self._name("i")
+        with self._block(f"if type({held}) is list or type({held}) is tuple:"):
+            self._write(f"{items} = []")
+            with self._block(f"for {item} in {held}:"):
+                self._write(f"{items}.append({self._complete(item, type_, field, plain=plain)})")
+        with self._block("else:"):
+            self._write(f"{items} = {f'None if {held} is None else {self._odd()}' if nullable else self._odd()}")
+        return items
 
     def _leaf(self, value: str, type_: GraphQLLeafType, *, nullable: bool, plain: bool) -> str:
         held, assigned = self._hold(value)
@@ -151,6 +176,22 @@ class _Generator:
         held = self._name("v")
         return held, f"{held} := {value}"
 
+    def _assign(self, value: str) -> str:
+        held, assigned = self._hold(value)
+        if assigned != held:
+            self._write(f"{held} = {value}")
+        return held
+
+    def _write(self, line: str) -> None:
+        self._lines.append("    " * self._indent + line)
+
+    @contextmanager
+    def _block(self, head: str) -> Iterator[None]:
+        self._write(head)
+        self._indent += 1
+        yield
+        self._indent -= 1
+
     def _odd(self) -> str:
         return "(odd.append(ODD) or ODD)"
 
@@ -161,6 +202,10 @@ class _Generator:
         name = self._name("k")
         self._globals[name] = value
         return name
+
+
+def _has_lists(plan: ObjectPlan) -> bool:
+    return any(field.depth or any(map(_has_lists, field.objects.values())) for field in plan.fields)
 
 
 def _slow(type_: GraphQLScalarType) -> Callable[[Any, list[Odd]], Any]:

@@ -22,7 +22,7 @@ from graphql.execution import Executor
 from graphql.pyutils import Path
 
 from nexfit.engine.arguments import Arguments
-from nexfit.engine.fields import FieldSpec
+from nexfit.engine.fields import BatchLoad, FieldSpec
 from nexfit.engine.selection import Selection
 
 Build: TypeAlias = Callable[..., list[dict[str, Any]]]
@@ -39,10 +39,6 @@ class Kind(Enum):
     ATTRIBUTE = auto()
     """graphql-core's default: a mapping's key or an object's attribute, called when it can be."""
     RESOLVER = auto()
-
-
-TRUSTED = frozenset({Kind.COLUMN, Kind.DERIVED, Kind.BATCH})
-"""Kinds whose values are records: plain data, never awaitable, exempt from `is_type_of`."""
 
 
 @dataclass(slots=True, eq=False)
@@ -68,20 +64,26 @@ class FieldPlan:
     """For every segment: the position of its key in its selection set, None for list indices."""
     arguments: Arguments
     selection: Selection
+    read: Callable[[Any], Any] | None
+    """Reads the value of a column from a record."""
+    trusted: bool
+    """Whether values are records by specification: plain data, never awaitable, exempt from `is_type_of`."""
+    load: BatchLoad | None
+    """The load of a batch field."""
     objects: dict[str, ObjectPlan] = field(default_factory=dict)
     """Plans of the selections below, by name of the possible object type."""
+    only: ObjectPlan | None = None
+    """The plan of every object below, where nothing has to be asked about its type."""
     waits: bool = False
     """Whether this field or anything below it may have to be awaited."""
     inline: bool = False
     """Whether the code generated for the parent reads this field, and everything below it, by itself."""
+    raw: bool = False
+    """Whether that code completes the field's values, and everything below them, from a column of them."""
     calm: int = 0
-    """How many times in a row the field was completed without suspending; see `Run`."""
+    """How many times in a row the field was seen to complete without suspending; see `Run`."""
     made_arguments: tuple[Any] | None = None
     """What the specification's argument maker made of arguments that are the same in every execution."""
-
-    @property
-    def trusted(self) -> bool:
-        return self.kind in TRUSTED
 
     def path(self, parent: Path | None) -> Path:
         return Path(parent, self.key, self.parent_type.name)
@@ -97,14 +99,17 @@ class ObjectPlan:
     """Fields whose values are worked out for all rows before the objects are built."""
     waits: bool
     generate: Callable[[ObjectPlan], Build]
-    _build: Build | None = None
+    restless: tuple[int, ...] | None = None
+    """Which columns get a task of their own; None while that is to be found out. See `Run`."""
+    build: Build = field(init=False)
+    """The generated code; made when the plan first meets a row of its type."""
 
-    @property
-    def build(self) -> Build:
-        """The generated code; made when the plan first meets a row of its type."""
-        if self._build is None:
-            self._build = self.generate(self)
-        return self._build
+    def __post_init__(self) -> None:
+        self.build = self._build_first
+
+    def _build_first(self, *arguments: Any) -> list[dict[str, Any]]:
+        self.build = self.generate(self)
+        return self.build(*arguments)
 
 
 @dataclass(slots=True, eq=False)

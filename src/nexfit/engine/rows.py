@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from graphql.pyutils import Path
 
@@ -16,29 +16,19 @@ PathOrRoot = Path | None
 class Rows:
     """Objects of one runtime type at one level. Their response paths are worked out only when somebody needs them."""
 
-    __slots__ = ("_field", "_parent", "_paths", "_picked", "_values", "sources")
+    __slots__ = ("_field", "_parent", "_paths", "_values", "sources")
 
-    def __init__(self, sources: Sequence[Any], paths: Sequence[PathOrRoot] | None = None) -> None:
+    def __init__(self, sources: Sequence[Any], parent: Rows, field: FieldPlan, values: Sequence[Any]) -> None:
+        """Rows found in `values`, one value of `field` per row of `parent`: objects or lists of them, or nulls."""
         self.sources = sources
-        self._paths = paths
-        self._parent: Rows | None = None
-        self._field: FieldPlan | None = None
-        self._values: Sequence[Any] | None = None
-        self._picked: Sequence[int] | None = None
-
-    @classmethod
-    def below(cls, parent: Rows, field: FieldPlan, values: Sequence[Any], sources: Sequence[Any]) -> Rows:
-        """Rows found in `values`, one value of `field` per parent: objects or one level of lists, nulls left out."""
-        rows = cls(sources)
-        rows._parent, rows._field, rows._values = parent, field, values
-        return rows
+        self._parent = parent
+        self._field = field
+        self._values = values
+        self._paths: Sequence[PathOrRoot] | None = None
 
     def pick(self, indices: Sequence[int]) -> Rows:
         """Some of these rows, at the places they have here."""
-        sources = self.sources
-        rows = Rows([sources[index] for index in indices])
-        rows._parent, rows._picked = self, indices
-        return rows
+        return PickedRows(self, indices)
 
     def path(self, index: int) -> PathOrRoot:
         return self.paths()[index]
@@ -46,17 +36,12 @@ class Rows:
     def paths(self) -> Sequence[PathOrRoot]:
         """The response path of every row; the root has none."""
         if self._paths is None:
-            parent = cast("Rows", self._parent)
-            if self._picked is not None:
-                paths = parent.paths()
-                self._paths = [paths[index] for index in self._picked]
-            else:
-                self._paths = list(self._paths_below(parent.paths()))
+            self._paths = list(self._locate())
         return self._paths
 
-    def _paths_below(self, parents: Sequence[PathOrRoot]) -> Iterator[Path]:
-        field = cast("FieldPlan", self._field)
-        for parent, value in zip(parents, cast("Sequence[Any]", self._values), strict=True):
+    def _locate(self) -> Iterator[PathOrRoot]:
+        field = self._field
+        for parent, value in zip(self._parent.paths(), self._values, strict=True):
             if value is None:
                 continue
             path = field.path(parent)
@@ -65,3 +50,30 @@ class Rows:
                     yield Path(path, index, None)
             else:
                 yield path
+
+
+class PickedRows(Rows):
+    """Some rows of others."""
+
+    __slots__ = ("_indices",)
+
+    def __init__(self, parent: Rows, indices: Sequence[int]) -> None:
+        sources = parent.sources
+        self.sources = [sources[index] for index in indices]
+        self._parent = parent
+        self._indices = indices
+        self._paths = None
+
+    def _locate(self) -> Iterator[PathOrRoot]:
+        paths = self._parent.paths()
+        return (paths[index] for index in self._indices)
+
+
+class PlacedRows(Rows):
+    """Rows whose paths are known."""
+
+    __slots__ = ()
+
+    def __init__(self, sources: Sequence[Any], paths: Sequence[PathOrRoot]) -> None:
+        self.sources = sources
+        self._paths = paths
