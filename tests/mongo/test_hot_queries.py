@@ -117,6 +117,7 @@ FINDS = [
     Hot("classes", "facility_name", {"facilityId": ONE}, [("name", 1), ("_id", 1)]),
     Hot("classes", "facility_start", {"facilityId": ONE}, [("schedule.startTime", 1), ("_id", 1)]),
     Hot("classes", "instructor", {"instructor.userId": ONE}),
+    Hot("class_occurrences", "instructor", {"instructor.userId": ONE}),
     Hot("class_occurrences", "class_original_unique", {"classId": ONE, "originalStart": START + dt.timedelta(hours=3)}),
     Hot("class_occurrences", "class_start", {"classId": ONE, "startsAt": AFTER}, [("startsAt", 1), ("_id", 1)]),
     Hot("class_occurrences", "facility_start", {"facilityId": ONE, "startsAt": AFTER}, [("startsAt", 1), ("_id", 1)]),
@@ -210,6 +211,8 @@ def numbered(collection: str, number: int) -> dict[str, Any]:
             made["staff"][0]["userId"] = group
         case "classes":
             made["schedule"] |= {"startTime": moment, "endTime": moment + dt.timedelta(hours=1)}
+            made["instructor"]["userId"] = group
+        case "class_occurrences":
             made["instructor"]["userId"] = group
         case "visits":
             made["source"] = "front_desk"

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import asyncpg
 
@@ -28,7 +28,8 @@ from nexfit.stores.errors import (
 )
 from nexfit.stores.postgres import Postgres, Row
 
-Connection = asyncpg.pool.PoolConnectionProxy[Row]
+if TYPE_CHECKING:
+    Connection = asyncpg.pool.PoolConnectionProxy[Row]
 
 _GID = re.compile(r"[A-Za-z0-9:_-]{1,199}")
 
