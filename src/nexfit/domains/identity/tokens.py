@@ -16,6 +16,9 @@ from nexfit.settings import AuthSettings
 
 ISSUER = "nexfit"
 
+MOST_REMEMBERED = 4096
+"""Tokens whose signature is not checked again while they last: a check costs more than a cached answer."""
+
 
 class InvalidToken(Exception):
     """The token is forged, malformed, expired or made for another purpose; which one is not told."""
@@ -35,6 +38,7 @@ class Tokens:
     def __init__(self, settings: AuthSettings) -> None:
         self._key = OctKey.import_key(settings.secret.get_secret_value())
         self._lifetime = timedelta(minutes=settings.access_token_minutes)
+        self._verified: dict[str, tuple[Actor, int]] = {}
 
     def issue(self, user_id: ObjectId, now: datetime) -> AccessToken:
         """A token for a user, valid from `now` for the configured minutes."""
@@ -51,6 +55,19 @@ class Tokens:
 
     def verify(self, token: str, now: datetime) -> Actor:
         """The actor a token stands for; raises InvalidToken."""
+        known = self._verified.get(token)
+        if known is None:
+            known = self._decoded(token)
+            if len(self._verified) >= MOST_REMEMBERED:
+                del self._verified[next(iter(self._verified))]
+            self._verified[token] = known
+        actor, expires = known
+        if expires <= now.timestamp():
+            raise InvalidToken
+        return actor
+
+    def _decoded(self, token: str) -> tuple[Actor, int]:
+        """What a token with a right signature says: who, and until when in seconds since 1970. Raises InvalidToken."""
         if len(token) > 4096:
             raise InvalidToken
         try:
@@ -61,6 +78,6 @@ class Tokens:
         subject = claims.get("sub")
         if claims.get("iss") != ISSUER or claims.get("use") != "access" or not isinstance(expires, int):
             raise InvalidToken
-        if expires <= now.timestamp() or not ObjectId.is_valid(subject):
+        if not ObjectId.is_valid(subject):
             raise InvalidToken
-        return Actor(ObjectId(subject))
+        return Actor(ObjectId(subject)), expires

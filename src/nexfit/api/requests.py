@@ -1,0 +1,117 @@
+"""What clients send: HTTP requests read into GraphQL requests, or refused with a status and a code."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+from starlette.types import Receive
+
+from nexfit.domains.errors import ErrorCode
+
+Headers = Mapping[bytes, bytes]
+"""By lower-case name, as ASGI spells them."""
+
+_JSON_TYPES = (b"application/json", b"application/graphql-response+json")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+class BadRequest(Exception):
+    """The HTTP request itself is at fault."""
+
+    def __init__(self, message: str, status: int = 400, code: ErrorCode = ErrorCode.BAD_USER_INPUT) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+        self.code = code
+
+
+class Disconnected(Exception):
+    """The client left before its request was complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class GraphQLRequest:
+    """What a client asks to be executed: a document, the SHA-256 of one it sent before (in hexadecimal), or both."""
+
+    query: str | None
+    sha256: str | None
+    variables: Mapping[str, Any] | None
+    operation_name: str | None
+
+
+async def read_post(receive: Receive, headers: Headers, *, limit: int) -> GraphQLRequest:
+    """The request in the body of a POST, of at most `limit` bytes. Raises BadRequest, Disconnected."""
+    content_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    if content_type not in _JSON_TYPES:
+        raise BadRequest("Send the operation as application/json.", 415)
+    return _checked(_json(await _body(receive, limit)))
+
+
+def read_get(query_string: bytes) -> GraphQLRequest:
+    """The request in the address of a GET. Raises BadRequest."""
+    values: dict[str, Any] = dict(parse_qsl(query_string.decode("latin-1"), keep_blank_values=True))
+    for name in ("variables", "extensions"):
+        if name in values:
+            values[name] = _json(values[name].encode())
+    return _checked(values)
+
+
+async def _body(receive: Receive, limit: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise Disconnected
+        part = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            raise BadRequest(f"The body is larger than {limit} bytes.", 413)
+        parts.append(part)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+def _json(raw: bytes) -> Any:
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        raise BadRequest("The body is not valid JSON in UTF-8.") from None
+
+
+def _checked(values: Any) -> GraphQLRequest:
+    if not isinstance(values, dict):
+        raise BadRequest("The body must be a JSON object with a `query`.")
+    query, variables, name = values.get("query"), values.get("variables"), values.get("operationName")
+    sha256 = _sha256(values.get("extensions"))
+    if query is None and sha256 is not None:
+        pass
+    elif not isinstance(query, str) or not query.strip():
+        raise BadRequest("`query` must be a GraphQL document.")
+    if variables is not None and not isinstance(variables, dict):
+        raise BadRequest("`variables` must be an object.")
+    if name is not None and not isinstance(name, str):
+        raise BadRequest("`operationName` must be a string.")
+    return GraphQLRequest(query, sha256, variables, name or None)
+
+
+def _sha256(extensions: Any) -> str | None:
+    """The hash in `extensions.persistedQuery`; None where the extensions speak of something else."""
+    if extensions is None:
+        return None
+    if not isinstance(extensions, dict):
+        raise BadRequest("`extensions` must be an object.")
+    persisted = extensions.get("persistedQuery")
+    if persisted is None:
+        return None
+    if not isinstance(persisted, dict) or persisted.get("version") != 1:
+        raise BadRequest("`extensions.persistedQuery` must be an object with `version` 1 and `sha256Hash`.")
+    sha256 = persisted.get("sha256Hash")
+    if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
+        raise BadRequest("`sha256Hash` must be the SHA-256 of the document in lower-case hexadecimal.")
+    return sha256
