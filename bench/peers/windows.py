@@ -53,7 +53,8 @@ def measure(
         wanted = loader.load(server, work, subject, CONNECTIONS, seconds)
         return loader.run_built_in(wanted) if pace.slow else loader.run(wanted)
 
-    load(pace.node_warm_up if server.node else pace.warm_up)
+    if warm_up := pace.node_warm_up if server.node else pace.warm_up:
+        load(warm_up)
     _wait_until_idle(server)
     cpu, stores_cpu = server.cpu_seconds(), processes.cpu_seconds(stores)
     outcome = load(pace.window)
