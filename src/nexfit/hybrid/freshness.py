@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Collection
 import structlog
 
 from nexfit.hybrid import feed_metrics
+from nexfit.hybrid.cancellation import stop_if_cancelled
 from nexfit.stores.errors import StoreUnavailable
 from nexfit.stores.redis import RedisStore
 
@@ -27,7 +28,7 @@ LEASE = 2.0
 UNFED = 2.0
 """Seconds a view is trusted while nobody tells what changed."""
 
-TICK = 0.25
+TICK = 0.1
 """Seconds between two renewals."""
 
 RECENT = 1.0
@@ -90,6 +91,7 @@ class Freshness:
     async def run(self) -> None:
         """Renew the lease until cancelled. Raises LeaseTaken."""
         while True:
+            stop_if_cancelled()
             try:
                 await self._tick()
             except StoreUnavailable as error:

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import structlog
 
 from nexfit.hybrid import feed_metrics, feed_positions
+from nexfit.hybrid.cancellation import stop_if_cancelled
 from nexfit.hybrid.feed_positions import SavedPosition
 from nexfit.stores.change_stream import ChangeStream, DocumentChange, HistoryLost, StreamPosition, change_stream
 from nexfit.stores.errors import StoreError
@@ -77,6 +78,7 @@ class DocumentFeed:
     async def run(self) -> None:
         """Follow until cancelled. Raises FeedReplaced when another process does."""
         while True:
+            stop_if_cancelled()
             try:
                 last = await feed_positions.load(self._postgres, self._name)
                 if last is None:
@@ -93,6 +95,7 @@ class DocumentFeed:
 
     async def _patiently(self, step: Callable[[], Awaitable[None]]) -> None:
         while True:
+            stop_if_cancelled()
             try:
                 return await step()
             except StoreError as error:
@@ -124,6 +127,7 @@ class DocumentFeed:
         clock = asyncio.get_running_loop().time
         tried = saved = clock()
         while True:
+            stop_if_cancelled()
             changes, position = await _batch(read)
             until = clock()
             is_due = last.value["pending"] and until - tried >= RETRY_PENDING
@@ -159,6 +163,7 @@ async def _read_on(stream: ChangeStream, read: asyncio.Queue[_Read]) -> None:
     """Ask for the next changes while the last ones are handled."""
     try:
         while True:
+            stop_if_cancelled()
             change = await stream.next()
             await read.put((change, stream.position))
     except StoreError as error:

@@ -13,6 +13,7 @@ from datetime import datetime
 
 import structlog
 
+from nexfit.hybrid.cancellation import stop_if_cancelled
 from nexfit.stores.errors import StoreError
 from nexfit.stores.postgres import Postgres
 
@@ -118,6 +119,7 @@ async def follow(
     What `handle` fails at with a StoreError is handed on again, together with what came meanwhile. Raises LogLost.
     """
     while True:
+        stop_if_cancelled()
         try:
             found = await read_on(postgres, mark)
             await handle(found)

@@ -127,7 +127,9 @@ async def change_stream(
     """
     wanted = sorted(set(fields))
     try:
-        now: Timestamp = (await mongo.database.command("hello"))["operationTime"]
+        now: Timestamp | None = (await mongo.database.command("hello")).get("operationTime")
+        if now is None:
+            raise StoreUnavailable("mongo", "the server has only just started and knows no time yet")
         if start is not None and Timestamp(*start.time) > now:
             # MongoDB would wait in silence until its time has come.
             raise HistoryLost("mongo", "the position lies in the server's future: the database was restored")

@@ -14,6 +14,7 @@ import structlog
 
 from nexfit.domains import tags
 from nexfit.hybrid import postgres_feed
+from nexfit.hybrid.cancellation import stop_if_cancelled
 from nexfit.hybrid.freshness import Freshness
 from nexfit.hybrid.joined_views import JoinedViews
 from nexfit.hybrid.mongo_feed import DocumentFeed
@@ -64,6 +65,7 @@ async def follow_changes(stores: Stores) -> None:
 
 async def _regularly(every: float, step: Callable[[], Awaitable[None]]) -> None:
     while True:
+        stop_if_cancelled()
         try:
             await step()
         except StoreError as error:

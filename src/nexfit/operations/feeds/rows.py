@@ -14,6 +14,7 @@ from nexfit.domains import tags
 from nexfit.domains.memberships import mirror
 from nexfit.domains.memberships.projection import Pair, project
 from nexfit.hybrid import feed_metrics, feed_positions, postgres_feed
+from nexfit.hybrid.cancellation import stop_if_cancelled
 from nexfit.hybrid.feed_positions import SavedPosition
 from nexfit.hybrid.freshness import Freshness
 from nexfit.hybrid.postgres_feed import AFTER_FAILURE, LogLost, Mark, RowChange, RowChanges
@@ -53,6 +54,7 @@ class RowTags:
     async def run(self) -> None:
         """Follow until cancelled."""
         while True:
+            stop_if_cancelled()
             try:
                 await postgres_feed.follow(self._postgres, self.mark, self._raise)
             except LogLost as error:
@@ -92,6 +94,7 @@ class Mirror:
         """Follow until cancelled. Raises FeedReplaced when another process does."""
         is_lost = False
         while True:
+            stop_if_cancelled()
             try:
                 saved = None if is_lost else await feed_positions.load(self._stores.postgres, MIRROR)
                 self._saved, is_lost = saved or await self._begin(), False
@@ -144,6 +147,7 @@ class Mirror:
 async def _mark_now(postgres: Postgres) -> Mark:
     """The present mark, as soon as the server answers."""
     while True:
+        stop_if_cancelled()
         try:
             return await postgres_feed.mark_now(postgres)
         except StoreError:
