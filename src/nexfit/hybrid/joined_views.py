@@ -47,7 +47,8 @@ class View:
         return f"{PREFIX}:view:{self.name}:{self.version}:{item}"
 
 
-def _tag_key(tag: str) -> str:
+def tag_key(tag: str) -> str:
+    """The Redis key of a tag's version."""
     return f"{PREFIX}:tag:{tag}"
 
 
@@ -95,13 +96,13 @@ class JoinedViews:
         """Make every value under the tags unreadable; raises StoreUnavailable: then old values may still be read."""
         # Never one that was there before, also when Redis forgot the last ones: a number counted up would come again.
         version = secrets.token_hex(8)
-        await self._redis.send([("SET", _tag_key(tag), version, "EX", TAG_LIFETIME) for tag in tags])
+        await self._redis.send([("SET", tag_key(tag), version, "EX", TAG_LIFETIME) for tag in tags])
 
     async def _read(
         self, view: View, items: Sequence[str], tags: Callable[[str], Sequence[str]]
     ) -> tuple[dict[str, Any], _Moment | None]:
         """Valid values, and what Redis says of every item's tags (None without Redis)."""
-        tag_keys = {item: [_tag_key(tag) for tag in tags(item)] for item in items}
+        tag_keys = {item: [tag_key(tag) for tag in tags(item)] for item in items}
         keys = list(dict.fromkeys(chain((KEY,), map(view.key, items), *tag_keys.values())))
         at = time.time()
         try:
