@@ -133,6 +133,15 @@ class PostgresTransaction:
         """
         await self._end(f"PREPARE TRANSACTION {_literal(gid)}", "PREPARE TRANSACTION")
 
+    async def commit_prepared(self, gid: str) -> None:
+        """Second phase of what `prepare` left, on the same connection; raises StoreError."""
+        async with self._turn:
+            try:
+                await _finish(self._connection, f"COMMIT PREPARED {_literal(gid)}")
+            except _ANY as error:
+                self._connection.terminate()
+                raise translate(error) from error
+
     async def rollback(self) -> None:
         """Undo everything. Never raises for the store: what cannot be reached rolls back by itself."""
         async with self._turn:
@@ -195,12 +204,14 @@ async def prepared_transactions(postgres: Postgres, prefix: str) -> list[Prepare
 async def commit_prepared(postgres: Postgres, gid: str) -> bool:
     """Second phase. False when no such gid is prepared: somebody has finished it. Raises StoreError, WriteConflict
     when somebody is at it right now."""
-    return await _finish(postgres, f"COMMIT PREPARED {_literal(gid)}")
+    async with postgres.connection() as connection:
+        return await _finish(connection, f"COMMIT PREPARED {_literal(gid)}")
 
 
 async def rollback_prepared(postgres: Postgres, gid: str) -> bool:
     """As `commit_prepared`, but undoing it."""
-    return await _finish(postgres, f"ROLLBACK PREPARED {_literal(gid)}")
+    async with postgres.connection() as connection:
+        return await _finish(connection, f"ROLLBACK PREPARED {_literal(gid)}")
 
 
 async def max_prepared_transactions(postgres: Postgres) -> int:
@@ -209,16 +220,15 @@ async def max_prepared_transactions(postgres: Postgres) -> int:
     return int(row["most"])
 
 
-async def _finish(postgres: Postgres, sql: str) -> bool:
-    async with postgres.connection() as connection:
-        commands.record("postgres", sql)
-        try:
-            await connection.execute(sql)
-        except asyncpg.UndefinedObjectError:
-            return False
-        except asyncpg.ObjectNotInPrerequisiteStateError as error:
-            raise WriteConflict("postgres", repr(error)) from error
-        return True
+async def _finish(connection: Connection, sql: str) -> bool:
+    commands.record("postgres", sql)
+    try:
+        await connection.execute(sql)
+    except asyncpg.UndefinedObjectError:
+        return False
+    except asyncpg.ObjectNotInPrerequisiteStateError as error:
+        raise WriteConflict("postgres", repr(error)) from error
+    return True
 
 
 def _literal(gid: str) -> str:
