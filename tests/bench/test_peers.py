@@ -64,7 +64,8 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert list(temporary.iterdir()) == []
+    # What npm keeps for itself when it installs the servers for the first time is not ours.
+    assert [left for left in temporary.iterdir() if left.name != "node-compile-cache"] == []
     return done.stdout, orjson.loads(file.read_bytes())
 
 
