@@ -27,6 +27,7 @@ from bench.peers.windows import Pace, Window, measure
 from bench.stores import data, http, processes
 from bench.stores.counters import Counters
 from bench.stores.errors import CannotMeasure
+from bench.stores.failures import show_failures
 from bench.stores.processes import Allotment
 from bench.stores.window import Loader
 from bench.stores.works import Subject, Work, find_subject
@@ -124,7 +125,7 @@ def _run(given: argparse.Namespace, console: Console) -> int:
         about["node"] = installed.label if installed else ""
         given.json.parent.mkdir(parents=True, exist_ok=True)
         given.json.write_bytes(orjson.dumps(report.document(windows, kinds, **about), option=orjson.OPT_INDENT_2))
-    return _failures(windows, console)
+    return show_failures(console, [(f"{window.server}, {window.work}", window.outcome) for window in windows])
 
 
 def _node(console: Console) -> node.Node | None:
@@ -135,19 +136,6 @@ def _node(console: Console) -> node.Node | None:
         console.print(str(missing), style="bold yellow", markup=False, highlight=False)
         return None
     return found
-
-
-def _failures(windows: Sequence[Window], console: Console) -> int:
-    failed = [window for window in windows if window.outcome.failed]
-    for window in failed:
-        outcome = window.outcome
-        console.print(
-            f"{window.server}, {window.work}: {outcome.failed} of {outcome.sent} requests failed, the first with"
-            f" {outcome.first_failure}",
-            style="bold red",
-            markup=False,
-        )
-    return 1 if failed else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from bench.stores import data, equality, processes, report, target
 from bench.stores.counters import Counters
 from bench.stores.equality import Equality
 from bench.stores.errors import CannotMeasure
+from bench.stores.failures import show_failures
 from bench.stores.target import Target
 from bench.stores.window import Loader, Window, measure
 from bench.stores.works import Subject, Work, find_subject, works
@@ -83,20 +84,10 @@ def _run(given: argparse.Namespace, console: Console) -> int:
         about |= {"cores": str(cores), "checks": [asdict(one) for one in checks]}
         given.json.parent.mkdir(parents=True, exist_ok=True)
         given.json.write_bytes(orjson.dumps(report.document(windows, **about), option=orjson.OPT_INDENT_2))
-    return _failures(windows, console)
-
-
-def _failures(windows: Sequence[Window], console: Console) -> int:
-    failed = [window for window in windows if window.outcome.failed]
-    for window in failed:
-        outcome = window.outcome
-        console.print(
-            f"{window.target}, {window.work}, {window.connections} connections: {outcome.failed} of {outcome.sent}"
-            f" requests failed, the first with {outcome.first_failure}",
-            style="bold red",
-            markup=False,
-        )
-    return 1 if failed else 0
+    return show_failures(
+        console,
+        [(f"{window.target}, {window.work}, {window.connections} connections", window.outcome) for window in windows],
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ def test_a_page_is_cut_from_what_was_read(rows: int, size: int, backwards: bool,
     page = cut(request, read, KEYS, total=rows)
     kept = [row["id"] for row in read[:size]]
     assert [row["id"] for row in page.rows] == (kept[::-1] if backwards else kept)
-    assert list(page.places) == [("n", row["id"]) for row in page.rows]
+    assert [page.place(row) for row in page.rows] == [("n", row["id"]) for row in page.rows]
     assert page.has_next == (before if backwards else rows > size)
     assert page.has_previous == (rows > size if backwards else after)
     assert page.total == rows
@@ -40,7 +40,7 @@ def test_places_are_written_as_json_and_read_back_typed() -> None:
     id_, uuid = ObjectId(), UUID(int=5)
     row = {"schedule": {"at": instant}, "day": day, "_id": id_, "uuid": uuid, "amount": Decimal("1.50"), "none": None}
     columns = ("schedule.at", "day", "_id", "uuid", "amount", "none")
-    [place] = cut(PageRequest(1), [row], [Key(column, paging.text) for column in columns]).places
+    place = cut(PageRequest(1), [row], [Key(column, paging.text) for column in columns]).place(row)
     assert place == (instant.isoformat(), "2026-06-15", str(id_), str(uuid), "1.50", None)
     keys = [Key("at", paging.instant), Key("_id", paging.object_id), Key("uuid", paging.uuid)]
     assert parsed((place[0], place[2], place[3]), keys) == (instant, id_, uuid)

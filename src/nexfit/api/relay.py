@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -137,23 +137,15 @@ def connection(page: Page, order: str, selection: Selection) -> Record:
     record: dict[str, Any] = {"nodes": page.rows, "totalCount": page.total}
     wanted = selection.fields
     if "edges" in wanted:
-        record["edges"] = [
-            {"node": row, "cursor": _write_cursor(order, place)}
-            for row, place in zip(page.rows, page.places, strict=True)
-        ]
+        record["edges"] = [{"node": row, "cursor": _write_cursor(order, page.place(row))} for row in page.rows]
     if "pageInfo" in wanted:
         record["pageInfo"] = {
             "hasNextPage": page.has_next,
             "hasPreviousPage": page.has_previous,
-            "startCursor": _write_cursor(order, page.places[0]) if page.rows else None,
-            "endCursor": _write_cursor(order, page.places[-1]) if page.rows else None,
+            "startCursor": _write_cursor(order, page.place(page.rows[0])) if page.rows else None,
+            "endCursor": _write_cursor(order, page.place(page.rows[-1])) if page.rows else None,
         }
     return record
-
-
-def typed(type_name: str, row: Mapping[str, Any]) -> Record:
-    """A record that names its type, as a field of an interface type needs."""
-    return {**row, "__typename": type_name}
 
 
 def _write_cursor(order: str, place: Place) -> str:

@@ -81,13 +81,17 @@ class PageRequest:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Rows in the list's order, each with its place."""
+    """Rows in the list's order, and the keys they are ordered by."""
 
     rows: Sequence[Any]
-    places: Sequence[Place]
+    keys: Sequence[Key]
     has_next: bool
     has_previous: bool
     total: int | None = None
+
+    def place(self, row: Mapping[str, Any]) -> Place:
+        """Where a row of the page stands in the list; made only for the cursors somebody asks for."""
+        return tuple(_written(_at(row, key.column)) for key in self.keys)
 
 
 def cut(request: PageRequest, rows: Sequence[Any], keys: Sequence[Key], total: int | None = None) -> Page:
@@ -98,7 +102,7 @@ def cut(request: PageRequest, rows: Sequence[Any], keys: Sequence[Key], total: i
         kept.reverse()
     return Page(
         rows=kept,
-        places=[tuple(_written(_at(row, key.column)) for key in keys) for row in kept],
+        keys=keys,
         has_next=request.before is not None if request.backwards else more,
         has_previous=more if request.backwards else request.after is not None,
         total=total,
