@@ -59,7 +59,7 @@ OK = b'{"query": "{ __typename }"}'
         OK[:-1],
         b'{"query": "{ __typename }", "variables": {"a": ' + b"[" * 60_000 + b"]" * 60_000 + b"}}",
         b'{"query": "{ __typename }", "variables": {"a": NaN}}',
-        gzip.compress(OK),
+        gzip.compress(OK, mtime=0),
         OK.decode().encode("utf-16"),
     ],
     ids=lambda body: repr(body[:40]),
