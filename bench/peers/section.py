@@ -113,12 +113,14 @@ def _run(given: argparse.Namespace, console: Console) -> int:
     windows: list[Window] = []
     kinds: dict[str, str] = {}
     bench = _Bench(given, console, installed, cores, windows, kinds, [])
-    if "memory" in wanted:
-        bench.memory()
-    if {"stores", "cache"} & set(wanted):
-        bench.on_stores(wanted)
-    found = report.cells(windows)
-    report.show(console, found, kinds)
+    try:
+        if "memory" in wanted:
+            bench.memory()
+        if {"stores", "cache"} & set(wanted):
+            bench.on_stores(wanted)
+    finally:  # what was measured before something went wrong took minutes, and still holds
+        if windows:
+            report.show(console, report.cells(windows), kinds)
     console.print(f"{given.rounds} rounds of {given.seconds:g} s windows, {time.monotonic() - started:.0f} s in all")
     if given.json:
         about = {"rounds": given.rounds, "seconds": given.seconds, "members": given.members, "cores": str(cores)}

@@ -20,6 +20,7 @@ from bson import ObjectId
 from pymongo import MongoClient
 
 from bench.stores.errors import CannotMeasure
+from nexfit.hybrid import freshness
 from nexfit.hybrid.joined_views import JoinedViews
 from nexfit.settings import MongoSettings, PostgresSettings, RedisSettings
 from nexfit.stores.redis import RedisStore
@@ -36,8 +37,6 @@ _SESSION = (
 """Statements about the session itself: a pool that resets connections sends four of them with each use, and a new
 connection asks for types."""
 _REDIS_KEEPING = re.compile(r"client|hello|auth|select|ping|info|command|config")
-_REDIS_INVALIDATION = frozenset(("incr", "expire"))
-"""What the load generator sends to make views cold; neither target does on behalf of a read."""
 
 _STATEMENTS = f"""
 SELECT queryid, query, calls, rows, query ~ '{_SESSION}' AS session FROM pg_stat_statements
@@ -113,9 +112,18 @@ class Counters:
         self._runner.run(self._postgres.execute("CHECKPOINT", timeout=600))
         self._mongo.admin.command("fsync")
 
-    def invalidate(self, target: str, tags: Sequence[str]) -> None:
-        """Make a target's joined views unreadable, through the product's own invalidation."""
+    def invalidate(self, target: str, tags: Sequence[str]) -> int:
+        """Make a target's joined views unreadable, through the product's own invalidation; the commands that took."""
+        before = self._redis_commands()
         self._runner.run(_invalidate(self._redis_settings[target], tags))
+        return self._redis_commands().total() - before.total()
+
+    def promise_freshness(self, target: str) -> None:
+        """Say for a target that every change is heard of, as long as nobody says so who follows the change feeds.
+
+        Nobody writes during a run, so it is true; unsaid, a view would be trusted for two seconds only.
+        """
+        self._redis[target].set(freshness.KEY, "0 bench", nx=True)
 
     def members(self) -> int:
         """Members in the read model."""
@@ -180,7 +188,7 @@ class Counters:
         found: Counter[str] = Counter()
         for name, counts in client.info("commandstats").items():
             command = name.removeprefix("cmdstat_")
-            if not _REDIS_KEEPING.match(command) and command not in _REDIS_INVALIDATION:
+            if not _REDIS_KEEPING.match(command):
                 found[command] = counts["calls"]
         return found
 

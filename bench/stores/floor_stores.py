@@ -137,7 +137,7 @@ class PlainDrivers:
 
 
 class Views:
-    """Joined views as the product keeps them in Redis: the same keys, tags and values, one load per key at a time."""
+    """Joined views in Redis as the product keeps them: under tags with versions, one load per key at a time."""
 
     def __init__(self, reads: Reads) -> None:
         self._reads = reads
@@ -152,8 +152,8 @@ class Views:
         tags = [f"{PREFIX}:tag:{tag}" for _, tag in keys]
         [answers] = await self._reads.send([("MGET", *(key for key, _ in keys), *tags)])
         stored = [value and orjson.loads(value) for value in answers[: len(keys)]]
-        versions = [[int(version or 0)] for version in answers[len(keys) :]]
-        if all(value and value["tags"] == version for value, version in zip(stored, versions, strict=True)):
+        versions = [(version or b"").decode() for version in answers[len(keys) :]]
+        if all(value and value["tag"] == version for value, version in zip(stored, versions, strict=True)):
             return {item: value["value"] for item, value in zip(items, stored, strict=True)}
         flight = tuple(f"{key}@{version}" for (key, _), version in zip(keys, versions, strict=True))
         loading = self._loading.get(flight)
@@ -166,7 +166,7 @@ class Views:
             del self._loading[flight]
         commands: list[Command] = []
         for (key, _), version, item in zip(keys, versions, items, strict=True):
-            value = orjson.dumps({"tags": version, "value": values[item]})
+            value = orjson.dumps({"tag": version, "value": values[item]})
             commands.append(("SET", key, value, "PX", int(LIFETIME * 1000 * random.uniform(0.8, 1.0))))
         await self._reads.send(commands)
         return values

@@ -35,23 +35,33 @@ class Target:
         return "/graphql" if self.name == "api" else work.route
 
     def ask(self, work: Work, token: str) -> bytes:
-        """The answer to one request; raises CannotMeasure when it is none."""
-        return http.post(self.port, self.path(work), work.body, token)
+        """The answer to one request; raises CannotMeasure with the end of the server's log when it is none."""
+        try:
+            return http.post(self.port, self.path(work), work.body, token)
+        except CannotMeasure as error:
+            raise CannotMeasure(f"{self.name}: {error}\n{self._log_end()}") from error
 
-    def prepare(self, work: Work, subject: Subject, counters: Counters) -> None:
-        """Bring the joined views into the work's state: unreadable, or stored a moment ago."""
-        counters.invalidate(self.name, subject.tags)
+    def prepare(self, work: Work, subject: Subject, counters: Counters) -> int:
+        """Bring the joined views into the work's state: unreadable, or stored a moment ago.
+
+        Answers how many commands Redis received for making them unreadable.
+        """
+        counters.promise_freshness(self.name)
+        commands = counters.invalidate(self.name, subject.tags)
         if not work.cold:
             self.ask(work, subject.token)
+        return commands
 
     def wait_until_ready(self) -> None:
         """Return once it answers; raises CannotMeasure with the end of its log when it does not."""
         deadline = time.monotonic() + READY_SECONDS
         while not http.is_ready(self.port):
             if self.process.poll() is not None or time.monotonic() > deadline:
-                tail = self.log.read_text(errors="replace")[-2000:]
-                raise CannotMeasure(f"the server `{self.name}` did not get ready. Its log ends:\n{tail}")
+                raise CannotMeasure(f"the server `{self.name}` did not get ready.\n{self._log_end()}")
             time.sleep(0.05)
+
+    def _log_end(self) -> str:
+        return f"Its log ends:\n{self.log.read_text(errors='replace')[-2000:]}"
 
     def cpu_seconds(self) -> float:
         """CPU time so far."""

@@ -21,7 +21,9 @@ from bench.stores.processes import ROOT, Cores
 from bench.stores.target import Target
 from bench.stores.works import Subject, Work
 
-_QUIET_SECONDS = 0.1
+_QUIET_SECONDS = 0.3
+_HEARTBEAT = 0.015
+"""CPU seconds of a server that has nothing to do: one tick."""
 _DRAIN_SECONDS = 10.0
 
 
@@ -134,7 +136,7 @@ def measure(
     redis: str,
 ) -> Window:
     """Measure one window. It ends when the server has nothing left to do, so that every request sent is paid for."""
-    target.prepare(work, subject, counters)
+    invalidation = target.prepare(work, subject, counters)
     received, cpu, stores = counters.received(), target.cpu_seconds(), processes.cpu_seconds(store_pids)
     started = time.perf_counter()
     load = loader.load(target, work, subject, connections, seconds, redis if work.cold else None)
@@ -144,6 +146,8 @@ def measure(
         _wait_until_idle(target)
     cpu, stores = target.cpu_seconds() - cpu, processes.cpu_seconds(store_pids) - stores
     commands = _each(counters.received().since(received), outcome.sent)
+    if work.cold:  # the generator sent these before each request
+        commands["redis"] -= invalidation
     return Window(
         work=work.name,
         connections=connections,
@@ -165,10 +169,9 @@ def _each(received: Received, requests: int) -> dict[str, float]:
 def _wait_until_idle(target: Target) -> None:
     """wrk hangs up at its end; the server still finishes what was asked of it."""
     deadline = time.monotonic() + _DRAIN_SECONDS
-    before = target.cpu_seconds()
-    while time.monotonic() < deadline:
-        time.sleep(_QUIET_SECONDS)
+    before, quiet_since = target.cpu_seconds(), time.monotonic()
+    while time.monotonic() < min(deadline, quiet_since + _QUIET_SECONDS):
+        time.sleep(0.05)
         now = target.cpu_seconds()
-        if now - before < 0.015:  # a tick: heartbeats of drivers
-            return
-        before = now
+        if now - before > _HEARTBEAT:
+            before, quiet_since = now, time.monotonic()

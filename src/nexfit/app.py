@@ -18,10 +18,12 @@ from nexfit.api.context import Services
 from nexfit.api.execution import Operations
 from nexfit.api.graphiql import DemoLogin, GraphiQLConfig, static_routes
 from nexfit.api.http import Endpoint
-from nexfit.api.schema import build_schema
+from nexfit.api.response_cache import ResponseCache, version_of
+from nexfit.api.schema import build_schema, schema_text
 from nexfit.domains.identity.passwords import Passwords
 from nexfit.domains.identity.tokens import Tokens
 from nexfit.hybrid.joined_views import JoinedViews
+from nexfit.hybrid.kept_answers import KeptAnswers
 from nexfit.logs import configure_logs
 from nexfit.metrics import CONTENT_TYPE as METRICS_TYPE
 from nexfit.metrics import exposition, make_registry
@@ -51,7 +53,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
             services = Services(settings, stores, JoinedViews(stores.redis), passwords, Tokens(settings.auth))
             app.state.stores = stores
             operations = Operations(build_schema())
-            app.state.endpoint = Endpoint(services, operations, _graphiql(settings))
+            app.state.endpoint = Endpoint(services, operations, _responses(services, operations), _graphiql(settings))
             app.state.metrics = make_registry(operations)
             with _rare_collections():
                 yield
@@ -68,6 +70,13 @@ def create_app(settings: Settings | None = None) -> Starlette:
             *static_routes(),
         ],
     )
+
+
+def _responses(services: Services, operations: Operations) -> ResponseCache | None:
+    if not services.settings.http.response_cache:
+        return None
+    version = version_of(schema_text(operations.engine.schema))
+    return ResponseCache(operations, KeptAnswers(services.stores.redis), version=version)
 
 
 def _graphiql(settings: Settings) -> GraphiQLConfig | None:

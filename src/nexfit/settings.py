@@ -63,6 +63,7 @@ class HttpSettings(Section):
     drain_seconds: Seconds = Field(default=10.0, description="Seconds a shutdown waits for requests under way.")
     max_body_bytes: int = Field(default=1_000_000, ge=1_000, le=100_000_000)
     graphiql: bool = True
+    response_cache: bool = Field(default=True, description="Answer what `@cacheControl` allows from a cache.")
     metrics: bool = Field(default=False, description="Answer /metrics to everybody who can reach the port.")
 
 

@@ -27,7 +27,7 @@ from nexfit.app import create_app
 from nexfit.embedded import EmbeddedServers, ServerUrls
 from nexfit.operations.demo import seed
 from nexfit.operations.setup import migrate_up
-from nexfit.settings import AuthSettings, MongoSettings, PostgresSettings, RedisSettings, Settings
+from nexfit.settings import AuthSettings, HttpSettings, MongoSettings, PostgresSettings, RedisSettings, Settings
 from nexfit.stores.commands import CommandLog, command_log
 from nexfit.stores.connections import Stores, open_stores
 
@@ -98,6 +98,7 @@ async def seeded(urls: ServerUrls, *, scale: float, redis_database: int) -> Asyn
         postgres=PostgresSettings(url=SecretStr(urlsplit(urls.postgres)._replace(path=f"/{name}").geturl())),
         redis=RedisSettings(url=SecretStr(redis)),
         auth=AuthSettings(secret=SecretStr("a secret of the tests that is long enough")),
+        http=HttpSettings(response_cache=False),  # what is tested here is how answers are made
     )
     async with Redis.from_url(redis) as cache:
         held = await cache.dbsize()

@@ -16,7 +16,10 @@ from bench.peers import memory, node, report, section, servers
 from bench.peers.memory_compiled import compiled
 from bench.peers.memory_server import EXECUTORS
 from bench.peers.report import BARS, Bar, Cell
+from bench.peers.windows import Window
 from bench.peers.works import in_memory
+from bench.stores.errors import CannotMeasure
+from bench.stores.generator import Outcome
 from bench.stores.processes import Allotment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -125,6 +128,25 @@ def test_without_node_the_python_servers_are_still_measured(
     assert "not measured" in printed.partition("against the bars")[2]
 
 
+def test_what_was_measured_before_a_failure_is_shown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def measured(bench: section._Bench) -> None:
+        bench.kinds["in memory"] = "memory"
+        bench.windows.append(Window("in memory", servers.ENGINE, 1, Outcome(sent=1, per_second=4321.0), 8765.0, 0.0))
+
+    def failing(*_: object) -> None:
+        raise CannotMeasure("the stores are away")
+
+    monkeypatch.setattr(section, "_node", lambda _: None)
+    monkeypatch.setattr(section._Bench, "memory", measured)
+    monkeypatch.setattr(section._Bench, "on_stores", failing)
+    assert section.main([]) == 1
+    printed = capsys.readouterr().out
+    assert "8,765" in printed
+    assert "the stores are away" in printed
+
+
 def test_node_that_is_too_old_is_refused_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(node, "_version", lambda _: (18, 0, 0))
     with pytest.raises(node.NoNode, match=r"need Node 22\.15 or newer.*Found: 18\.0\.0.*pip install"):
@@ -166,9 +188,6 @@ def test_bars_are_ratios_of_medians() -> None:
 
 
 def test_cells_are_medians_over_rounds_and_failures_add_up() -> None:
-    from bench.peers.windows import Window
-    from bench.stores.generator import Outcome
-
     windows = [
         Window("work", "server", round_, Outcome(sent=10, failed=1, per_second=speed, p99_ms=speed), speed * 2, 1.0)
         for round_, speed in enumerate((10.0, 90.0, 20.0))

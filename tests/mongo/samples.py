@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Iterator
 from typing import Any
 
-from bson import Decimal128, ObjectId
+from bson import Decimal128, ObjectId, Timestamp
 
 from nexfit.operations.mongo_validators import validator
 from nexfit.stores.documents import StoredDocument
@@ -78,6 +78,10 @@ def _filled(name: str, schema: dict[str, Any]) -> Any:
             return ObjectId()
         case "date":
             return START
+        case "binData":
+            return b"{}"
+        case "timestamp":
+            return Timestamp(1, 1)
         case "decimal":
             return Decimal128("12.50")
         case "bool":

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from bson import ObjectId
+from bson import ObjectId, Timestamp
 
 from nexfit.domains.text import fold
 from nexfit.operations.mongo_files import default_folder, read_folder
@@ -117,6 +117,7 @@ FINDS = [
     Hot("classes", "facility_name", {"facilityId": ONE}, [("name", 1), ("_id", 1)]),
     Hot("classes", "facility_start", {"facilityId": ONE}, [("schedule.startTime", 1), ("_id", 1)]),
     Hot("classes", "instructor", {"instructor.userId": ONE}),
+    Hot("class_occurrences", "instructor", {"instructor.userId": ONE}),
     Hot("class_occurrences", "class_original_unique", {"classId": ONE, "originalStart": START + dt.timedelta(hours=3)}),
     Hot("class_occurrences", "class_start", {"classId": ONE, "startsAt": AFTER}, [("startsAt", 1), ("_id", 1)]),
     Hot("class_occurrences", "facility_start", {"facilityId": ONE, "startsAt": AFTER}, [("startsAt", 1), ("_id", 1)]),
@@ -138,6 +139,10 @@ FINDS = [
     Hot("pt_sessions", "client_start", {"clientId": ONE, "startTime": AFTER}, [("startTime", 1), ("_id", 1)]),
     Hot("decisions", "age", {"at": {"$lt": START + dt.timedelta(hours=10)}}),
     Hot("feed_positions", "_id_", {"_id": "7"}),
+    Hot("store_marker", "_id_", {"_id": "7"}),
+    Hot("outbox", "unpublished", {"publishedAt": None}, [("position", 1)]),
+    Hot("outbox", "unpublished", {"publishedAt": {"$lt": START + dt.timedelta(hours=10)}}),
+    Hot("audit_entries", "order", {}, [("position", 1)]),
 ]
 
 TEXTS = [
@@ -211,6 +216,12 @@ def numbered(collection: str, number: int) -> dict[str, Any]:
         case "classes":
             made["schedule"] |= {"startTime": moment, "endTime": moment + dt.timedelta(hours=1)}
             made["instructor"]["userId"] = group
+        case "class_occurrences":
+            made["instructor"]["userId"] = group
+        case "outbox":
+            made |= {"position": Timestamp(number + 1, 1), "publishedAt": moment}
+            if number % 30 == 0:
+                del made["publishedAt"]
         case "visits":
             made["source"] = "front_desk"
         case "coach_clients":

@@ -68,7 +68,8 @@ async def test_each_file_goes_up_and_down_over_data(empty: Database, tmp_path: P
     await up(empty, folder=tmp_path)
     await empty[file.collection].insert_one(document)
     undone = await down(empty, folder=tmp_path)
-    assert [change.action for change in undone] == [Action.DROP_INDEX] * len(file.indexes) + [Action.DROP_VALIDATOR]
+    expected = [Action.DROP_INDEX] * len(file.indexes) + [Action.DROP_VALIDATOR]
+    assert [change.action for change in undone] == expected + [Action.SET_PRE_IMAGES] * file.pre_images
     assert [index["name"] async for index in await empty[file.collection].list_indexes()] == ["_id_"]
     assert await empty[file.collection].find_one() == document
     await empty[file.collection].insert_one({"_id": "anything goes now"})
@@ -82,6 +83,8 @@ async def test_every_kind_of_drift_is_found_and_repaired(empty: Database) -> Non
     await up(empty)
     await empty.command({"collMod": "visits", "validator": {}})
     await empty.command({"collMod": "users", "validationAction": "warn"})
+    await empty.command({"collMod": "visits", "changeStreamPreAndPostImages": {"enabled": False}})
+    await empty.command({"collMod": "foods", "changeStreamPreAndPostImages": {"enabled": True}})
     await empty.reviews.drop()
     await empty.facilities.drop_index("owner_name")
     await empty.devices.drop_index("unseen_ttl")
@@ -92,6 +95,8 @@ async def test_every_kind_of_drift_is_found_and_repaired(empty: Database) -> Non
     repair = {
         Change("visits", Action.SET_VALIDATOR),
         Change("users", Action.SET_VALIDATOR),
+        Change("visits", Action.SET_PRE_IMAGES),
+        Change("foods", Action.SET_PRE_IMAGES),
         Change("reviews", Action.CREATE_COLLECTION),
         Change("reviews", Action.CREATE_INDEX, "author_subject_unique"),
         Change("reviews", Action.CREATE_INDEX, "subject_newest"),

@@ -35,7 +35,9 @@ UNION ALL SELECT format('relation %s.%s %s %s %s %s', o.nspname, c.relname, c.re
     pg_get_expr(c.relpartbound, c.oid), c.reloptions,
     coalesce(c.relacl, acldefault(CASE c.relkind WHEN 'S' THEN 's' ELSE 'r' END::"char", c.relowner)))
   FROM pg_class c JOIN ours o ON o.oid = c.relnamespace
-UNION ALL SELECT format('column %s.%s.%s %s %s null=%s %s %s %s %s acl=%s', o.nspname, c.relname, a.attname, a.attnum,
+UNION ALL SELECT format('column %s.%s.%s %s %s null=%s %s %s %s %s acl=%s', o.nspname, c.relname, a.attname,
+    -- its place among the columns that are there: a dropped one leaves a hole that nobody sees
+    row_number() OVER (PARTITION BY a.attrelid ORDER BY a.attnum),
     format_type(a.atttypid, a.atttypmod), NOT a.attnotnull, pg_get_expr(d.adbin, d.adrelid),
     a.attgenerated, a.attidentity, l.collname, a.attacl)
   FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN ours o ON o.oid = c.relnamespace

@@ -16,6 +16,8 @@ from nexfit.domains.finance import ledger
 from nexfit.domains.memberships import members
 from nexfit.domains.memberships.members import MemberFilter, MemberOrder
 from nexfit.hybrid.paging import PageRequest
+from nexfit.hybrid.postgres_feed import mark_now, read_on
+from nexfit.operations.feeds.documents import PASSED_BOOKINGS
 from nexfit.settings import PostgresSettings
 from nexfit.stores.postgres import Postgres
 from nexfit.stores.sql import load_sql
@@ -30,10 +32,11 @@ FILL = """
 CREATE TEMPORARY TABLE f AS SELECT n, lpad(to_hex(n), 24, '0') AS id FROM generate_series(1, 40) n;
 CREATE TEMPORARY TABLE u AS SELECT n, lpad(to_hex(100000 + n), 24, '0') AS id FROM generate_series(1, 500) n;
 INSERT INTO finance.facility_accounts (facility_id, business_id, currency) SELECT id, id, 'TRY' FROM f;
-INSERT INTO platform.member_facts (facility_id, user_id, name_folded, status, joined_at, last_visit_at)
+INSERT INTO platform.member_facts (facility_id, user_id, name_folded, status, joined_at, last_visit_at, next_booking_at)
   SELECT f.id, u.id, md5(u.n::text) || ' ' || md5(f.n::text), 'active',
     '2025-01-01'::timestamptz + u.n * interval '1 h',
-    CASE WHEN u.n % 3 > 0 THEN '2026-01-01'::timestamptz + u.n * interval '1 h' END
+    CASE WHEN u.n % 3 > 0 THEN '2026-01-01'::timestamptz + u.n * interval '1 h' END,
+    CASE WHEN u.n % 20 = 0 THEN '2026-03-01'::timestamptz + (f.n * 500 + u.n) * interval '10 min' END
   FROM f, u;
 INSERT INTO finance.transactions
     (business_id, facility_id, user_id, amount, currency, payment_method, transaction_type, status, created_at)
@@ -145,6 +148,11 @@ async def explained(filled: Postgres) -> Explained:
 def plain(statement: str, *arguments: object) -> Callable[[Any], Awaitable[Any]]:
     """A statement that has no function of its own yet: what a job or a guard of a later workflow asks."""
     return lambda explained: explained.fetch(statement, *arguments)
+
+
+async def changes_since_a_mark(explained: Any) -> None:
+    """What the feeds ask ten times a second."""
+    await read_on(explained, await mark_now(explained))
 
 
 def listed(rows: ledger.LedgerList, parent: str, **page: Any) -> Callable[[Any], Awaitable[Any]]:
@@ -347,6 +355,11 @@ CASES: dict[str, tuple[Callable[[Any], Awaitable[Any]], set[str]]] = {
         ),
         {"idx_package_credit_ledger_package_id"},
     ),
+    "members whose next booking has passed": (
+        plain(PASSED_BOOKINGS, datetime.fromisoformat("2026-03-03T00:00:00+00:00")),
+        {"idx_member_facts_next_booking"},
+    ),
+    "changes since a mark": (changes_since_a_mark, {"idx_changes_xid"}),
     "entities with an attribute": (
         plain(
             "SELECT entity_id FROM platform.entity_attributes WHERE entity_type = 'facility'"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -26,15 +26,36 @@ class Services:
     tokens: Tokens
 
 
-@dataclass(slots=True)
 class Context:
     """One request. `now` is read once, so that every rule of a request sees the same instant."""
 
-    services: Services
-    now: datetime
-    actor: Actor = GUEST
-    loaders: dict[Hashable, Any] = field(default_factory=dict)
-    """The reference executor's DataLoaders; the engine needs none."""
+    __slots__ = ("_actor", "actor_read", "loaders", "now", "services", "touched")
+
+    def __init__(self, services: Services, now: datetime, actor: Actor = GUEST) -> None:
+        self.services = services
+        self.now = now
+        self._actor = actor
+        self.actor_read = False
+        """Whether anything asked who asks; the answer may then differ for somebody else."""
+        self.loaders: dict[Hashable, Any] = {}
+        """The reference executor's DataLoaders; the engine needs none."""
+        self.touched: set[str] | None = None
+        """Cache tags of what was loaded, None while nobody wants to know (see `nexfit.api.caching`)."""
+
+    @property
+    def actor(self) -> Actor:
+        """Who asks."""
+        self.actor_read = True
+        return self._actor
+
+    @actor.setter
+    def actor(self, actor: Actor) -> None:
+        self._actor = actor
+
+    @property
+    def viewer(self) -> str:
+        """A name for who asks, for keys of what is kept; it does not count as having asked."""
+        return str(self._actor.user_id or "guest")
 
     @property
     def stores(self) -> Stores:

@@ -20,12 +20,36 @@ MAX_TOKENS = 4000
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """An operation to execute; with `queries_only` anything but a query is refused."""
+
+    query: str
+    variables: Mapping[str, Any] | None = None
+    operation_name: str | None = None
+    queries_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sharing:
+    """That a response may be kept by others, too: how old it is and may become in seconds, and whether for all."""
+
+    age: int
+    max_age: int
+    private: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """The response's body, who executed it (`plan` or `reference`), and whether anything was executed at all."""
+    """The response's body, who executed it (`plan`, `reference` or `cache`), and whether anything was executed at all.
+
+    `failed` when it has errors.
+    """
 
     body: bytes
     executor: str
     executed: bool
+    failed: bool = False
+    sharing: Sharing | None = None
 
 
 class Operations:
@@ -34,30 +58,22 @@ class Operations:
     def __init__(self, schema: GraphQLSchema) -> None:
         self.engine = Engine(schema, spec_of, max_tokens=MAX_TOKENS)
 
-    async def run(
-        self,
-        source: str,
-        *,
-        variables: Mapping[str, Any] | None,
-        operation_name: str | None,
-        context: Context,
-        queries_only: bool = False,
-    ) -> Answer:
+    async def run(self, asked: Asked, context: Context) -> Answer:
         """The answer to one operation; every failure is in it, none is raised."""
-        if refused := self._refusal(source, operation_name, queries_only=queries_only):
+        if refused := self._refusal(asked):
             return _answer(Result(None, [refused]))
         result = await self.engine.execute(
-            source, variables=variables, operation_name=operation_name, context=context, root={}
+            asked.query, variables=asked.variables, operation_name=asked.operation_name, context=context, root={}
         )
         return _answer(result)
 
-    def _refusal(self, source: str, operation_name: str | None, *, queries_only: bool) -> GraphQLError | None:
+    def _refusal(self, asked: Asked) -> GraphQLError | None:
         """Why an operation of this kind cannot be answered by one response; None where it can, or is no operation."""
-        prepared = self.engine.prepare(source)
-        operation = None if prepared.errors else prepared.operation(operation_name)
+        prepared = self.engine.prepare(asked.query)
+        operation = None if prepared.errors else prepared.operation(asked.operation_name)
         if operation is None or isinstance(operation, GraphQLError):
             return None
-        if queries_only and operation.node.operation is not OperationType.QUERY:
+        if asked.queries_only and operation.node.operation is not OperationType.QUERY:
             return GraphQLError("Only queries can be sent by GET.", operation.node)
         if operation.node.operation is OperationType.SUBSCRIPTION:
             return GraphQLError("Subscriptions need a stream; this is a single response.", operation.node)
@@ -73,4 +89,4 @@ def _answer(result: Result) -> Answer:
         payload["errors"] = [error.formatted for error in errors]
     if executed:
         payload["data"] = result.data
-    return Answer(orjson.dumps(payload), result.executor, executed)
+    return Answer(orjson.dumps(payload), result.executor, executed, failed=bool(errors))

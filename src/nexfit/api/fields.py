@@ -18,6 +18,7 @@ from strawberry.types.arguments import convert_arguments
 from strawberry.types.field import StrawberryField
 from strawberry.utils.str_converters import to_camel_case
 
+from nexfit.api.caching import EXTENSION, Cached
 from nexfit.engine.fields import Batch, BatchLoad, Column, Derived, FieldSpec
 from nexfit.engine.selection import Selection
 
@@ -74,12 +75,14 @@ def derived(
     needs: tuple[str, ...],
     args: type[Args] | None = None,
     description: str | None = None,
+    cache: Cached | None = None,
 ) -> Any:
     """A value computed without I/O from the parent's columns `needs`."""
     return _declare(
         lambda _, convert: Derived(compute, needs, partial(_make_args, args, convert) if args else None),
         description=description,
         args=args,
+        cache=cache,
     )
 
 
@@ -90,13 +93,19 @@ def batch(
     args: type[Args] = Args,
     description: str | None = None,
     name: str | None = None,
+    cache: Cached | None = None,
 ) -> Any:
-    """A value loaded once for all parents of a level: `async (parents, args, context) -> one result per parent`."""
+    """A value loaded once for all parents of a level: `async (parents, args, context) -> one result per parent`.
+
+    Without `cache` no operation that asks for the field is answered from the response cache.
+    """
+    watched = load if cache is None else cache.watched(load)
     return _declare(
-        lambda _, convert: Batch(load, needs, partial(_make_args, args, convert)),
+        lambda _, convert: Batch(watched, needs, partial(_make_args, args, convert)),
         description=description,
         args=args,
         name=name,
+        cache=cache,
     )
 
 
@@ -116,6 +125,7 @@ def bind(schema: strawberry.Schema) -> GraphQLSchema:
                         return convert_arguments(values, arguments, registry, config) if arguments else {}
 
                     field.extensions[_SPEC] = make(definition, convert)
+                    field.extensions[EXTENSION] = definition.metadata[EXTENSION]
     return core
 
 
@@ -131,13 +141,15 @@ def _declare(
     args: type[Args] | None = None,
     name: str | None = None,
     deprecation_reason: str | None = None,
+    cache: Cached | None = None,
 ) -> Any:
     return strawberry.field(
         resolver=cast("Any", _signature_of(args)),
         description=description,
         name=name,
         deprecation_reason=deprecation_reason,
-        metadata={_SPEC: make},
+        directives=[cache.directive()] if cache else [],
+        metadata={_SPEC: make, EXTENSION: cache},
     )
 
 

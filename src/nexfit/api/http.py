@@ -5,6 +5,7 @@ An ASGI application by itself: what answers a cached response in some ten micros
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 import orjson
@@ -13,15 +14,27 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from nexfit.api.context import Context, Services
-from nexfit.api.execution import Answer, Operations
+from nexfit.api.execution import Answer, Asked, Operations, Sharing
 from nexfit.api.graphiql import GraphiQLConfig, graphiql_page, wants_graphiql
+from nexfit.api.persisted import PersistedOperations, fits
 from nexfit.api.requests import BadRequest, Disconnected, GraphQLRequest, Headers, read_get, read_post
+from nexfit.api.response_cache import ResponseCache
 from nexfit.domains.errors import ErrorCode
 from nexfit.domains.identity.access import GUEST, Actor
 from nexfit.domains.identity.tokens import InvalidToken
 
 JSON = b"application/json; charset=utf-8"
 GRAPHQL_RESPONSE = b"application/graphql-response+json; charset=utf-8"
+
+_NOT_FOUND = Answer(
+    orjson.dumps(
+        {"errors": [{"message": "PersistedQueryNotFound", "extensions": {"code": "PERSISTED_QUERY_NOT_FOUND"}}]}
+    ),
+    "plan",
+    executed=False,
+    failed=True,
+)
+"""Clients know it by its message or its code, and send the document with its hash then."""
 
 _NO_STORE = (b"cache-control", b"no-store")
 _NO_SNIFF = (b"x-content-type-options", b"nosniff")
@@ -32,9 +45,17 @@ log = structlog.get_logger(__name__)
 class Endpoint:
     """The endpoint; one per process."""
 
-    def __init__(self, services: Services, operations: Operations, graphiql: GraphiQLConfig | None) -> None:
+    def __init__(
+        self,
+        services: Services,
+        operations: Operations,
+        responses: ResponseCache | None,
+        graphiql: GraphiQLConfig | None,
+    ) -> None:
         self._services = services
         self._operations = operations
+        self._responses = responses
+        self._persisted = PersistedOperations(services.stores.redis)
         self._graphiql = graphiql
         self._most_bytes = services.settings.http.max_body_bytes
 
@@ -54,7 +75,7 @@ class Endpoint:
             asked = (
                 read_get(scope["query_string"]) if reads else await read_post(receive, headers, limit=self._most_bytes)
             )
-            answer = await self._answer(asked, Context(self._services, now, actor), queries_only=reads)
+            answer = await self._answer(asked, Context(self._services, now, actor), headers, queries_only=reads)
         except BadRequest as refused:
             more = ((b"www-authenticate", b"Bearer"),) if refused.status == 401 else ()
             await _respond(send, refused.status, media_type, _refusal(refused.message, refused.code), *more)
@@ -66,17 +87,32 @@ class Endpoint:
         else:
             # The older media type keeps 200 for a well-formed request whatever GraphQL says of it.
             status = 200 if answer.executed or not strict else 400
-            more = ((b"x-nexfit-executor", answer.executor.encode()),) if self._services.settings.demo else ()
-            await _respond(send, status, media_type, answer.body, *more)
+            shown = ((b"x-nexfit-executor", answer.executor.encode()),) if self._services.settings.demo else ()
+            await _respond(send, status, media_type, answer.body, *shown, sharing=answer.sharing)
 
-    async def _answer(self, asked: GraphQLRequest, context: Context, *, queries_only: bool) -> Answer:
-        return await self._operations.run(
-            asked.query or "",
-            variables=asked.variables,
-            operation_name=asked.operation_name,
-            context=context,
-            queries_only=queries_only,
-        )
+    async def _answer(self, asked: GraphQLRequest, context: Context, headers: Headers, *, queries_only: bool) -> Answer:
+        query = asked.query
+        if asked.sha256 is not None:
+            query = await self._persisted_query(asked.query, asked.sha256)
+            if query is None:
+                return _NOT_FOUND
+        operation = Asked(query or "", asked.variables, asked.operation_name, queries_only)
+        if self._responses is None:
+            return await self._operations.run(operation, context)
+        control = headers.get(b"cache-control")
+        wishes = {part.strip().lower() for part in control.split(b",")} if control else ()
+        keep = b"no-store" not in wishes
+        return await self._responses.run(operation, context, fresh=b"no-cache" in wishes, keep=keep)
+
+    async def _persisted_query(self, query: str | None, hash_: str) -> str | None:
+        """The document of a hash; one that is sent with its hash is registered, if it is valid. Raises BadRequest."""
+        if query is None:
+            return await self._persisted.find(hash_)
+        if not fits(query, hash_):
+            raise BadRequest("`sha256Hash` is not the SHA-256 of `query`.")
+        if not self._operations.engine.prepare(query).errors:
+            await self._persisted.register(query, hash_)
+        return query
 
     def _actor(self, headers: Headers, now: datetime) -> Actor:
         """Who asks; a token that does not hold is refused, never taken for a guest."""
@@ -102,14 +138,21 @@ async def _respond(
     media_type: bytes,
     body: bytes,
     *more: tuple[bytes, bytes],
-    cache_control: tuple[bytes, bytes] = _NO_STORE,
+    sharing: Sharing | None = None,
 ) -> None:
     headers = [
         (b"content-type", media_type),
-        (b"content-length", str(len(body)).encode()),
-        cache_control,
+        (b"content-length", b"%d" % len(body)),
         _NO_SNIFF,
         *more,
+        *([_NO_STORE] if sharing is None else _shared(sharing)),
     ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
+
+
+def _shared(sharing: Sharing) -> Iterable[tuple[bytes, bytes]]:
+    """How long others may keep the response, and whether for all; its age counts towards that."""
+    yield b"cache-control", b"%s, max-age=%d" % (b"private" if sharing.private else b"public", sharing.max_age)
+    yield b"age", b"%d" % sharing.age
+    yield b"vary", b"accept, authorization" if sharing.private else b"accept"

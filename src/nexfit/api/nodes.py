@@ -6,7 +6,7 @@ What the viewer may not see is null, exactly as if it did not exist.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 from uuid import UUID
@@ -15,6 +15,7 @@ import strawberry
 from bson import ObjectId
 
 from nexfit.api.access import PERMITTED
+from nexfit.api.caching import Cached
 from nexfit.api.context import Context
 from nexfit.api.fields import Args, batch
 from nexfit.api.relay import MAX_PAGE, Node, parse_global_id
@@ -180,12 +181,29 @@ async def _nodes(parents: Sequence[Record], args: NodesArgs, context: Context) -
     return [await _find(args.ids, args, context)] * len(parents)
 
 
+_PUBLIC_TAGS = {"Facility": "facility", "Membership": "plan", "Class": "class"}
+
+
+def _tags(_: Sequence[Record], results: Sequence[Any]) -> Iterable[str] | None:
+    """What entities that everybody sees alike are tagged by. Others, and unknown ones, are not kept."""
+    found = set()
+    for record in results:
+        kind = _PUBLIC_TAGS.get(record[TYPENAME]) if record else None
+        if kind is None:
+            return None
+        found.add(f"{kind}:{record['_id']}")
+    return found
+
+
 @strawberry.type
 class NodeQueries:
     """Root fields of Relay."""
 
     node: Node | None = batch(
-        _node, args=NodeArgs, description="The entity with this id; null if the viewer sees none."
+        _node,
+        args=NodeArgs,
+        description="The entity with this id; null if the viewer sees none.",
+        cache=Cached(60, tags=_tags),
     )
     nodes: list[Node | None] = batch(
         _nodes, args=NodesArgs, description="Entities in the order of the ids, null where the viewer sees none."

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import strawberry
-from graphql import GraphQLSchema, print_schema
+from graphql import GraphQLSchema
+from strawberry.printer import print_schema
 from strawberry.schema.config import StrawberryConfig
 
 from nexfit.api import reference
@@ -34,5 +35,5 @@ def build_schema() -> GraphQLSchema:
 
 
 def schema_text(schema: GraphQLSchema) -> str:
-    """The schema in SDL, as `schema.graphql` holds it."""
-    return print_schema(schema) + "\n"
+    """The schema in SDL with the directives on its fields, as `schema.graphql` holds it."""
+    return print_schema(schema.extensions["strawberry-definition"]) + "\n"

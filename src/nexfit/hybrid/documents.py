@@ -1,11 +1,25 @@
-"""What the meeting of the stores leaves in MongoDB: decisions of the two-phase commit, positions of change feeds."""
+"""What the meeting of the stores leaves in MongoDB: decisions of the two-phase commit, events and audit entries on
+their way to everybody else, positions of change feeds."""
 
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import Field
+from bson import Timestamp
+from pydantic import Field, InstanceOf, WithJsonSchema
 
-from nexfit.stores.documents import Instant, StoredDocument
+from nexfit.stores.documents import Id, Instant, Line, StoredDocument
+
+ServerTimestamp = Annotated[InstanceOf[Timestamp], WithJsonSchema({"bsonType": "timestamp"})]
+"""Inserted as zero, stored as the logical time of the replica set: it rises, and never comes twice."""
+
+_AS_THEY_ARE: dict[type, Callable[[Any], Any]] = {Timestamp: lambda value: value}
+
+Key = Annotated[str, Field(min_length=1, max_length=64)]
+"""An id that is not an ObjectId: a UUID as text, a transaction's id, a name."""
+
+Json = Annotated[bytes, Field(min_length=2, max_length=1_000_000)]
+"""An object as JSON: nothing in MongoDB looks into it, and its keys may be anything."""
 
 
 class Verdict(StrEnum):
@@ -22,7 +36,7 @@ class Decision(StoredDocument):
     which is why no TTL index removes it.
     """
 
-    id: Annotated[str, Field(min_length=1, max_length=64)]  # type: ignore[assignment]  # not an ObjectId
+    id: Key  # type: ignore[assignment]  # not an ObjectId
     decision: Verdict
     at: Instant
 
@@ -39,3 +53,64 @@ class FeedPosition(StoredDocument):
 
     class Settings(StoredDocument.Settings):
         name = "feed_positions"
+
+
+class StoreMarker(StoredDocument):
+    """The one document that tells whether MongoDB and PostgreSQL belong to the same moment.
+
+    Both hold the epoch and a tick that MongoDB counts up first. Decisions older than `pruned_before` may be gone.
+    """
+
+    id: Key  # type: ignore[assignment]
+    epoch: Key
+    tick: Annotated[int, Field(ge=0)]
+    ticked_at: Instant
+    pruned_before: Instant | None = None
+
+    class Settings(StoredDocument.Settings):
+        name = "store_marker"
+
+
+class OutboxEvent(StoredDocument):
+    """An event committed with a change of MongoDB documents; the relay publishes in the order of `position`.
+
+    `xid` names the commit over both stores it belongs to, whose PostgreSQL half has to be there before it goes out.
+    """
+
+    id: Key  # type: ignore[assignment]
+    position: ServerTimestamp
+    aggregate_type: Annotated[str, Field(min_length=1, max_length=100)]
+    aggregate_id: Annotated[str, Field(min_length=1, max_length=100)]
+    event_type: Annotated[str, Field(min_length=1, max_length=100)]
+    facility_id: Id | None = None
+    payload: Json
+    tags: list[Line] = Field(default_factory=list, max_length=100)
+    xid: Key | None = None
+    created_at: Instant
+    published_at: Instant | None = None
+    stream_id: Key | None = None
+
+    class Settings(StoredDocument.Settings):
+        name = "outbox"
+        bson_encoders = _AS_THEY_ARE
+
+
+class AuditEntry(StoredDocument):
+    """An audit entry of a change that only MongoDB took part in, until it is copied to PostgreSQL's audit_logs."""
+
+    id: Key  # type: ignore[assignment]
+    position: ServerTimestamp
+    entity_type: Annotated[str, Field(min_length=1, max_length=50)]
+    entity_id: Annotated[str, Field(min_length=1, max_length=36)]
+    action: Annotated[str, Field(min_length=1, max_length=50)]
+    facility_id: Id | None = None
+    user_id: Id | None = None
+    previous_state: Json | None = None
+    new_state: Json | None = None
+    ip_address: Annotated[str, Field(min_length=2, max_length=45)] | None = None
+    user_agent: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
+    created_at: Instant
+
+    class Settings(StoredDocument.Settings):
+        name = "audit_entries"
+        bson_encoders = _AS_THEY_ARE

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 
 import structlog
 
+from nexfit.hybrid.cancellation import stop_if_cancelled
 from nexfit.settings import PostgresSettings
 from nexfit.stores.errors import StoreUnavailable
 from nexfit.stores.named_locks import NamedLocks, named_locks
@@ -31,6 +32,7 @@ log = structlog.get_logger(__name__)
 async def lead(settings: PostgresSettings, tasks: Mapping[str, Work]) -> None:
     """Run each task (by name) while this process leads it; ends only by being cancelled."""
     while True:
+        stop_if_cancelled()
         try:
             async with named_locks(settings) as locks:
                 await _Session(locks, tasks).run()
@@ -54,6 +56,7 @@ class _Session:
         self._locks.on_loss(lost.set)
         try:
             while not lost.is_set():
+                stop_if_cancelled()
                 await self._settle()
                 now = asyncio.get_running_loop().time()
                 wanted = [name for name in self._tasks if name not in self._led and self._resting.get(name, 0) <= now]

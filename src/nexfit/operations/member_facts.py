@@ -1,61 +1,34 @@
-"""The part of PostgreSQL's `platform.member_facts` that is projected from MongoDB, made anew for all members.
+"""Every row of PostgreSQL's `platform.member_facts` made anew, in batches, while readers and the feeds go on.
 
-The money columns are the triggers' business and are never touched here. One row per person and facility with a
-subscription; where several subscriptions compete, the one that gives access now speaks for the member.
+A batch is read and written while no other projector writes, so a rebuild never undoes what a feed has just written,
+and there is no moment at which rows are missing.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Collection
 from datetime import UTC, datetime
-from itertools import groupby
-from typing import Any, Protocol
+from typing import Protocol
 
 from bson import ObjectId
 
+from nexfit.domains.memberships.contracts import COLLECTION
+from nexfit.domains.memberships.projection import Pair, Projected, project, stored
+from nexfit.hybrid.feed_positions import transaction
+from nexfit.stores.errors import StoreError
 from nexfit.stores.mongo import Mongo
 from nexfit.stores.postgres import Postgres
 
-Fact = tuple[str, str, str, str, str | None, datetime | None, datetime | None, datetime | None, int | None]
+BATCH = 500
+"""Members projected at a time: a fraction of a second, for which a feed waits at most."""
 
-Member = tuple[ObjectId, list[dict[str, Any]]]
-"""A person and their subscriptions at one facility."""
-
-BATCH = 5_000
-
-COLUMNS = (
-    *("facility_id", "user_id", "name_folded", "status", "plan_id", "joined_at", "last_visit_at", "next_booking_at"),
-    "birthday",
-)
-
-# What says most about a member first. `pending` is MongoDB's word for a purchase PostgreSQL calls incomplete.
-_STANDING = {
-    status: rank
-    for rank, status in enumerate(
-        ("active", "past_due", "frozen", "suspended", "incomplete", "pending", "cancelled", "expired")
-    )
-}
-_LAST = len(_STANDING)
-
-_NEVER_PAID = frozenset({"incomplete", "incomplete_expired", "pending"})
-
-_SUBSCRIPTION = {"userId": 1, "membershipId": 1, "status": 1, "startDate": 1, "createdAt": 1}
-_PERSON = {"nameFolded": 1, "roleSpecificData.client.dateOfBirth": 1}
-
-_MERGE = """
-MERGE INTO platform.member_facts AS f
-USING new_member_facts AS n ON f.facility_id = n.facility_id AND f.user_id = n.user_id
-WHEN MATCHED AND (f.name_folded, f.status, f.plan_id, f.joined_at, f.last_visit_at, f.next_booking_at, f.birthday)
-    IS DISTINCT FROM (n.name_folded, n.status, n.plan_id, n.joined_at, n.last_visit_at, n.next_booking_at, n.birthday)
-  THEN UPDATE SET name_folded = n.name_folded, status = n.status, plan_id = n.plan_id, joined_at = n.joined_at,
-    last_visit_at = n.last_visit_at, next_booking_at = n.next_booking_at, birthday = n.birthday
-WHEN NOT MATCHED
-  THEN INSERT (facility_id, user_id, name_folded, status, plan_id, joined_at, last_visit_at, next_booking_at, birthday)
-    VALUES (n.facility_id, n.user_id, n.name_folded, n.status, n.plan_id, n.joined_at, n.last_visit_at,
-      n.next_booking_at, n.birthday)
-WHEN NOT MATCHED BY SOURCE AND (f.status <> 'none' OR f.next_booking_at IS NOT NULL)
-  THEN UPDATE SET status = 'none', plan_id = NULL, joined_at = NULL, next_booking_at = NULL
+_NEXT_ROWS = """
+SELECT facility_id, user_id FROM platform.member_facts WHERE (facility_id, user_id) > ($1::text, $2::text)
+ORDER BY facility_id, user_id LIMIT $3
 """
+_REPAIR_MONEY = "SELECT finance.repair_member_money($1::text[], $2::text[]) AS changed"
+
+_FIRST = ObjectId("0" * 24)
 
 
 class Stores(Protocol):
@@ -70,82 +43,69 @@ class Stores(Protocol):
         """Where their facts are sorted and filtered."""
 
 
-async def rebuild_member_facts(stores: Stores, *, now: datetime | None = None) -> int:
-    """Project every facility's members as of `now`; answers how many rows were added or changed.
+async def rebuild_member_facts(
+    stores: Stores, *, now: datetime | None = None, on_done: Callable[[int], None] = lambda _: None
+) -> int:
+    """Project every member as of `now`; answers how many rows were added, changed or removed.
 
-    Readers see the old facts until all new ones are there. Raises StoreError.
+    `on_done` is told after each batch how many members it has looked at. Raises StoreError.
     """
-    async with stores.postgres.connection() as connection, connection.transaction():
-        await connection.execute("SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0")
-        await connection.execute(
-            "CREATE TEMPORARY TABLE new_member_facts (LIKE platform.member_facts INCLUDING DEFAULTS) ON COMMIT DROP"
-        )
-        async for batch in _facts(stores.mongo, now or datetime.now(UTC)):
-            await connection.copy_records_to_table("new_member_facts", records=batch, columns=COLUMNS, timeout=3600)
-        answer = await connection.execute(_MERGE, timeout=3600)
-        return int(answer.rpartition(" ")[2])
+    written = 0
+    async for pairs in all_members(stores):
+        written += len((await project_all(stores, pairs, now or datetime.now(UTC))).written)
+        on_done(len(pairs))
+    return written
 
 
-async def _facts(mongo: Mongo, now: datetime) -> AsyncIterator[list[Fact]]:
-    for facility in await mongo.find("facilities", {}, ()):
-        facility_id: ObjectId = facility["_id"]
-        visited = {"facilityId": facility_id, "at": {"$lte": now}}
-        upcoming = {"facilityId": facility_id, "status": "booked", "date": {"$gt": now}}
-        with mongo.unhurried() as database:
-            subscriptions = await (
-                database["member_subscriptions"].find({"facilityId": facility_id}, _SUBSCRIPTION).to_list()
-            )
-            visits = await _by_user(database["visits"], visited, {"$max": "$at"})
-            bookings = await _by_user(database["class_bookings"], upcoming, {"$min": "$date"})
-        subscriptions.sort(key=lambda row: row["userId"])
-        members = [(user, list(rows)) for user, rows in groupby(subscriptions, key=lambda row: row["userId"])]
-        for batch in _slices(members):
-            with mongo.unhurried() as database:
-                found = await database["users"].find({"_id": {"$in": [user for user, _ in batch]}}, _PERSON).to_list()
-            people = {person["_id"]: person for person in found}
-            yield [
-                _fact(facility_id, user, rows, people.get(user, {}), visits.get(user), bookings.get(user))
-                for user, rows in batch
-            ]
+async def all_members(stores: Stores, size: int = BATCH) -> AsyncIterator[list[Pair]]:
+    """Everybody with a row, in the order of its key, then those with a membership and no row, in batches."""
+    async for pairs in rows_by_key(stores.postgres, size):
+        yield pairs
+    async for held in pairs_with_membership(stores.mongo, size):
+        rows = await stored(stores.postgres, held)
+        missing = sorted(pair for pair in held if pair not in rows)
+        if missing:
+            yield missing
 
 
-async def _by_user(collection: Any, match: Mapping[str, Any], value: Mapping[str, str]) -> dict[ObjectId, datetime]:
-    cursor = await collection.aggregate(
-        [{"$match": match}, {"$group": {"_id": "$userId", "value": value}}], allowDiskUse=True, batchSize=BATCH
-    )
-    return {row["_id"]: row["value"] async for row in cursor}
+async def rows_by_key(postgres: Postgres, size: int) -> AsyncIterator[list[Pair]]:
+    """The keys of all rows, in their order, in batches. Raises StoreError."""
+    last: Pair = ("", "")
+    while rows := await postgres.fetch(_NEXT_ROWS, *last, size):
+        pairs = [(row["facility_id"], row["user_id"]) for row in rows]
+        last = pairs[-1]
+        yield pairs
 
 
-def _slices(members: list[Member]) -> Iterator[list[Member]]:
-    for start in range(0, len(members), BATCH):
-        yield members[start : start + BATCH]
+async def pairs_with_membership(mongo: Mongo, size: int) -> AsyncIterator[set[Pair]]:
+    """Who holds or held a membership where, in batches in which nobody comes twice. Raises StoreError."""
+    last = _FIRST
+    while found := await mongo.find(
+        COLLECTION, {"_id": {"$gt": last}}, ("facilityId", "userId"), sort=[("_id", 1)], limit=size
+    ):
+        yield {(str(row["facilityId"]), str(row["userId"])) for row in found}
+        last = found[-1]["_id"]
 
 
-def _fact(
-    facility_id: ObjectId,
-    user_id: ObjectId,
-    subscriptions: Iterable[Mapping[str, Any]],
-    person: Mapping[str, Any],
-    last_visit: datetime | None,
-    next_booking: datetime | None,
-) -> Fact:
-    held = sorted(subscriptions, key=lambda row: row["startDate"], reverse=True)
-    speaks = min(held, key=lambda row: _STANDING.get(row["status"], _LAST))
-    status = "incomplete" if speaks["status"] == "pending" else speaks["status"]
-    joined = [row["createdAt"] for row in held if row["status"] not in _NEVER_PAID]
-    return (
-        str(facility_id),
-        str(user_id),
-        person.get("nameFolded", ""),
-        status,
-        str(speaks["membershipId"]),
-        min(joined, default=None),
-        last_visit,
-        next_booking,
-        _birthday(person),
-    )
+async def project_all(stores: Stores, pairs: Collection[Pair], now: datetime) -> Projected:
+    """Project these members, around the rows that somebody holds. Raises StoreError."""
+    try:
+        async with transaction(stores.postgres) as one:
+            return await project(one, stores.mongo, pairs, now)
+    except StoreError as error:
+        if error.store != "postgres":
+            raise
+        await stores.postgres.ping()
+        if len(pairs) == 1:
+            return Projected([], [*pairs])
+    # Somebody who has not committed is making one of the rows: found by halving, and left to the feeds.
+    ordered = sorted(pairs)
+    half = len(ordered) // 2
+    first, second = await project_all(stores, ordered[:half], now), await project_all(stores, ordered[half:], now)
+    return Projected(first.written + second.written, first.busy + second.busy)
 
 
-def _birthday(person: Mapping[str, Any]) -> int | None:
-    born = person.get("roleSpecificData", {}).get("client", {}).get("dateOfBirth")
-    return None if born is None else born.month * 100 + born.day
+async def repair_money(postgres: Postgres, pairs: Collection[Pair]) -> int:
+    """Make the money of these members' rows what the ledger says; how many changed. Raises StoreError."""
+    rows = await postgres.fetch(_REPAIR_MONEY, [facility for facility, _ in pairs], [user for _, user in pairs])
+    return int(rows[0]["changed"])

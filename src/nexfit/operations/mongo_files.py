@@ -32,13 +32,17 @@ class IndexFile:
 
 @dataclass(frozen=True)
 class CollectionFile:
-    """A collection as written. ``shard_key`` is None where it stays in one place; nothing here shards."""
+    """A collection as written. ``shard_key`` is None where it stays in one place; nothing here shards.
+
+    ``pre_images``: change streams tell what a changed or deleted document was.
+    """
 
     collection: str
     indexes: tuple[IndexFile, ...]
     validator: Mapping[str, Any]
     shard_key: Mapping[str, int | str] | None
     shard_reason: str
+    pre_images: bool
 
 
 def default_folder() -> Path:
@@ -70,7 +74,7 @@ def _read(path: Path) -> CollectionFile:
 
 
 def _collection(content: Mapping[str, Any], name: str) -> CollectionFile:
-    _only(content, {"collection", "shard", "indexes", "validator"})
+    _only(content, {"collection", "shard", "indexes", "validator", "pre_images"})
     if content["collection"] != name:
         raise ValueError(f"the file is about {content['collection']}")
     _only(content["shard"], {"key", "reason"})
@@ -83,6 +87,7 @@ def _collection(content: Mapping[str, Any], name: str) -> CollectionFile:
         validator=content["validator"],
         shard_key=content["shard"]["key"],
         shard_reason=content["shard"]["reason"],
+        pre_images=bool(content.get("pre_images")),
     )
 
 

@@ -17,7 +17,7 @@ from nexfit.domains.identity.documents import Consent, Credential, Device, Revie
 from nexfit.domains.memberships.documents import Membership, MemberSubscription, Visit
 from nexfit.domains.nutrition.documents import Food, NutritionPlan
 from nexfit.domains.training.documents import Exercise, Measurement, WorkoutLog, WorkoutProgram, WorkoutTemplate
-from nexfit.hybrid.documents import Decision, FeedPosition
+from nexfit.hybrid.documents import AuditEntry, Decision, FeedPosition, OutboxEvent, StoreMarker
 from nexfit.operations.mongo_files import CollectionFile, IndexFile, default_folder, read_folder
 from nexfit.stores.documents import StoredDocument
 from nexfit.stores.mongo_ddl import (
@@ -56,6 +56,9 @@ ALL_DOCUMENTS: list[type[StoredDocument]] = [
     PtSession,
     Decision,
     FeedPosition,
+    StoreMarker,
+    OutboxEvent,
+    AuditEntry,
 ]
 """Every document model, for `init_beanie(document_models=ALL_DOCUMENTS, skip_indexes=True)`."""
 
@@ -67,6 +70,7 @@ class Action(StrEnum):
 
     CREATE_COLLECTION = "create collection"
     SET_VALIDATOR = "set validator"
+    SET_PRE_IMAGES = "set pre-images"
     CREATE_INDEX = "create index"
     REBUILD_INDEX = "rebuild index"
     DROP_INDEX = "drop index"
@@ -140,9 +144,13 @@ async def down(database: Database, *, folder: Path | None = None) -> list[Change
                 changes.append(change)
         if await _drop_when_empty(database, file.collection):
             changes.append(Change(file.collection, Action.DROP_COLLECTION))
-        elif found.validator:
-            await _set_validator(database, file.collection, {})
-            changes.append(Change(file.collection, Action.DROP_VALIDATOR))
+        else:
+            if found.validator:
+                await _set_validator(database, file.collection, {})
+                changes.append(Change(file.collection, Action.DROP_VALIDATOR))
+            if found.pre_images:
+                await _set_pre_images(database, file.collection, enabled=False)
+                changes.append(Change(file.collection, Action.SET_PRE_IMAGES))
     return changes
 
 
@@ -185,9 +193,11 @@ def _missing(file: CollectionFile, live: LiveCollection | None, *, prune: bool) 
     changes = []
     if live is None:
         changes.append(Change(file.collection, Action.CREATE_COLLECTION))
-        live = LiveCollection(validator=dict(file.validator))
+        live = LiveCollection(validator=dict(file.validator), pre_images=file.pre_images)
     if live.validator != file.validator or not live.enforced:
         changes.append(Change(file.collection, Action.SET_VALIDATOR))
+    if live.pre_images != file.pre_images:
+        changes.append(Change(file.collection, Action.SET_PRE_IMAGES))
     if prune:
         changes += [Change(file.collection, Action.DROP_INDEX, name) for name in _unknown(file, live)]
     found = {index["name"]: _comparable(index) for index in live.indexes}
@@ -229,6 +239,8 @@ async def _apply(database: Database, change: Change, file: CollectionFile, live:
                 await _create(database, file)
             case Action.SET_VALIDATOR:
                 await _set_validator(database, file.collection, file.validator)
+            case Action.SET_PRE_IMAGES:
+                await _set_pre_images(database, file.collection, enabled=file.pre_images)
             case Action.CREATE_INDEX:
                 await _create_index(database, file.collection, _written(file, change.target).description())
             case Action.DROP_INDEX:
@@ -255,12 +267,14 @@ async def _create(database: Database, file: CollectionFile) -> None:
                 "validator": file.validator,
                 "validationLevel": "strict",
                 "validationAction": "error",
+                "changeStreamPreAndPostImages": {"enabled": file.pre_images},
             },
         )
     except SchemaCommandFailed as error:
         if error.code != NAMESPACE_EXISTS:
             raise
         await _set_validator(database, file.collection, file.validator)
+        await _set_pre_images(database, file.collection, enabled=file.pre_images)
 
 
 async def _set_validator(database: Database, collection: str, validator: Mapping[str, Any]) -> None:
@@ -268,6 +282,10 @@ async def _set_validator(database: Database, collection: str, validator: Mapping
         database,
         {"collMod": collection, "validator": validator, "validationLevel": "strict", "validationAction": "error"},
     )
+
+
+async def _set_pre_images(database: Database, collection: str, *, enabled: bool) -> None:
+    await run(database, {"collMod": collection, "changeStreamPreAndPostImages": {"enabled": enabled}})
 
 
 async def _create_index(database: Database, collection: str, description: Mapping[str, Any]) -> None:

@@ -17,3 +17,23 @@ class StoreError(Exception):
 
 class StoreUnavailable(StoreError):
     """The store cannot be reached, or did not answer in time; the same request may succeed later."""
+
+
+class ConnectionLost(StoreUnavailable):
+    """The connection broke before anything was committed; the whole transaction may be run again."""
+
+
+class WriteConflict(StoreError):
+    """Another writer was faster, or the server ended the transaction in favour of others; it may be run again."""
+
+
+class ConstraintViolated(StoreError):
+    """The store refused a write: `constraint` names the unique index, check, key or `validator` that did."""
+
+    def __init__(self, store: StoreName, constraint: str, detail: str) -> None:
+        super().__init__(store, detail)
+        self.constraint = constraint
+
+
+class CommitUnknown(StoreError):
+    """The commit was sent and its answer never came: it may or may not have happened."""

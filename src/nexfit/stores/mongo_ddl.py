@@ -30,6 +30,7 @@ class LiveCollection:
 
     validator: dict[str, Any] = field(default_factory=dict)
     enforced: bool = True
+    pre_images: bool = False
     indexes: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -46,6 +47,7 @@ async def live_collections(database: Database) -> dict[str, LiveCollection]:
                 validator=options.get("validator", {}),
                 enforced=options.get("validationLevel", "strict") == "strict"
                 and options.get("validationAction", "error") == "error",
+                pre_images=options.get("changeStreamPreAndPostImages", {}).get("enabled", False),
                 indexes=[index for index in indexes if index["name"] != "_id_"],
             )
     except PyMongoError as error:

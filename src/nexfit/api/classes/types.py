@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
+from nexfit.api.caching import Cached
 from nexfit.api.classes import loaders
 from nexfit.api.classes.loaders import OccurrencesArgs
 from nexfit.api.fields import batch, column
@@ -69,10 +70,14 @@ class Class(Node):
     location: ClassLocation = column(description="Where it takes place.")
     instructor: User | None = user_field("instructor.userId", description="Who teaches it.")
     facility: Annotated[Facility, strawberry.lazy("nexfit.api.facilities.types")] | None = batch(
-        loaders.facilities_of_parents, needs=("facilityId",), description="Where it is held."
+        loaders.facilities_of_parents,
+        needs=("facilityId",),
+        description="Where it is held.",
+        cache=Cached(60, shown="facility:{_id}"),
     )
     occurrences: list[Annotated[ClassOccurrence, strawberry.lazy("nexfit.api.classes.types")]] = batch(
         loaders.occurrences_of_classes,
+        cache=Cached(10, parents="class:{_id}"),
         needs=("_id",),
         args=OccurrencesArgs,
         description="The next dates, earliest first.",
@@ -97,5 +102,9 @@ class ClassOccurrence(Node):
     room: str | None = column(description="The room, where it differs from the class's.")
     instructor: User | None = user_field("instructor.userId", description="Who teaches this date.")
     class_: Class | None = batch(
-        loaders.classes_of_occurrences, needs=("classId",), description="The class.", name="class"
+        loaders.classes_of_occurrences,
+        needs=("classId",),
+        description="The class.",
+        name="class",
+        cache=Cached(60, shown="class:{_id}"),
     )

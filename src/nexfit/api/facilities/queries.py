@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import strawberry
 from bson import ObjectId
 
+from nexfit.api.caching import Cached
 from nexfit.api.context import Context
 from nexfit.api.facilities.types import Facility
 from nexfit.api.fields import Args, batch
@@ -87,5 +88,15 @@ async def _facility(parents: Sequence[Record], args: FacilityArgs, context: Cont
 class FacilityQueries:
     """Root fields of this area."""
 
-    facility: Facility | None = batch(_facility, args=FacilityArgs, description="One facility; null if unknown.")
-    facilities: Connection[Facility] = batch(_facilities, args=FacilitiesArgs, description="Every facility, by name.")
+    facility: Facility | None = batch(
+        _facility,
+        args=FacilityArgs,
+        description="One facility; null if unknown.",
+        cache=Cached(60, shown="facility:{_id}"),
+    )
+    facilities: Connection[Facility] = batch(
+        _facilities,
+        args=FacilitiesArgs,
+        description="Every facility, by name.",
+        cache=Cached(60, shown="facility:{_id}"),
+    )

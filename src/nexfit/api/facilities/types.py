@@ -9,6 +9,7 @@ from typing import Any
 import strawberry
 
 from nexfit.api.access import PERMITTED, requires
+from nexfit.api.caching import Cached, CacheScope
 from nexfit.api.classes.loaders import ClassesArgs, classes_of_facilities
 from nexfit.api.classes.types import Class
 from nexfit.api.context import Context
@@ -126,17 +127,27 @@ class Facility(Node):
     media: FacilityMedia | None = column(description="Pictures.")
     operating_hours: list[OperatingHours] | None = column(description="Openings by weekday.")
     open_now: bool | None = derived(
-        _open_now, needs=("operatingHours", "timezone"), description="Whether it is open now; null without hours."
+        _open_now,
+        needs=("operatingHours", "timezone"),
+        description="Whether it is open now; null without hours.",
+        cache=Cached(30),
     )
     amenities: list[str] | None = column(description="What it offers, such as a sauna.")
     features: list[str] | None = column(description="What is special about it.")
     equipments: list[Equipment] | None = column(description="Machines and tools.")
     created_at: datetime = column(description="When it joined.")
     classes: Connection[Class] = batch(
-        classes_of_facilities, needs=("_id",), args=ClassesArgs, description="Classes it offers now."
+        classes_of_facilities,
+        needs=("_id",),
+        args=ClassesArgs,
+        description="Classes it offers now.",
+        cache=Cached(30, parents="facility:{_id}:classes"),
     )
     memberships: list[Membership] = batch(
-        plans_of_facilities, needs=_GUARDED, description="Plans it sells now, by name."
+        plans_of_facilities,
+        needs=_GUARDED,
+        description="Plans it sells now, by name.",
+        cache=Cached(60, parents="facility:{_id}:plans"),
     )
     staff: list[StaffMember] | None = batch(
         _staff, needs=("staff", *_GUARDED), description="Who works there; needs members_read."
@@ -146,6 +157,7 @@ class Facility(Node):
         needs=("timezone", *_GUARDED),
         args=MembersArgs,
         description="Its members, filtered and ordered across both stores; needs members_read.",
+        cache=Cached(10, CacheScope.PRIVATE, parents="facility:{_id}:members"),
     )
     member_subscriptions: Connection[MemberSubscription] | None = batch(
         contracts_of_facilities,
@@ -158,11 +170,13 @@ class Facility(Node):
         needs=("timezone", *_GUARDED),
         args=figures.RevenueArgs,
         description="Payments less refunds by period; needs finance_read.",
+        cache=Cached(10, CacheScope.PRIVATE, parents="facility:{_id}:money"),
     )
     outstanding: figures.Outstanding | None = batch(
         figures.outstanding_of_facilities,
         needs=("timezone", *_GUARDED),
         description="What members owe; null where there never was money; needs finance_read.",
+        cache=Cached(10, CacheScope.PRIVATE, parents="facility:{_id}:money"),
     )
     transactions: Connection[Transaction] | None = batch(
         ledger.transactions_of_facilities,
@@ -187,4 +201,5 @@ class Facility(Node):
         needs=_GUARDED,
         args=figures.DaysArgs,
         description="Stored daily figures, earliest first; needs analytics_read.",
+        cache=Cached(10, CacheScope.PRIVATE, parents="facility:{_id}:analytics"),
     )

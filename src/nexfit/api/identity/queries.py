@@ -7,6 +7,7 @@ from typing import Any
 
 import strawberry
 
+from nexfit.api.caching import Cached, CacheScope
 from nexfit.api.context import Context
 from nexfit.api.fields import Args, batch
 from nexfit.api.identity.types import User
@@ -26,4 +27,8 @@ async def _viewer(parents: Sequence[Record], args: Args, context: Context) -> Se
 class IdentityQueries:
     """Root fields of this area."""
 
-    viewer: User | None = batch(_viewer, description="Who is asking; null for a guest.")
+    viewer: User | None = batch(
+        _viewer,
+        description="Who is asking; null for a guest.",
+        cache=Cached(60, CacheScope.PRIVATE, shown="user:{_id}"),
+    )

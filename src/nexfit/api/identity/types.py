@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import strawberry
 
 from nexfit.api.access import PERMITTED
+from nexfit.api.caching import Cached, CacheScope
 from nexfit.api.context import Context
 from nexfit.api.fields import Args, batch, column, derived
 from nexfit.api.identity import loaders
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from nexfit.api.memberships.types import MemberSubscription
 
 strawberry.enum(Role, description="What a person is on the platform.")
+
+
+_OWN = Cached(60, CacheScope.PRIVATE)
 
 
 def _private(key: str) -> Any:
@@ -44,13 +48,18 @@ class User(Node):
     last_name: str = column(description="Family name.")
     profile_image: str | None = column(description="Address of the picture.")
     email: EmailAddress | None = derived(
-        _private("email"), needs=("email",), description="For the person and the facility's staff."
+        _private("email"), needs=("email",), description="For the person and the facility's staff.", cache=_OWN
     )
     phone_number: PhoneNumber | None = derived(
-        _private("phoneNumber"), needs=("phoneNumber",), description="For the person and the facility's staff."
+        _private("phoneNumber"),
+        needs=("phoneNumber",),
+        description="For the person and the facility's staff.",
+        cache=_OWN,
     )
-    roles: list[Role] | None = derived(_private("role"), needs=("role",), description="For the person.")
-    created_at: datetime | None = derived(_private("createdAt"), needs=("createdAt",), description="For the person.")
+    roles: list[Role] | None = derived(_private("role"), needs=("role",), description="For the person.", cache=_OWN)
+    created_at: datetime | None = derived(
+        _private("createdAt"), needs=("createdAt",), description="For the person.", cache=_OWN
+    )
     facilities: Connection[Annotated[Facility, strawberry.lazy("nexfit.api.facilities.types")]] | None = batch(
         loaders.facilities_of_viewer,
         args=PageArgs,
@@ -86,4 +95,4 @@ def user_field(path: str, *, description: str) -> Any:
     async def load(parents: Sequence[Record], args: Args, context: Context) -> Sequence[Any]:
         return await loaders.users_at(parents, path, args, context)
 
-    return batch(load, needs=(path,), description=description)
+    return batch(load, needs=(path,), description=description, cache=Cached(60, shown="user:{_id}"))

@@ -23,7 +23,9 @@ async def plans_of_facilities(parents: Sequence[Record], args: Args, context: Co
     found = await plans.of_facilities(
         context.stores.mongo, [parent["_id"] for parent in parents], args.selection.columns
     )
-    for parent in parents:
+    # Only the subscribers depend on who asks: a price list is the same for everybody, and is cached for all.
+    guarded = parents if "activeSubscribers" in args.selection.fields else ()
+    for parent in guarded:
         if may(context.actor, parent, "members_read"):
             for plan in found[parent["_id"]]:
                 plan[PERMITTED] = "members_read"

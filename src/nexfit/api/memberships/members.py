@@ -11,6 +11,7 @@ import strawberry
 from bson import ObjectId
 
 from nexfit.api.access import PERMITTED, requires
+from nexfit.api.caching import Cached, CacheScope
 from nexfit.api.context import Context
 from nexfit.api.fields import Args, batch, derived, row_column
 from nexfit.api.identity.types import User, user_field
@@ -72,7 +73,9 @@ class Member(Node):
     id: strawberry.ID = derived(_id, needs=("facility_id", "user_id"), description="The global id.")
     user: User | None = user_field("user_id", description="The person.")
     status: MemberStatus = row_column(description="State of the membership.")
-    plan: Membership | None = batch(plans_of_rows, needs=("plan_id",), description="The plan.")
+    plan: Membership | None = batch(
+        plans_of_rows, needs=("plan_id",), description="The plan.", cache=Cached(60, shown="plan:{_id}")
+    )
     balance: Money | None = money_field(
         "balance", description="What the member owes: the open invoices' total; null before any money."
     )
@@ -80,7 +83,10 @@ class Member(Node):
     joined_at: datetime | None = row_column(description="When the first membership began.")
     last_payment_at: datetime | None = row_column(description="The latest payment that succeeded.")
     last_visit_at: datetime | None = batch(
-        _last_visits, needs=("facility_id", "user_id"), description="The latest visit."
+        _last_visits,
+        needs=("facility_id", "user_id"),
+        description="The latest visit.",
+        cache=Cached(10, CacheScope.PRIVATE, parents="user:{user_id}:visits"),
     )
     next_booking_at: datetime | None = row_column(description="Start of the next booked class.")
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import strawberry
 
+from nexfit.api.caching import Cached, CacheScope
 from nexfit.api.classes.loaders import facilities_of_parents
 from nexfit.api.fields import batch, column
 from nexfit.api.identity.types import User, user_field
@@ -56,11 +57,17 @@ class Membership(Node):
     features: list[str] | None = column(description="What it offers, in words.")
     limitations: Limitations | None = column(description="What it includes and limits.")
     is_active: bool = column(description="Whether it is sold now.")
-    facility: LazyFacility | None = batch(facilities_of_parents, needs=("facilityId",), description="Who sells it.")
+    facility: LazyFacility | None = batch(
+        facilities_of_parents,
+        needs=("facilityId",),
+        description="Who sells it.",
+        cache=Cached(60, shown="facility:{_id}"),
+    )
     active_subscribers: int | None = batch(
         loaders.active_subscribers_of_plans,
         needs=("_id", "facilityId"),
         description="People whose subscription to it gives access now; null without members_read.",
+        cache=Cached(10, CacheScope.PRIVATE, parents="plan:{_id}:subscribers"),
     )
 
 

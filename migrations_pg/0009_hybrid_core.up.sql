@@ -1,0 +1,45 @@
+-- What the meeting of the stores keeps in PostgreSQL: outbox rows that say where they went, the marker that tells a restored
+-- store from the other, and how far each consumer of events has come.
+
+-- Cache tags to raise when the row is relayed: the second invalidation, for a writer that died before its own.
+ALTER TABLE finance.outbox ADD COLUMN tags text[] NOT NULL DEFAULT '{}';
+-- The entry of the stream it became, so that a stream that lost its end is given exactly what it lost.
+ALTER TABLE finance.outbox ADD COLUMN stream_id text CHECK (stream_id ~ '^[0-9]+-[0-9]+$');
+CREATE INDEX idx_outbox_published_at ON finance.outbox (published_at) WHERE published_at IS NOT NULL;
+
+-- Rises with every process that begins to relay, and fences the one before it at the stream.
+CREATE SEQUENCE platform.relay_term AS bigint;
+
+-- MongoDB holds the same epoch and a tick that runs ahead by at most one. Anything else: a store was restored.
+CREATE TABLE platform.store_marker (
+  only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+  epoch uuid NOT NULL,
+  tick bigint NOT NULL CHECK (tick >= 0),
+  updated_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- Audit entries that were written in MongoDB and have been copied to finance.audit_logs: each once.
+CREATE TABLE platform.copied_audits (
+  entry_id uuid PRIMARY KEY,
+  copied_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX idx_copied_audits_copied_at ON platform.copied_audits (copied_at);
+
+-- A consumer's position in the event stream and the events it has handled, written in the transaction of their effects.
+CREATE TABLE platform.event_positions (
+  consumer text PRIMARY KEY CHECK (consumer <> ''),
+  stream_id text NOT NULL CHECK (stream_id ~ '^[0-9]+-[0-9]+$'),
+  updated_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE TABLE platform.handled_events (
+  consumer text NOT NULL CHECK (consumer <> ''),
+  event_id uuid NOT NULL,
+  handled_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (consumer, event_id)
+);
+CREATE INDEX idx_handled_events_handled_at ON platform.handled_events (handled_at);
+
+GRANT UPDATE (stream_id) ON finance.outbox TO nexfit_app;
+GRANT SELECT, INSERT, UPDATE ON platform.store_marker, platform.event_positions TO nexfit_app;
+GRANT SELECT, INSERT, DELETE ON platform.copied_audits, platform.handled_events TO nexfit_app;
+GRANT USAGE ON SEQUENCE platform.relay_term TO nexfit_app;

@@ -1,0 +1,137 @@
+"""What follows from changed documents of MongoDB: member facts, instructors' names, and tags for the cache."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from bson import ObjectId
+
+from nexfit.domains import tags
+from nexfit.domains.classes import instructors
+from nexfit.domains.memberships.projection import Pair, project
+from nexfit.hybrid import feed_positions
+from nexfit.hybrid.freshness import Freshness
+from nexfit.hybrid.mongo_feed import Pending, Save
+from nexfit.operations.member_facts import project_all
+from nexfit.stores.change_stream import DocumentChange, HistoryLost
+from nexfit.stores.connections import Stores
+from nexfit.stores.errors import StoreUnavailable, WriteConflict
+from nexfit.stores.mongo import Document
+
+MEMBERSHIP = frozenset({"member_subscriptions", "visits", "class_bookings"})
+"""Documents a member's facts are read from, besides the person's own. They keep pre-images."""
+
+NAME = frozenset({"firstName", "lastName"})
+SHOWN = NAME | {"nameFolded", "roleSpecificData", "roleSpecificData.client", "roleSpecificData.client.dateOfBirth"}
+"""What of a person member facts show: the paths an update may name."""
+
+_FACTS_OF_USERS = "SELECT facility_id, user_id FROM platform.member_facts WHERE user_id = ANY ($1::text[])"
+PASSED_BOOKINGS = "SELECT facility_id, user_id FROM platform.member_facts WHERE next_booking_at <= $1 LIMIT 500"
+
+
+class DocumentEffect:
+    """The effect of a batch of changes. Views of documents are given up first, views of facts once those are there."""
+
+    def __init__(self, stores: Stores, freshness: Freshness) -> None:
+        self._stores = stores
+        self._freshness = freshness
+
+    async def __call__(self, changes: Sequence[DocumentChange], pending: Pending, save: Save) -> None:
+        await self._freshness.raise_tags(await self._tags(changes))
+        await self._rename([change.id for change in changes if change.collection == "users" and _tells(change, NAME)])
+        pairs = {(facility, user) for facility, user in pending} | _members(changes)
+        pairs |= await self._rows_of([one.id for one in changes if one.collection == "users" and _tells(one, SHOWN)])
+        written = await self._project(sorted(pairs), save)
+        await self._freshness.raise_tags(_tags_of(written))
+
+    async def pass_bookings(self) -> None:
+        """Look again at the members whose next booking has passed. Raises StoreError."""
+        while True:
+            now = datetime.now(UTC)
+            rows = await self._stores.postgres.fetch(PASSED_BOOKINGS, now)
+            if not rows:
+                return
+            pairs = [(row["facility_id"], row["user_id"]) for row in rows]
+            async with feed_positions.transaction(self._stores.postgres) as transaction:
+                done = await project(transaction, self._stores.mongo, pairs, now)
+            await self._freshness.raise_tags(_tags_of(done.written))
+            if not done.written:
+                return
+
+    async def _tags(self, changes: Sequence[DocumentChange]) -> set[str]:
+        raised: set[str] = set()
+        unknown: defaultdict[str, set[Any]] = defaultdict(set)
+        for change in changes:
+            templates = tags.DOCUMENTS[change.collection]
+            for side in change.sides():
+                raised |= tags.filled(templates, {**side, "_id": change.id})
+            if not any(change.sides()):
+                raised |= tags.filled(templates, {"_id": change.id})
+                if tags.fields_of(templates) != {"_id"}:
+                    unknown[change.collection].add(change.id)
+        for collection, ids in unknown.items():
+            raised |= await self._tags_by_id(collection, ids)
+        return raised
+
+    async def _tags_by_id(self, collection: str, ids: Collection[Any]) -> set[str]:
+        """The tags of documents of which a change told the id alone."""
+        templates = tags.DOCUMENTS[collection]
+        found = await self._stores.mongo.find(collection, {"_id": {"$in": [*ids]}}, tags.fields_of(templates))
+        if len(found) < len(ids):
+            # Deleted: nobody can say any more which views showed it.
+            self._freshness.give_up_everything()
+        return set().union(*(tags.filled(templates, document) for document in found))
+
+    async def _rename(self, users: Collection[ObjectId]) -> None:
+        if users:
+            wrong = await instructors.wrong_names(self._stores.mongo, users)
+            await instructors.refresh(self._stores.mongo, wrong)
+
+    async def _rows_of(self, users: Collection[ObjectId]) -> set[Pair]:
+        if not users:
+            return set()
+        rows = await self._stores.postgres.fetch(_FACTS_OF_USERS, [str(user) for user in users])
+        return {(row["facility_id"], row["user_id"]) for row in rows}
+
+    async def _project(self, pairs: Sequence[Pair], save: Save) -> list[Pair]:
+        """Project the members and save the position: at once, or around the rows that somebody holds."""
+        try:
+            async with feed_positions.transaction(self._stores.postgres) as transaction:
+                done = await project(transaction, self._stores.mongo, pairs, datetime.now(UTC))
+                await save(transaction, done.busy)
+        except (StoreUnavailable, WriteConflict) as error:
+            if error.store != "postgres" or not pairs:
+                raise
+            done = await project_all(self._stores, pairs, datetime.now(UTC))
+            async with feed_positions.transaction(self._stores.postgres) as transaction:
+                await save(transaction, done.busy)
+        return done.written
+
+
+def _members(changes: Iterable[DocumentChange]) -> set[Pair]:
+    """Whose facts changed memberships, visits and bookings are about. Raises HistoryLost where one does not tell."""
+    pairs = set()
+    for change in changes:
+        if change.collection not in MEMBERSHIP:
+            continue
+        if change.before is None and change.operation != "insert":
+            raise HistoryLost("mongo", f"{change.collection} keeps no pre-images: run `nexfit migrate up`")
+        pairs |= {pair for side in change.sides() if (pair := _pair(side)) is not None}
+    return pairs
+
+
+def _pair(document: Document) -> Pair | None:
+    facility, user = document.get("facilityId"), document.get("userId")
+    return (str(facility), str(user)) if isinstance(facility, ObjectId) and isinstance(user, ObjectId) else None
+
+
+def _tells(change: DocumentChange, paths: Collection[str]) -> bool:
+    """Whether the change may be about one of the paths."""
+    return change.operation != "update" or not change.changed.isdisjoint(paths)
+
+
+def _tags_of(written: Iterable[Pair]) -> set[str]:
+    return {tag for facility, _ in written for tag in tags.filled(tags.MEMBER_FACTS, {"facility_id": facility})}

@@ -1,0 +1,142 @@
+"""Stores with the demo in them, and a process that follows their changes. Redis databases 4 and 5 are for these."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from pydantic import SecretStr
+from pymongo import AsyncMongoClient
+from redis.asyncio import Redis
+
+from nexfit.embedded import EmbeddedServers, ServerUrls
+from nexfit.hybrid import freshness
+from nexfit.operations.demo import seed
+from nexfit.operations.feeds import follow_changes
+from nexfit.operations.setup import migrate_up
+from nexfit.settings import MongoSettings, PostgresSettings, RedisSettings, Settings
+from nexfit.stores.connections import Stores, open_stores
+
+REDIS_DATABASE = 4
+
+Database = Any
+"""PyMongo's own: what a script would write with."""
+
+
+@asynccontextmanager
+async def seeded(urls: ServerUrls, redis_database: int) -> AsyncIterator[Settings]:
+    """Settings of new stores, migrated, with the demo of today (30 members); dropped afterwards."""
+    name = f"nexfit_test_{uuid4().hex[:12]}"
+    redis = urlsplit(urls.redis)._replace(path=f"/{redis_database}").geturl()
+    made = Settings(
+        mongo=MongoSettings(url=SecretStr(urls.mongo), database=name),
+        postgres=PostgresSettings(url=SecretStr(urlsplit(urls.postgres)._replace(path=f"/{name}").geturl())),
+        redis=RedisSettings(url=SecretStr(redis)),
+    )
+    admin = await asyncpg.connect(urls.postgres)
+    await admin.execute(f"CREATE DATABASE {name}")
+    await admin.close()
+    await migrate_up(made)
+    async with open_stores(made) as stores:
+        await seed(stores, scale=0.1)
+    yield made
+    admin = await asyncpg.connect(urls.postgres)
+    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await admin.close()
+    client: AsyncMongoClient[dict[str, Any]]
+    async with AsyncMongoClient(urls.mongo) as client:
+        await client.drop_database(name)
+    async with Redis.from_url(redis) as cache:
+        await cache.flushdb()
+
+
+@pytest.fixture(scope="session")
+async def settings(servers: EmbeddedServers) -> AsyncIterator[Settings]:
+    """Settings of stores that the tests of this folder share: none may count on what another one left."""
+    async with seeded(servers.urls, REDIS_DATABASE) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+async def stores(settings: Settings) -> AsyncIterator[Stores]:
+    """The stores of this process."""
+    async with open_stores(settings) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+async def mongo(settings: Settings) -> AsyncIterator[Database]:
+    """The database as another program has it."""
+    client: AsyncMongoClient[dict[str, Any]]
+    async with AsyncMongoClient(settings.mongo.url.get_secret_value(), tz_aware=True) as client:
+        yield client[settings.mongo.database]
+
+
+@pytest.fixture
+async def postgres(settings: Settings) -> AsyncIterator[asyncpg.Connection]:
+    """A connection of another program."""
+    connection = await asyncpg.connect(settings.postgres.url.get_secret_value())
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def cache(settings: Settings) -> AsyncIterator[Redis]:
+    """Redis as another program has it."""
+    async with Redis.from_url(settings.redis.url.get_secret_value()) as client:
+        yield client
+
+
+@asynccontextmanager
+async def following(settings: Settings) -> AsyncIterator[asyncio.Task[None]]:
+    """Changes are followed while the block runs; it begins when they are."""
+    async with open_stores(settings) as stores:
+        work = asyncio.create_task(follow_changes(stores))
+        try:
+            await until(lambda: fed(stores))
+            yield work
+        finally:
+            work.cancel()
+            ended, _ = await asyncio.wait({work}, timeout=5)
+            assert ended, "it did not stop"
+
+
+@pytest.fixture
+async def followed(settings: Settings) -> AsyncIterator[None]:
+    """Changes are followed during the test."""
+    async with following(settings):
+        yield
+
+
+async def fed(stores: Stores) -> bool:
+    """Whether somebody promises that views are fresh."""
+    (held,) = await stores.redis.send([("GET", freshness.KEY)])
+    return held is not None
+
+
+async def until(holds: Callable[[], Awaitable[Any]], seconds: float = 10.0) -> float:
+    """How long it took (seconds) until it holds; fails when that takes too long.
+
+    On a machine with much else to do a look takes long, too: so many looks have to be in vain as well.
+    """
+    clock = asyncio.get_running_loop().time
+    started = clock()
+    looks = 0
+    while not await holds():
+        looks += 1
+        assert clock() - started < seconds or looks < seconds / 0.02, "it never came"
+        await asyncio.sleep(0.01)
+    return clock() - started
+
+
+def now() -> datetime:
+    """The present instant as MongoDB stores it."""
+    moment = datetime.now(UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
