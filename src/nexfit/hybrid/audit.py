@@ -18,7 +18,7 @@ _SECRETS = ("password", "secret", "token", "hash", "ciphertext", "nonce", "crede
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """One entry. States are JSON-like objects of the entity before and after; secrets are taken out when it is stored."""
+    """One entry. States are JSON-like objects of the entity before and after; secrets are taken out when stored."""
 
     action: str
     entity_type: str

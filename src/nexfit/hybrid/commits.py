@@ -18,7 +18,7 @@ from nexfit.stores.postgres_transactions import Isolation, PostgresTransaction
 
 
 class OutcomeUnknown(StoreUnavailable):
-    """Whether it was committed cannot be found out now. Ask again with the same idempotency key: nothing is done twice."""
+    """Whether it was committed cannot be found out now. The same idempotency key does nothing twice."""
 
 
 class PostgresCommit:

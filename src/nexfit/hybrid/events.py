@@ -6,6 +6,7 @@ home in the transaction of the change, so their order there is the order of the 
 
 from __future__ import annotations
 
+import builtins
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -63,7 +64,7 @@ class Envelope:
     at: dt.datetime
     payload: Mapping[str, Any]
 
-    def read(self, event: type[E]) -> E:
+    def read(self, event: builtins.type[E]) -> E:
         """The fact as its class; raises pydantic's ValidationError when it is not one."""
         return event.model_validate(
             {**self.payload, "eventId": self.event_id, "facilityId": self.facility_id}, by_alias=True

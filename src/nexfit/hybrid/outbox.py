@@ -35,7 +35,8 @@ WITH audited AS (
     SELECT facility_id, entity_type, entity_id, user_id, action, previous_state, new_state, ip_address, user_agent
       FROM ROWS FROM (jsonb_to_recordset($1) AS (facility_id text, entity_type text, entity_id text, user_id text,
         action text, previous_state jsonb, new_state jsonb, ip_address inet, user_agent text)) WITH ORDINALITY
-        AS a (facility_id, entity_type, entity_id, user_id, action, previous_state, new_state, ip_address, user_agent, n)
+        AS a (facility_id, entity_type, entity_id, user_id, action, previous_state, new_state, ip_address, user_agent,
+          n)
       ORDER BY n)
 INSERT INTO finance.outbox
     (event_id, aggregate_type, aggregate_id, event_type, facility_id, payload, tags, published_at)
@@ -110,7 +111,9 @@ async def was_committed(postgres: Postgres, proof: Proof) -> bool | None:
         "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = $1 AND datname = current_database()) AS lives",
         proof.backend,
     )
-    (row,) = await postgres.fetch("SELECT EXISTS (SELECT FROM finance.outbox WHERE event_id = $1) AS kept", proof.event_id)
+    (row,) = await postgres.fetch(
+        "SELECT EXISTS (SELECT FROM finance.outbox WHERE event_id = $1) AS kept", proof.event_id
+    )
     return True if row["kept"] else None if process["lives"] else False
 
 
