@@ -4,6 +4,8 @@ The servers start once per run in a temporary folder; a URL in the environment r
 a server that cannot start fails the tests that need it.
 """
 
+import base64
+import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -18,6 +20,10 @@ from redis.asyncio import Redis
 from nexfit.embedded import EmbeddedServers
 
 REDIS_DATABASE = 1
+
+# Settings read the environment for what a test does not give: everything here keeps its encrypted fields under one key.
+os.environ.setdefault("NEXFIT_ENCRYPTION_KEYS", f"test:{base64.b64encode(b'k' * 32).decode()}")
+os.environ.setdefault("NEXFIT_ENCRYPTION_INDEX_KEY", base64.b64encode(b"i" * 32).decode())
 
 
 @pytest.fixture(scope="session")

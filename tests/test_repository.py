@@ -66,6 +66,8 @@ def test_compose_has_no_password_of_its_own(compose: dict[str, Any]) -> None:
         "NEXFIT_POSTGRES_PASSWORD",
         "NEXFIT_REDIS_PASSWORD",
         "NEXFIT_AUTH_SECRET",
+        "NEXFIT_ENCRYPTION_KEYS",
+        "NEXFIT_ENCRYPTION_INDEX_KEY",
     ):
         assert f"${{{variable}:?" in text, f"{variable} must be asked for"
         assert f"${{{variable}:-" not in text, f"{variable} must have no default"

@@ -19,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from bench.stores.errors import CannotMeasure
 from bench.stores.processes import ROOT
 from nexfit.embedded import EmbeddedServers, ServerUrls, reset
+from nexfit.local_servers import set_encryption_keys
 from nexfit.operations.demo import SeedReport, seed
 from nexfit.operations.demo.seeding import MEMBERS
 from nexfit.operations.setup import migrate_up
@@ -67,6 +68,7 @@ def servers(home: Path, members: int, console: Console) -> Iterator[EmbeddedServ
             data, on_progress=lambda name, state: shown.update(tasks[name], description=f"{name}: {state}")
         )
         running.start()
+        set_encryption_keys(data)
         try:
             for task in tasks.values():
                 shown.update(task, total=1, completed=1)

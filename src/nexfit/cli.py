@@ -24,8 +24,10 @@ T = TypeVar("T")
 
 app = typer.Typer(no_args_is_help=True, help="NexFit: a fitness platform's GraphQL API.", rich_markup_mode="rich")
 migrate = typer.Typer(no_args_is_help=True, help="Bring both stores' schemas up or down, or look at them.")
+keys = typer.Typer(no_args_is_help=True, help="Keys of the fields that are kept encrypted.")
 imports = typer.Typer(no_args_is_help=True, help="Read real data from files. Running one twice changes nothing more.")
 app.add_typer(migrate, name="migrate")
+app.add_typer(keys, name="keys")
 app.add_typer(imports, name="import")
 
 console = Console()
@@ -58,6 +60,7 @@ def _expected() -> tuple[type[Exception], ...]:
     from nexfit.operations.mongo_files import MongoFileError
     from nexfit.operations.mongo_schema import SchemaNotApplied
     from nexfit.stores.errors import StoreError
+    from nexfit.stores.field_encryption import FieldEncryptionError
 
     return (
         EmbeddedError,
@@ -68,6 +71,7 @@ def _expected() -> tuple[type[Exception], ...]:
         MongoFileError,
         SchemaNotApplied,
         StoreError,
+        FieldEncryptionError,
         FileNotFoundError,
     )
 
@@ -123,6 +127,11 @@ def serve(
     import uvicorn
 
     settings = _settings()
+    if settings.encryption.active_id() is None or settings.encryption.index_key_bytes() is None:
+        errors.print(
+            "[bold red]nexfit:[/] NEXFIT_ENCRYPTION_KEYS and _INDEX_KEY are not set: nexfit keys new makes them"
+        )
+        raise typer.Exit(1)
     uvicorn.run(
         "nexfit.app:create_app",
         factory=True,
@@ -240,6 +249,18 @@ def verify(data_dir: DataDir = LOCAL) -> None:
     if drift:
         raise typer.Exit(1)
     console.print("Both schemas are as their files say.")
+
+
+@keys.command()
+def new() -> None:
+    """Print new keys as settings. To add one to a ring, append its `id:key` to those in NEXFIT_ENCRYPTION_KEYS."""
+    import base64
+    import secrets
+    from datetime import UTC
+
+    made = [base64.b64encode(secrets.token_bytes(32)).decode() for _ in range(2)]
+    typer.echo(f"NEXFIT_ENCRYPTION_KEYS={datetime.now(UTC):%Y-%m-%d}:{made[0]}")
+    typer.echo(f"NEXFIT_ENCRYPTION_INDEX_KEY={made[1]}")
 
 
 class WeightUnit(StrEnum):

@@ -18,7 +18,7 @@ from rich.progress import Progress
 
 from nexfit.app import create_app
 from nexfit.embedded import EmbeddedServers, reset
-from nexfit.local_servers import URLS_FILE, PortInUse, variables, write_private
+from nexfit.local_servers import URLS_FILE, PortInUse, set_encryption_keys, variables, write_private
 from nexfit.operations.demo import NotEmpty, demo_logins, seed
 from nexfit.operations.setup import migrate_up
 from nexfit.progress import bar_per_step, progress
@@ -48,6 +48,7 @@ def run(console: Console, *, port: int, data_dir: Path, start_over: bool, demo: 
         try:
             os.environ |= variables(urls)
             write_private(data_dir / URLS_FILE, json.dumps(variables(urls)))
+            set_encryption_keys(data_dir)
             os.environ.setdefault("NEXFIT_AUTH_SECRET", _secret(data_dir / SECRET_FILE))
             settings = Settings(http=HttpSettings(port=port, metrics=True), demo=demo)
             asyncio.run(_prepare(settings, bars, demo=demo))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +14,9 @@ from nexfit.embedded import DataDirInUse, EmbeddedServers, ServerUrls
 
 URLS_FILE = "urls.json"
 """Where the servers of a running `nexfit dev` are; it holds passwords, so only its owner can read it."""
+
+KEYS_FILE = "encryption-keys.json"
+"""The keys of this folder's encrypted fields; without it they cannot be read again."""
 
 VARIABLES = ("NEXFIT_MONGO_URL", "NEXFIT_POSTGRES_URL", "NEXFIT_REDIS_URL")
 
@@ -41,6 +46,7 @@ def local_servers(data_dir: Path) -> Iterator[None]:
             raise
         urls = json.loads(running.read_text(encoding="utf-8"))
     os.environ |= urls
+    set_encryption_keys(data_dir)
     try:
         yield
     finally:
@@ -50,6 +56,20 @@ def local_servers(data_dir: Path) -> Iterator[None]:
 def variables(urls: ServerUrls) -> dict[str, str]:
     """The environment variables that name the servers."""
     return dict(zip(VARIABLES, (urls.mongo, urls.postgres, urls.redis), strict=True))
+
+
+def set_encryption_keys(data_dir: Path) -> None:
+    """Name the folder's own encryption keys in the environment, made on first use, unless it names others."""
+    path = data_dir / KEYS_FILE
+    if not path.exists():
+        made = {"NEXFIT_ENCRYPTION_KEYS": f"local:{_key()}", "NEXFIT_ENCRYPTION_INDEX_KEY": _key()}
+        write_private(path, json.dumps(made))
+    for variable, keys in json.loads(path.read_text(encoding="utf-8")).items():
+        os.environ.setdefault(variable, keys)
+
+
+def _key() -> str:
+    return base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def write_private(path: Path, text: str) -> None:

@@ -6,10 +6,13 @@ an underscore, the field's name. Secrets are `SecretStr`: printing or logging th
 
 from __future__ import annotations
 
+import base64
+import binascii
+import re
 import secrets
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
@@ -79,6 +82,62 @@ class AuthSettings(Section):
     hash_workers: int = Field(default=2, ge=1, le=32, description="Password hashes computed at the same time.")
 
 
+class EncryptionSettings(Section):
+    """Keys of the fields that are kept encrypted; `nexfit keys new` makes one."""
+
+    keys: SecretStr = Field(
+        default=SecretStr(""), description="`id:key` pairs separated by commas; each key is 32 bytes in base64."
+    )
+    active: str = Field(default="", description="Id of the key that writes; needed when there are several.")
+    index_key: SecretStr = Field(
+        default=SecretStr(""), description="32 bytes in base64 for searching encrypted fields. It never changes."
+    )
+
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        self.active_id()
+        self.index_key_bytes()
+        return self
+
+    def key_bytes(self) -> dict[str, bytes]:
+        """The keys by id. Raises ValueError that names the entry, never its key."""
+        found: dict[str, bytes] = {}
+        for place, entry in enumerate(filter(None, self.keys.get_secret_value().replace(" ", "").split(",")), 1):
+            key_id, _, key = entry.partition(":")
+            if not re.fullmatch(r"[A-Za-z0-9._-]{1,80}", key_id):
+                raise ValueError(f"entry {place} of the keys is not `id:key`")
+            if key_id in found:
+                raise ValueError(f"key {key_id} is given twice")
+            found[key_id] = _key(key, f"key {key_id}")
+        return found
+
+    def active_id(self) -> str | None:
+        """Id of the key that writes; None without keys. Raises ValueError when it is not clear or not there."""
+        known = list(self.key_bytes())
+        if self.active:
+            if self.active not in known:
+                raise ValueError(f"the active key {self.active} is not among the keys")
+            return self.active
+        if len(known) > 1:
+            raise ValueError("there are several keys: name the active one in NEXFIT_ENCRYPTION_ACTIVE")
+        return known[0] if known else None
+
+    def index_key_bytes(self) -> bytes | None:
+        """The key of blind indexes, None where it is not set. Raises ValueError."""
+        key = self.index_key.get_secret_value()
+        return _key(key, "the index key") if key else None
+
+
+def _key(text: str, what: str) -> bytes:
+    try:
+        key = base64.b64decode(text, altchars=b"-_" if re.search("[-_]", text) else None, validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError(f"{what} is not base64") from None
+    if len(key) != 32:
+        raise ValueError(f"{what} has {len(key)} bytes instead of 32")
+    return key
+
+
 class Settings(BaseSettings):
     """All settings of a process; frozen after start."""
 
@@ -96,4 +155,5 @@ class Settings(BaseSettings):
     redis: RedisSettings = RedisSettings()
     http: HttpSettings = HttpSettings()
     auth: AuthSettings = Field(default_factory=AuthSettings)
+    encryption: EncryptionSettings = EncryptionSettings()
     demo: bool = Field(default=False, description="Offer the demo logins in GraphiQL. Never in production.")

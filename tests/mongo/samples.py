@@ -38,6 +38,7 @@ _KNOWN: dict[str, Any] = {
     "capacity": 2,
     "nonce": bytes(12),
     "ciphertext": bytes(32),
+    "taxIdIndex": bytes(32),
     "token": {"_data": "8263"},
 }
 _SCHEMAS: dict[type[StoredDocument], dict[str, Any]] = {}

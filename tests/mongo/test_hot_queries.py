@@ -49,6 +49,10 @@ FOLDED_RANGE = {"$gte": WORD, "$lt": f"{WORD}\uffff"}
 
 FINDS = [
     Hot("users", "email_unique", {"emailNormalized": "person7@example.org"}),
+    *(
+        Hot("users", f"{owner}_tax_id_unique", {f"roleSpecificData.{owner}.taxIdIndex": (7).to_bytes(32)})
+        for owner in ("gym_owner", "studio_owner")
+    ),
     Hot("users", "name", {"nameFolded": FOLDED_RANGE}, BY_NAME),
     Hot("users", "name", {"nameFolded": {"$gt": WORD}}, BY_NAME),
     Hot("users", "role_name", {"role": "coach"}, BY_NAME),
@@ -209,6 +213,9 @@ def numbered(collection: str, number: int) -> dict[str, Any]:
     if "occurrenceId" in made:
         made["occurrenceId"] = IDS[number // 30]
     match collection:
+        case "users":
+            for owner in ("gym_owner", "studio_owner"):
+                made["roleSpecificData"][owner]["taxIdIndex"] = number.to_bytes(32)
         case "facilities":
             made["address"]["cityFolded"] = f"city {number % GROUPS}"
             made["address"]["coordinates"]["coordinates"] = [29 + number / 100, 41.0]

@@ -3,6 +3,7 @@
 import hashlib
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import orjson
 import pytest
@@ -10,7 +11,10 @@ from bson import json_util
 
 from nexfit.operations import partitions
 from nexfit.operations.demo import NotEmpty, SeedReport, seed
+from nexfit.operations.mongo_schema import ALL_DOCUMENTS
+from nexfit.operations.mongo_validators import collection_name, encrypted_fields
 from nexfit.stores.connections import Stores
+from nexfit.stores.field_encryption import Place
 
 from .conftest import TODAY, FreshStores
 
@@ -24,11 +28,16 @@ WHEN_LOADED = {"finance.analytics_daily": ("updated_at",), "platform.member_fact
 """Columns that tell when a row was written, not what it says."""
 
 
+ENCRYPTED = {collection_name(model): encrypted_fields(model) for model in ALL_DOCUMENTS}
+
+
 async def _digests(stores: Stores) -> dict[str, str]:
     """A hash of every collection and table."""
     made = {}
     for collection in await stores.mongo.database.list_collection_names():
         documents = await stores.mongo.database[collection].find(sort=[("_id", 1)]).to_list()
+        for document in documents:
+            _decrypt(stores, collection, document)
         made[collection] = hashlib.sha256(json_util.dumps(documents, sort_keys=True).encode()).hexdigest()
     for table in TABLES:
         columns = WHEN_LOADED.get(table, ())
@@ -38,6 +47,17 @@ async def _digests(stores: Stores) -> dict[str, str]:
         ]
         made[table] = hashlib.sha256(b"\n".join(sorted(rows))).hexdigest()
     return made
+
+
+def _decrypt(stores: Stores, collection: str, document: dict[str, Any]) -> None:
+    """Put what was encrypted in its envelope's place: the nonces differ from load to load."""
+    for path in ENCRYPTED.get(collection, ()):
+        *parts, name = path.split(".")
+        holder: dict[str, Any] = document
+        for part in parts:
+            holder = holder.get(part, {})
+        if name in holder:
+            holder[name] = stores.keys.decrypt(Place(collection, document["_id"], path), holder[name])
 
 
 @dataclass

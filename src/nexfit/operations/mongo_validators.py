@@ -4,15 +4,16 @@ A model says what is stored; its validator holds everybody to it, also whoever w
 field is one that may be absent: null is refused everywhere.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args, get_origin
 
 import yaml
+from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
 from pydantic_core import core_schema
 
-from nexfit.stores.documents import StoredDocument
+from nexfit.stores.documents import Encrypted, StoredDocument
 
 GENERATED_MARK = "# Below: generated from the document model. Change the model, then write the validators again."
 
@@ -103,9 +104,42 @@ def _stored(node: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str
 def validator(model: type[StoredDocument]) -> dict[str, Any]:
     """The collection's validator: `$jsonSchema`, and `$expr` where the model states checks between fields."""
     made: dict[str, Any] = {"$jsonSchema": model.model_json_schema(schema_generator=_BsonSchema)}
-    if model.stored_checks:
-        made["$expr"] = {"$and": [dict(check) for check in model.stored_checks]}
+    envelopes = [check for path in encrypted_fields(model) for check in _envelope_checks(path)]
+    if model.stored_checks or envelopes:
+        made["$expr"] = {"$and": [*(dict(check) for check in model.stored_checks), *envelopes]}
     return made
+
+
+def encrypted_fields(model: type[BaseModel]) -> list[str]:
+    """Dotted stored paths of the model's encrypted fields. Raises TypeError for one inside a list: it has no place."""
+    return [path for path, inner in _nested(model) if inner is Encrypted]
+
+
+def _nested(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, type[BaseModel]]]:
+    """Every object below the model, by its dotted stored path."""
+    for field in model.model_fields.values():
+        path = f"{prefix}{field.alias}"
+        for inner, in_list in _models_in(field.annotation):
+            below = list(_nested(inner, f"{path}."))
+            if in_list and any(found is Encrypted for found in (inner, *(found for _, found in below))):
+                raise TypeError(f"{path} holds encrypted fields in a list, where they have no place of their own")
+            yield path, inner
+            yield from below
+
+
+def _models_in(annotation: Any, in_list: bool = False) -> Iterator[tuple[type[BaseModel], bool]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation, in_list
+    for inner in get_args(annotation):
+        yield from _models_in(inner, in_list or get_origin(annotation) in {list, tuple, dict})
+
+
+def _envelope_checks(path: str) -> list[dict[str, Any]]:
+    """What $jsonSchema cannot say of binary data: a nonce's exact size, and that no ciphertext lacks its tag."""
+    return [
+        {"$in": [{"$binarySize": f"${path}.nonce"}, [12, None]]},
+        {"$gte": [{"$ifNull": [{"$binarySize": f"${path}.ciphertext"}, 16]}, 16]},
+    ]
 
 
 def collection_name(model: type[StoredDocument]) -> str:

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from nexfit.settings import Settings
+from nexfit.stores.field_encryption import KeyRing
 from nexfit.stores.mongo import Mongo
 from nexfit.stores.postgres import Postgres
 from nexfit.stores.redis import RedisStore
@@ -14,11 +15,12 @@ from nexfit.stores.redis import RedisStore
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """Connected stores; none is contacted before its first command."""
+    """Connected stores, and the keys of what is kept encrypted in them; none is contacted before its first command."""
 
     mongo: Mongo
     postgres: Postgres
     redis: RedisStore
+    keys: KeyRing
 
 
 @asynccontextmanager
@@ -28,7 +30,7 @@ async def open_stores(settings: Settings) -> AsyncIterator[Stores]:
     redis = RedisStore(settings.redis)
     postgres = await Postgres.connect(settings.postgres)
     try:
-        yield Stores(mongo, postgres, redis)
+        yield Stores(mongo, postgres, redis, KeyRing.of(settings.encryption))
     finally:
         await postgres.close()
         await redis.close()

@@ -91,13 +91,14 @@ class CoachData(FacilityCoachData):
 
 
 class OwnerData(Embedded):
-    """The business behind a gym or studio owner."""
+    """The business behind a gym or studio owner. The index finds a tax id without knowing any."""
 
     business_name: Line | None = None
     business_address: Line | None = None
     business_phone_number: Phone | None = None
     business_email: Email | None = None
-    tax_id: Word | None = None
+    tax_id: Encrypted | None = None
+    tax_id_index: Annotated[bytes, Field(min_length=32, max_length=32)] | None = None
 
 
 class VisitorData(Embedded):

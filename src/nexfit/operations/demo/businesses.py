@@ -9,6 +9,7 @@ from typing import Any
 
 from bson import Decimal128, ObjectId
 
+from nexfit.domains.identity.protected import encrypt_tax_id
 from nexfit.domains.text import fold, normalize_email
 from nexfit.operations.demo.calendar import Calendar
 from nexfit.operations.demo.chance import Chance
@@ -24,6 +25,7 @@ from nexfit.operations.demo.content.places import (
     Place,
     Plan,
 )
+from nexfit.stores.field_encryption import KeyRing
 
 Row = dict[str, Any]
 
@@ -92,7 +94,7 @@ def user_document(
     }
 
 
-def make(chance: Chance, calendar: Calendar) -> Businesses:
+def make(chance: Chance, calendar: Calendar, keys: KeyRing) -> Businesses:
     """Every owner, staff member, facility and plan."""
     opened = calendar.at(calendar.opening, 9 * 60)
     ids = {key: chance.object_id("user") for key in (*OWNERS, *PEOPLE)}
@@ -106,7 +108,7 @@ def make(chance: Chance, calendar: Calendar) -> Businesses:
         )
         for place in PLACES
     ]
-    users = [_owner(key, number, ids[key], opened) for number, key in enumerate(OWNERS, 1)]
+    users = [_owner(keys, key, number, ids[key], opened) for number, key in enumerate(OWNERS, 1)]
     users += [_staff_member(chance, key, number, ids[key], opened) for number, key in enumerate(PEOPLE, 11)]
     return Businesses(
         branches,
@@ -117,7 +119,7 @@ def make(chance: Chance, calendar: Calendar) -> Businesses:
     )
 
 
-def _owner(key: str, number: int, user_id: ObjectId, opened: datetime) -> Row:
+def _owner(keys: KeyRing, key: str, number: int, user_id: ObjectId, opened: datetime) -> Row:
     first, last, business = OWNERS[key]
     places = [place for place in PLACES if place.owner == key]
     role = "studio_owner" if all(place.type == "studio" for place in places) else "gym_owner"
@@ -127,7 +129,7 @@ def _owner(key: str, number: int, user_id: ObjectId, opened: datetime) -> Row:
             "businessAddress": f"{places[0].street}, {places[0].district}/{places[0].city}",
             "businessPhoneNumber": places[0].phone,
             "businessEmail": places[0].email,
-            "taxId": f"{9_000_000_000 + number * 1_111}",
+            **encrypt_tax_id(keys, user_id, role, f"{9_000_000_000 + number * 1_111}"),
         }
     }
     return user_document(user_id, LOGIN_EMAILS[key], first, last, _staff_phone(number), [role], data, opened)

@@ -8,11 +8,13 @@ from datetime import date, timedelta
 
 from bson import ObjectId
 
+from nexfit.domains.identity.protected import encrypt_medical_conditions
 from nexfit.domains.text import fold
 from nexfit.operations.demo.businesses import Branch, Row, user_document
 from nexfit.operations.demo.calendar import Calendar, stored_date
 from nexfit.operations.demo.chance import Chance
-from nexfit.operations.demo.content.people import DIETS, GOALS, LEVELS, MEN, SURNAMES, WOMEN
+from nexfit.operations.demo.content.people import CONDITIONS, DIETS, GOALS, LEVELS, MEN, SURNAMES, WOMEN
+from nexfit.stores.field_encryption import KeyRing
 
 CLIENT_EMAIL = "client@demo.nexfit.app"
 CLIENT_NAME = ("Ece", "Yıldırım")
@@ -66,10 +68,16 @@ def make(
 
 
 def documents(
-    chance: Chance, calendar: Calendar, branch: Branch, people: list[Person], coach_of: Mapping[int, ObjectId]
+    chance: Chance,
+    calendar: Calendar,
+    keys: KeyRing,
+    branch: Branch,
+    people: list[Person],
+    coach_of: Mapping[int, ObjectId],
 ) -> Iterator[Row]:
     """Their `users` documents; `coach_of` names the coach by member number."""
     random = chance.stream(f"profiles:{branch.content.key}")
+    health = chance.stream(f"health:{branch.content.key}")
     kind = "gym_member" if branch.content.type == "gym" else "studio_client"
     for person in people:
         height = round(random.gauss(170, 9), 1)
@@ -81,6 +89,9 @@ def documents(
             "fitnessLevel": random.choice(LEVELS),
             "dietaryRestrictions": [random.choice(DIETS)] if random.random() < 0.12 else [],
         }
+        if person.is_client_login or health.random() < 0.15:
+            conditions = health.sample(CONDITIONS, 1 if health.random() < 0.8 else 2)
+            client["medicalConditions"] = encrypt_medical_conditions(keys, person.id, conditions)
         if person.number in coach_of:
             client["assignedCoachId"] = coach_of[person.number]
         email = f"{fold(person.first)}.{fold(person.last)}.{person.number}@uye.example".replace(" ", "")

@@ -42,6 +42,7 @@ from nexfit.operations.demo.load import HOUR, BulkConnection, Progress, Tally, b
 from nexfit.operations.demo.people import Person
 from nexfit.operations.demo.reviews import Reviews
 from nexfit.operations.member_facts import rebuild_member_facts
+from nexfit.stores.field_encryption import KeyRing
 from nexfit.stores.mongo import Mongo
 from nexfit.stores.postgres import Postgres
 
@@ -82,6 +83,10 @@ class Stores(Protocol):
     def postgres(self) -> Postgres:
         """PostgreSQL."""
 
+    @property
+    def keys(self) -> KeyRing:
+        """The keys of what is kept encrypted."""
+
 
 @dataclass(frozen=True, slots=True)
 class SeedReport:
@@ -103,12 +108,13 @@ async def seed(
 ) -> SeedReport:
     """Load the demo; one seed and one `today` (default: now in the demo's zone) make the same rows every time.
 
-    `scale` multiplies the members, and the classes by its cube root; the facilities stay. Raises NotEmpty, and
-    StoreError when a store fails: PostgreSQL is then unchanged, MongoDB needs `--reset`.
+    `scale` multiplies the members, and the classes by its cube root; the facilities stay. Raises NotEmpty, KeyNotSet,
+    and StoreError when a store fails: PostgreSQL is then unchanged, MongoDB needs `--reset`.
     """
     if not 0.1 <= scale <= 10_000:
         raise ValueError(f"scale {scale} is not between 0.1 and 10000")
     started = time.monotonic()
+    _ = stores.keys.active
     await _refuse_filled(stores)
     calendar = Calendar(TIMEZONE, today or local_today(TIMEZONE))
     tally = Tally(on_progress)
@@ -136,6 +142,7 @@ class _Loader:
     def __init__(self, stores: Stores, chance: Chance, calendar: Calendar, tally: Tally, scale: float) -> None:
         self._mongo = stores.mongo
         self._postgres = stores.postgres
+        self._keys = stores.keys
         self._chance = chance
         self._calendar = calendar
         self._tally = tally
@@ -145,7 +152,7 @@ class _Loader:
 
     async def run(self, seed: int) -> int:
         """Load everything but the member facts; answers the number of members."""
-        made = businesses.make(self._chance, self._calendar)
+        made = businesses.make(self._chance, self._calendar, self._keys)
         percent = 0
         for branch in made.branches:
             percent += branch.content.members_percent
@@ -277,7 +284,7 @@ class _Loader:
         self, branch: Branch, own: list[Person], contracts: list[Contract], coaching: Coaching, catalogue: Catalogue
     ) -> Attendance:
         chance, calendar = self._chance, self._calendar
-        await self._insert("users", people.documents(chance, calendar, branch, own, coaching.coach_of))
+        await self._insert("users", people.documents(chance, calendar, self._keys, branch, own, coaching.coach_of))
         await self._insert("member_subscriptions", mirrors(branch, contracts))
         timetable = timetables.make(chance, calendar, branch, self._copies)
         attendance = Attendance(chance, calendar, branch, contracts)

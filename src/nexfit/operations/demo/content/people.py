@@ -31,6 +31,8 @@ LEVELS = ("beginner", "intermediate", "advanced")
 
 DIETS = ("vejetaryen", "glutensiz", "laktozsuz", "vegan")
 
+CONDITIONS = ("astım", "yüksek tansiyon", "bel fıtığı", "diz menisküs ameliyatı", "tip 2 diyabet", "migren")
+
 SPECIALIZATIONS = ("Kuvvet", "Fonksiyonel antrenman", "Pilates", "Yoga", "Spinning", "Boks", "Yüzme", "Beslenme")
 
 CERTIFICATIONS = (

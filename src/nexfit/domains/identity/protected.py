@@ -1,0 +1,42 @@
+"""A person's fields that MongoDB keeps encrypted: medical conditions and tax ids, and where each has its place."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bson import ObjectId
+
+from nexfit.stores.field_encryption import Envelope, KeyRing, Place
+
+MEDICAL_CONDITIONS = "roleSpecificData.client.medicalConditions"
+TAX_ID = "roleSpecificData.{role}.taxId"
+
+
+def encrypt_medical_conditions(keys: KeyRing, user_id: ObjectId, conditions: Sequence[str]) -> Envelope:
+    """What `medicalConditions` of a client holds. Raises KeyNotSet."""
+    return keys.encrypt(Place("users", user_id, MEDICAL_CONDITIONS), list(conditions))
+
+
+def medical_conditions(keys: KeyRing, user_id: ObjectId, kept: Mapping[str, Any]) -> list[str]:
+    """The conditions in a client's envelope. Raises FieldEncryptionError."""
+    found: list[str] = keys.decrypt(Place("users", user_id, MEDICAL_CONDITIONS), kept)
+    return found
+
+
+def encrypt_tax_id(keys: KeyRing, user_id: ObjectId, role: str, tax_id: str) -> dict[str, Any]:
+    """`taxId` and `taxIdIndex` of an owner's part (`gym_owner` or `studio_owner`). Raises KeyNotSet."""
+    kept = keys.encrypt(Place("users", user_id, TAX_ID.format(role=role)), tax_id)
+    return {"taxId": kept, "taxIdIndex": tax_id_index(keys, tax_id)}
+
+
+def tax_id(keys: KeyRing, user_id: ObjectId, role: str, kept: Mapping[str, Any]) -> str:
+    """The tax id in an owner's envelope. Raises FieldEncryptionError."""
+    found: str = keys.decrypt(Place("users", user_id, TAX_ID.format(role=role)), kept)
+    return found
+
+
+def tax_id_index(keys: KeyRing, tax_id: str) -> bytes:
+    """What equal tax ids have in common, however they are spaced or dotted. Raises KeyNotSet."""
+    return keys.blind_index("taxId", re.sub(r"[\s./-]", "", tax_id).upper())
