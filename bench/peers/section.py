@@ -29,7 +29,6 @@ from bench.stores.counters import Counters
 from bench.stores.errors import CannotMeasure
 from bench.stores.failures import show_failures
 from bench.stores.processes import Allotment
-from bench.stores.window import Loader
 from bench.stores.works import Subject, Work, find_subject
 from nexfit.embedded import EmbeddedError
 from nexfit.stores.errors import StoreError
@@ -67,7 +66,7 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--members", type=int, metavar="N", help="members to load (10000)")
-    add("--seconds", type=float, metavar="S", help="length of a window (3; wrk rounds up to whole seconds)")
+    add("--seconds", type=float, metavar="S", help="length of a window (3)")
     add(
         "--warm",
         type=float,
@@ -78,7 +77,6 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     add("--only", choices=KINDS, action="append", help="only this kind of work; may be given again")
     add("--quick", action="store_true", help="a look: 600 members, one round, windows and warm-ups of 1 s")
     add("--keep", action="store_true", help="keep the loaded servers in .data/bench for the next run with --keep")
-    add("--no-wrk", action="store_true", help="use the built-in load generator even where wrk is on PATH")
     add("--json", type=Path, metavar="FILE", help="write medians, ratios and every window to a file as well")
     given = parser.parse_args(arguments)
     for name, usual, quick in (("members", 10_000, 600), ("seconds", 3.0, 1.0), ("warm", 3.0, 1.0), ("rounds", 5, 1)):
@@ -223,8 +221,7 @@ class _Bench:
             self.kinds[work.name] = group
             size = _check(work, subject, of_standard, servers)
             self.console.print(f"{work.name}: {len(servers)} servers give the same answer, {size:,} bytes")
-        loader = Loader.find(self.cores.load, use_wrk=not self.given.no_wrk)
-        pace = Pace(self.given.seconds, self.given.warm, min(1.0, self.given.warm), slow=group == "stores")
+        pace = Pace(self.given.seconds, self.given.warm, min(1.0, self.given.warm))
         with data.bars(self.console) as bars:
             task = bars.add_task("measuring", total=self.given.rounds * len(asked) * len(servers))
             for round_ in range(1, self.given.rounds + 1):
@@ -237,7 +234,7 @@ class _Bench:
                                 server,
                                 round_,
                                 subject=subject,
-                                loader=loader,
+                                cores=self.cores.load,
                                 pace=pace,
                                 stores=self.stores,
                             )

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from bench.peers.servers import Peer
 from bench.stores import processes
 from bench.stores.generator import Outcome
-from bench.stores.window import Loader
+from bench.stores.processes import Cores
+from bench.stores.window import load_of, produce
 from bench.stores.works import Subject, Work
 
 CONNECTIONS = 32
@@ -37,21 +38,18 @@ class Pace:
     window: float
     node_warm_up: float
     warm_up: float
-    slow: bool
-    """Whether answers may take a good part of a window."""
 
 
 def measure(
-    work: Work, server: Peer, round_: int, *, subject: Subject, loader: Loader, pace: Pace, stores: Sequence[int]
+    work: Work, server: Peer, round_: int, *, subject: Subject, cores: Cores, pace: Pace, stores: Sequence[int]
 ) -> Window:
-    """Warm the server up, then measure a window; `stores` are process ids. It ends when all that was sent is paid for.
+    """Warm the server up, then measure a window under a load made on `cores`; `stores` are process ids.
 
-    Slow answers need the built-in generator: wrk hangs up at its end, and leaves out what had not come by then.
+    It ends when all that was sent is paid for.
     """
 
     def load(seconds: float) -> Outcome:
-        wanted = loader.load(server, work, subject, CONNECTIONS, seconds)
-        return loader.run_built_in(wanted) if pace.slow else loader.run(wanted)
+        return produce(load_of(server, work, subject, CONNECTIONS, seconds), cores)
 
     if warm_up := pace.node_warm_up if server.node else pace.warm_up:
         load(warm_up)
@@ -66,7 +64,7 @@ def measure(
 
 
 def _wait_until_idle(server: Peer) -> None:
-    """A generator hangs up at its end; the server still finishes what was asked of it."""
+    """What a server does behind its last answer, such as closing connections, is paid for as well."""
     deadline = time.monotonic() + _PATIENCE
     before = server.cpu_seconds()
     while time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""The built-in load generator: keeps a number of connections busy for some seconds, then lets every answer arrive.
+"""The load generator: keeps a number of connections busy for some seconds, then lets every answer arrive.
 
 Run as `python -m bench.stores.generator`, with a `Load` as JSON on standard input; prints an `Outcome` as JSON. In a
 process of its own, so that it can be kept on a core of its own.

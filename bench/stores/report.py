@@ -32,7 +32,6 @@ class Cell:
     session: float
     redis: float
     failed: int
-    generator: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +62,6 @@ def cell(windows: Sequence[Window]) -> Cell:
         session=round(middle("session"), 2),
         redis=round(middle("redis"), 2),
         failed=sum(outcome.failed for outcome in outcomes),
-        generator=windows[0].generator,
     )
 
 

@@ -18,8 +18,9 @@ from bench.stores.counters import Counters
 from bench.stores.equality import Equality
 from bench.stores.errors import CannotMeasure
 from bench.stores.failures import show_failures
+from bench.stores.processes import Cores
 from bench.stores.target import Target
-from bench.stores.window import Loader, Window, measure
+from bench.stores.window import Window, measure
 from bench.stores.works import Subject, Work, find_subject, works
 from nexfit.embedded import EmbeddedError
 from nexfit.stores.errors import StoreError
@@ -75,9 +76,8 @@ def _run(given: argparse.Namespace, console: Console) -> int:
         if not wanted:
             raise CannotMeasure(f"no work's name contains {given.only!r}")
         console.print(f"{subject.facility_name}, {cores}", markup=False, highlight=False)
-        loader = Loader.find(cores.load, use_wrk=not given.no_wrk)
         redis = {name: made.redis.url.get_secret_value() for name, made in settings.items()}
-        bench = _Bench(given, targets, subject, counters, loader, pids, redis)
+        bench = _Bench(given, targets, subject, counters, cores.load, pids, redis)
         checks = bench.check(wanted, console)
         windows = bench.run(wanted, console)
     report.show(console, windows)
@@ -102,7 +102,7 @@ class _Bench:
     targets: Sequence[Target]
     subject: Subject
     counters: Counters
-    loader: Loader
+    load_cores: Cores
     store_pids: Sequence[int]
     redis: Mapping[str, str]
     """Each target's Redis URL."""
@@ -143,7 +143,7 @@ class _Bench:
             round_,
             connections=connections,
             seconds=seconds,
-            loader=self.loader,
+            cores=self.load_cores,
             subject=self.subject,
             counters=self.counters,
             store_pids=self.store_pids,

@@ -22,8 +22,7 @@ generator raises the versions of the views' tags, as a writer would; requests un
 both targets), `facility(id:)` and `node(id:)` of an invoice. Windows of API and floor take turns; results are medians.
 
 CPU is that of the server's process, from the system's own count. Commands are counted by the stores: MongoDB's
-serverStatus, pg_stat_statements, INFO commandstats. p50 and p99 are the load generator's: wrk's where it is on PATH
-(cold works always use the built-in one).
+serverStatus, pg_stat_statements, INFO commandstats. p50 and p99 are the load generator's.
 """
 
 
@@ -34,13 +33,12 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--members", type=int, metavar="N", help="members to load (10000)")
-    add("--seconds", type=float, metavar="S", help="length of a window (2; wrk rounds up to whole seconds)")
+    add("--seconds", type=float, metavar="S", help="length of a window (2)")
     add("--rounds", type=int, metavar="N", help="windows of each kind (3)")
     add("--connections", type=_numbers, default=[1, 32], metavar="N,N", help="open connections (1,32)")
     add("--only", metavar="TEXT", help="only works whose name contains this, such as `warm`")
     add("--quick", action="store_true", help="a look in under a minute: 600 members, one round of 1 s windows")
     add("--keep", action="store_true", help="keep the loaded servers in .data/bench for the next run with --keep")
-    add("--no-wrk", action="store_true", help="use the built-in load generator even where wrk is on PATH")
     floors = ("stores", "drivers")
     add("--floor", choices=floors, default=floors[0], help="read through nexfit.stores (the default) or plain drivers")
     add("--json", type=Path, metavar="FILE", help="write medians, ratios and every window to a file as well")

@@ -52,9 +52,13 @@ class Outage:
             await asyncio.to_thread(server.stop)
         elif way == "killed":
             await asyncio.to_thread(server.kill)
-        for pid in frozen:
-            os.kill(pid, signal.SIGSTOP)
         try:
+            for pid in frozen:
+                os.kill(pid, signal.SIGSTOP)
+            deadline = time.monotonic() + 10
+            while not all(map(is_stopped, frozen)):  # a process runs on until the system gets round to stopping it
+                assert time.monotonic() < deadline, f"{name} does not stop"
+                await asyncio.sleep(0.01)
             yield
         finally:
             for pid in frozen:
@@ -106,6 +110,19 @@ async def outage() -> AsyncIterator[Outage]:
                 yield Outage(servers, settings, owner, facility, stores)
         finally:
             await asyncio.to_thread(servers.stop)
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a process has stopped in all its threads; where there is no /proc, that it was told to has to do."""
+    return all(_state(thread) in "TZX" for thread in Path(f"/proc/{pid}/task").glob("*/stat"))
+
+
+def _state(stat: Path) -> str:
+    """The letter of a thread's state; that of a dead one when it has gone."""
+    try:
+        return stat.read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return "X"
 
 
 def codes(answer: dict[str, Any]) -> dict[str, str]:

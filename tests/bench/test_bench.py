@@ -19,7 +19,7 @@ from bench.stores.section import options
 
 ROOT = Path(__file__).resolve().parents[2]
 WORKS = ["overview, warm cache", "overview, cold cache", "facility", "node: invoice"]
-SHORT = ["--no-wrk", "--rounds", "1"]
+SHORT = ["--rounds", "1"]
 
 PATIENCE = 240.0
 """Seconds a run may take while others use the machine; alone it takes less than 30."""
@@ -132,9 +132,16 @@ def test_commands_per_request_do_not_grow_with_members(
     assert warm["mongo"] == cold["mongo"]
 
 
-def test_an_interrupt_ends_everything_and_deletes_the_data(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "begun"),
+    [
+        pytest.param(["--quick"], "Loaded", id="overview"),
+        pytest.param(["peers", "--quick", "--only", "memory", "--warm", "0"], "same answer", id="peers"),
+    ],
+)
+def test_an_interrupt_ends_everything_and_deletes_the_data(tmp_path: Path, arguments: list[str], begun: str) -> None:
     process = subprocess.Popen(
-        command("--quick"),
+        command(*arguments),
         cwd=ROOT,
         env=environment(tmp_path),
         stdout=subprocess.PIPE,
@@ -144,9 +151,9 @@ def test_an_interrupt_ends_everything_and_deletes_the_data(tmp_path: Path) -> No
     assert process.stdout is not None
     try:
         for line in process.stdout:
-            if line.startswith("Loaded"):
+            if begun in line:
                 break
-        time.sleep(1)  # the servers under measurement are being started
+        time.sleep(1)  # the servers under measurement are being started, or are under load
         process.send_signal(signal.SIGINT)
         printed, _ = process.communicate(timeout=60)
     finally:

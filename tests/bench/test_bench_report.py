@@ -21,7 +21,7 @@ SUBJECT = Subject("token", "facility", "name", "invoice", ())
 
 def window(target: str, round_: int, per_second: float, cpu: float, failed: int = 0) -> Window:
     outcome = Outcome(100, failed, None, per_second, 1000 / per_second, 2000 / per_second)
-    return Window("overview", 32, target, round_, "built-in", outcome, 1.0, cpu, 1.0, 8.0, 1.0, 4.0, 3.004)
+    return Window("overview", 32, target, round_, outcome, 1.0, cpu, 1.0, 8.0, 1.0, 4.0, 3.004)
 
 
 def test_numbers_are_medians_and_ratios_are_taken_within_a_round() -> None:

@@ -56,7 +56,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]
     folder = tmp_path_factory.mktemp("peers")
     temporary, file = folder / "tmp", folder / "result.json"
     temporary.mkdir()
-    options = ["--quick", "--members", "100", "--seconds", "0.3", "--warm", "0", "--no-wrk", "--json", str(file)]
+    options = ["--quick", "--members", "100", "--seconds", "0.3", "--warm", "0", "--json", str(file)]
     done = subprocess.run(
         [sys.executable, "-m", "bench", "peers", *options],
         cwd=ROOT,
@@ -120,7 +120,7 @@ def test_without_node_the_python_servers_are_still_measured(
 
     monkeypatch.setattr(node, "find", nowhere)
     monkeypatch.setattr("bench.stores.processes.allot", lambda: Allotment(None, None, None))
-    options = ["--only", "memory", "--rounds", "1", "--seconds", "0.3", "--warm", "0", "--no-wrk"]
+    options = ["--only", "memory", "--rounds", "1", "--seconds", "0.3", "--warm", "0"]
     assert section.main(options) == 0
     printed = capsys.readouterr().out
     assert f"{node.WITHOUT}: this is a test." in printed
