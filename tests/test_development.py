@@ -141,7 +141,41 @@ def test_an_unreachable_store_is_one_line() -> None:
     assert "Traceback" not in found.stderr
 
 
-@pytest.mark.parametrize("command", ["", "dev", "serve", "seed", "schema", "migrate", "migrate up", "import"])
+def test_the_api_does_not_serve_without_keys() -> None:
+    started = _nexfit("serve")
+    assert started.returncode == 1
+    assert "NEXFIT_ENCRYPTION_KEYS" in started.stderr
+    assert "Traceback" not in started.stderr
+
+
+def test_keys_are_rotated_from_the_command_line(data_dir: Path) -> None:
+    """Over the demo of an earlier test, as an operator would: a second key, made active, then the old one gone."""
+    files = json.loads((data_dir / "encryption-keys.json").read_text())
+    made = dict(line.split("=", 1) for line in _nexfit("keys", "new").stdout.split())
+    new_id = made["NEXFIT_ENCRYPTION_KEYS"].partition(":")[0]
+    both = f"{files['NEXFIT_ENCRYPTION_KEYS']},{made['NEXFIT_ENCRYPTION_KEYS']}"
+    where = ("--data-dir", str(data_dir))
+    unclear = _nexfit("keys", "rotate", *where, NEXFIT_ENCRYPTION_KEYS=both)
+    assert unclear.returncode == 1
+    assert "NEXFIT_ENCRYPTION_ACTIVE" in unclear.stderr
+    rotated = _nexfit("keys", "rotate", *where, NEXFIT_ENCRYPTION_KEYS=both, NEXFIT_ENCRYPTION_ACTIVE=new_id)
+    assert rotated.returncode == 0, rotated.stdout + rotated.stderr
+    counted = [line for line in rotated.stdout.splitlines() if "medicalConditions" in line]
+    assert counted
+    assert " 0 renewed" not in counted[0]
+    assert counted[0].endswith(" 0 left")
+    # Who lost the new key is told so, and nothing is changed.
+    lost = _nexfit("keys", "rotate", *where)
+    assert lost.returncode == 1
+    assert f"'{new_id}', which NEXFIT_ENCRYPTION_KEYS does not hold" in lost.stdout
+    alone = _nexfit("keys", "status", *where, NEXFIT_ENCRYPTION_KEYS=made["NEXFIT_ENCRYPTION_KEYS"])
+    assert f"{new_id} (active)" in alone.stdout
+    assert "local" not in alone.stdout
+
+
+@pytest.mark.parametrize(
+    "command", ["", "dev", "serve", "seed", "keys", "keys rotate", "schema", "migrate", "migrate up", "import"]
+)
 def test_help_teaches(command: str) -> None:
     shown = _nexfit(*command.split(), "--help")
     assert shown.returncode == 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from datetime import datetime
 from enum import StrEnum
@@ -10,8 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
-from rich.console import Console
 from rich.table import Table
+
+from nexfit.commands import keys
+from nexfit.commands.running import LOCAL, MOST_SHOWN, DataDir, console, errors
+from nexfit.commands.running import expected as _expected
+from nexfit.commands.running import failed as _failed
+from nexfit.commands.running import run as _run
+from nexfit.commands.running import settings as _settings
 
 # Everything else is imported by the command that needs it: `nexfit --help` must not wait for a schema to be built.
 if TYPE_CHECKING:
@@ -24,76 +29,10 @@ T = TypeVar("T")
 
 app = typer.Typer(no_args_is_help=True, help="NexFit: a fitness platform's GraphQL API.", rich_markup_mode="rich")
 migrate = typer.Typer(no_args_is_help=True, help="Bring both stores' schemas up or down, or look at them.")
-keys = typer.Typer(no_args_is_help=True, help="Keys of the fields that are kept encrypted.")
 imports = typer.Typer(no_args_is_help=True, help="Read real data from files. Running one twice changes nothing more.")
 app.add_typer(migrate, name="migrate")
-app.add_typer(keys, name="keys")
+app.add_typer(keys.app, name="keys")
 app.add_typer(imports, name="import")
-
-console = Console()
-errors = Console(stderr=True)
-
-DataDir = Annotated[Path, typer.Option(help="Local servers to use where no NEXFIT_*_URL names others.")]
-LOCAL = Path(".data")
-MOST_SHOWN = 20
-"""Skipped rows that are listed one by one."""
-
-
-def _run(data_dir: Path, work: Callable[[Settings], Coroutine[Any, Any, T]]) -> T:
-    """Run to the end against the stores at hand; what can be expected to go wrong is one line and exit code 1."""
-    from nexfit.local_servers import local_servers
-
-    try:
-        with local_servers(data_dir):
-            return asyncio.run(work(_settings()))
-    except _expected() as error:
-        raise _failed(error) from None
-
-
-def _expected() -> tuple[type[Exception], ...]:
-    """What can be expected to go wrong, whoever is to blame for it."""
-    from nexfit.embedded import EmbeddedError
-    from nexfit.local_servers import PortInUse
-    from nexfit.operations.demo import NotEmpty
-    from nexfit.operations.importers import ImportRefused
-    from nexfit.operations.migration_errors import MigrationError
-    from nexfit.operations.mongo_files import MongoFileError
-    from nexfit.operations.mongo_schema import SchemaNotApplied
-    from nexfit.stores.errors import StoreError
-    from nexfit.stores.field_encryption import FieldEncryptionError
-
-    return (
-        EmbeddedError,
-        PortInUse,
-        NotEmpty,
-        ImportRefused,
-        MigrationError,
-        MongoFileError,
-        SchemaNotApplied,
-        StoreError,
-        FieldEncryptionError,
-        FileNotFoundError,
-    )
-
-
-def _settings() -> Settings:
-    """The environment's settings; a wrong one is named by its variable, without its value."""
-    from pydantic import ValidationError
-
-    from nexfit.settings import Settings
-
-    try:
-        return Settings()
-    except ValidationError as error:
-        for fault in error.errors(include_input=False, include_url=False):
-            variable = "NEXFIT_" + "_".join(str(part) for part in fault["loc"]).upper()
-            errors.print(f"[bold red]nexfit:[/] {variable}: {fault['msg']}", highlight=False)
-        raise typer.Exit(1) from None
-
-
-def _failed(error: BaseException) -> typer.Exit:
-    errors.print(f"[bold red]nexfit:[/] {error}", highlight=False)
-    return typer.Exit(1)
 
 
 @app.command()
@@ -249,18 +188,6 @@ def verify(data_dir: DataDir = LOCAL) -> None:
     if drift:
         raise typer.Exit(1)
     console.print("Both schemas are as their files say.")
-
-
-@keys.command()
-def new() -> None:
-    """Print new keys as settings. To add one to a ring, append its `id:key` to those in NEXFIT_ENCRYPTION_KEYS."""
-    import base64
-    import secrets
-    from datetime import UTC
-
-    made = [base64.b64encode(secrets.token_bytes(32)).decode() for _ in range(2)]
-    typer.echo(f"NEXFIT_ENCRYPTION_KEYS={datetime.now(UTC):%Y-%m-%d}:{made[0]}")
-    typer.echo(f"NEXFIT_ENCRYPTION_INDEX_KEY={made[1]}")
 
 
 class WeightUnit(StrEnum):
