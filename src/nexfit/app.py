@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
+import structlog
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -18,8 +19,10 @@ from nexfit.api.context import Services
 from nexfit.api.execution import Operations
 from nexfit.api.graphiql import DemoLogin, GraphiQLConfig, static_routes
 from nexfit.api.http import Endpoint
+from nexfit.api.persisted import PersistedOperations
 from nexfit.api.response_cache import ResponseCache, version_of
 from nexfit.api.schema import build_schema, schema_text
+from nexfit.api.trusted import read_manifest
 from nexfit.domains.identity.passwords import Passwords
 from nexfit.domains.identity.tokens import Tokens
 from nexfit.hybrid.joined_views import JoinedViews
@@ -33,6 +36,8 @@ from nexfit.stores.connections import Stores, open_stores
 from nexfit.stores.errors import StoreError
 
 GRAPHQL_PATH = "/graphql"
+
+log = structlog.get_logger(__name__)
 
 COLLECT_AFTER = (10_000, 20, 20)
 """Thresholds of Python's garbage collector while the application serves."""
@@ -53,7 +58,9 @@ def create_app(settings: Settings | None = None) -> Starlette:
             services = Services(settings, stores, JoinedViews(stores.redis), passwords, Tokens(settings.auth))
             app.state.stores = stores
             operations = Operations(build_schema())
-            app.state.endpoint = Endpoint(services, operations, _responses(services, operations), _graphiql(settings))
+            persisted = _persisted(services, operations)
+            responses = _responses(services, operations)
+            app.state.endpoint = Endpoint(services, operations, persisted, responses, _graphiql(settings))
             app.state.metrics = make_registry(operations)
             with _rare_collections():
                 yield
@@ -77,6 +84,21 @@ def _responses(services: Services, operations: Operations) -> ResponseCache | No
         return None
     version = version_of(schema_text(operations.engine.schema))
     return ResponseCache(operations, KeptAnswers(services.stores.redis), version=version)
+
+
+def _persisted(services: Services, operations: Operations) -> PersistedOperations:
+    """Raises ManifestRefused."""
+    given = services.settings.operations
+    trusted = read_manifest(given.manifest) if given.manifest else {}
+    for hash_, document in trusted.items():
+        if errors := operations.faults(document):
+            log.warning("a trusted document does not fit the schema", sha256=hash_, errors=errors)
+    return PersistedOperations(
+        services.stores.redis,
+        lambda document: not operations.faults(document),
+        trusted=trusted,
+        only_trusted=given.only_trusted,
+    )
 
 
 def _graphiql(settings: Settings) -> GraphiQLConfig | None:

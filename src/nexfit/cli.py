@@ -33,6 +33,8 @@ imports = typer.Typer(no_args_is_help=True, help="Read real data from files. Run
 app.add_typer(migrate, name="migrate")
 app.add_typer(keys.app, name="keys")
 app.add_typer(imports, name="import")
+operations = typer.Typer(no_args_is_help=True, help="The operations clients are built with.")
+app.add_typer(operations, name="operations")
 
 
 @app.command()
@@ -65,7 +67,14 @@ def serve(
     """Serve the API against the stores that the NEXFIT_* environment variables name."""
     import uvicorn
 
+    from nexfit.api.trusted import ManifestRefused, read_manifest
+
     settings = _settings()
+    if settings.operations.manifest:
+        try:
+            read_manifest(settings.operations.manifest)
+        except ManifestRefused as error:
+            raise _failed(error) from None
     if settings.encryption.active_id() is None or settings.encryption.index_key_bytes() is None:
         errors.print(
             "[bold red]nexfit:[/] NEXFIT_ENCRYPTION_KEYS and _INDEX_KEY are not set: nexfit keys new makes them"
@@ -104,6 +113,26 @@ def schema(
     console.print(f"Wrote {file}.")
     for written in write_validators(default_folder(), ALL_DOCUMENTS):
         console.print(f"Wrote {written}.")
+
+
+@operations.command()
+def publish(
+    files: Annotated[list[Path], typer.Argument(help="Documents as clients send them, or .json manifests.")],
+    manifest: Annotated[Path, typer.Option(help="The manifest to add to.")] = Path("operations.json"),
+    replace: Annotated[bool, typer.Option("--replace", help="Forget what was published before.")] = False,
+) -> None:
+    """Add documents to the manifest that NEXFIT_OPERATIONS_MANIFEST names to servers; refuses what is not valid."""
+    from nexfit.api.execution import Operations
+    from nexfit.api.schema import build_schema
+    from nexfit.api.trusted import ManifestRefused, publish
+
+    try:
+        new = publish(files, manifest, Operations(build_schema()).faults, replace=replace)
+    except ManifestRefused as error:
+        raise _failed(error) from None
+    for hash_ in new:
+        console.print(hash_, highlight=False)
+    console.print(f"{len(new)} new in {manifest}.")
 
 
 @app.command()

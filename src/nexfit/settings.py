@@ -10,6 +10,7 @@ import base64
 import binascii
 import re
 import secrets
+from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
@@ -68,6 +69,19 @@ class HttpSettings(Section):
     graphiql: bool = True
     response_cache: bool = Field(default=True, description="Answer what `@cacheControl` allows from a cache.")
     metrics: bool = Field(default=False, description="Answer /metrics to everybody who can reach the port.")
+
+
+class OperationsSettings(Section):
+    """Which operations are executed."""
+
+    manifest: Path | None = Field(default=None, description="Trusted documents, from `nexfit operations publish`.")
+    only_trusted: bool = Field(default=False, description="Execute nothing but those of the manifest.")
+
+    @model_validator(mode="after")
+    def _something_to_execute(self) -> OperationsSettings:
+        if self.only_trusted and self.manifest is None:
+            raise ValueError("only_trusted needs a manifest")
+        return self
 
 
 class AuthSettings(Section):
@@ -154,6 +168,7 @@ class Settings(BaseSettings):
     postgres: PostgresSettings = PostgresSettings()
     redis: RedisSettings = RedisSettings()
     http: HttpSettings = HttpSettings()
+    operations: OperationsSettings = OperationsSettings()
     auth: AuthSettings = Field(default_factory=AuthSettings)
     encryption: EncryptionSettings = EncryptionSettings()
     demo: bool = Field(default=False, description="Offer the demo logins in GraphiQL. Never in production.")

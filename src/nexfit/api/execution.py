@@ -67,6 +67,10 @@ class Operations:
         )
         return _answer(result)
 
+    def faults(self, document: str) -> list[str]:
+        """What keeps a document from being executed, whoever asks; none for a valid one."""
+        return [str(error.message) for error in self.engine.prepare(document).errors]
+
     def _refusal(self, asked: Asked) -> GraphQLError | None:
         """Why an operation of this kind cannot be answered by one response; None where it can, or is no operation."""
         prepared = self.engine.prepare(asked.query)

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from nexfit.api.context import Context, Services
 from nexfit.api.execution import Answer, Asked, Operations, Sharing
 from nexfit.api.graphiql import GraphiQLConfig, graphiql_page, wants_graphiql
-from nexfit.api.persisted import PersistedOperations, fits
+from nexfit.api.persisted import PersistedOperations, UnknownOperation
 from nexfit.api.requests import BadRequest, Disconnected, GraphQLRequest, Headers, read_get, read_post
 from nexfit.api.response_cache import ResponseCache
 from nexfit.domains.errors import ErrorCode
@@ -25,16 +25,6 @@ from nexfit.domains.identity.tokens import InvalidToken
 
 JSON = b"application/json; charset=utf-8"
 GRAPHQL_RESPONSE = b"application/graphql-response+json; charset=utf-8"
-
-_NOT_FOUND = Answer(
-    orjson.dumps(
-        {"errors": [{"message": "PersistedQueryNotFound", "extensions": {"code": "PERSISTED_QUERY_NOT_FOUND"}}]}
-    ),
-    "plan",
-    executed=False,
-    failed=True,
-)
-"""Clients know it by its message or its code, and send the document with its hash then."""
 
 _NO_STORE = (b"cache-control", b"no-store")
 _NO_SNIFF = (b"x-content-type-options", b"nosniff")
@@ -49,13 +39,14 @@ class Endpoint:
         self,
         services: Services,
         operations: Operations,
+        persisted: PersistedOperations,
         responses: ResponseCache | None,
         graphiql: GraphiQLConfig | None,
     ) -> None:
         self._services = services
         self._operations = operations
         self._responses = responses
-        self._persisted = PersistedOperations(services.stores.redis)
+        self._persisted = persisted
         self._graphiql = graphiql
         self._most_bytes = services.settings.http.max_body_bytes
 
@@ -91,28 +82,17 @@ class Endpoint:
             await _respond(send, status, media_type, answer.body, *shown, sharing=answer.sharing)
 
     async def _answer(self, asked: GraphQLRequest, context: Context, headers: Headers, *, queries_only: bool) -> Answer:
-        query = asked.query
-        if asked.sha256 is not None:
-            query = await self._persisted_query(asked.query, asked.sha256)
-            if query is None:
-                return _NOT_FOUND
-        operation = Asked(query or "", asked.variables, asked.operation_name, queries_only)
+        try:
+            query = await self._persisted.document(asked.query, asked.extensions)
+        except UnknownOperation as unknown:
+            return Answer(_refusal(unknown.message, unknown.code), "none", executed=False, failed=True)
+        operation = Asked(query, asked.variables, asked.operation_name, queries_only)
         if self._responses is None:
             return await self._operations.run(operation, context)
         control = headers.get(b"cache-control")
         wishes = {part.strip().lower() for part in control.split(b",")} if control else ()
         keep = b"no-store" not in wishes
         return await self._responses.run(operation, context, fresh=b"no-cache" in wishes, keep=keep)
-
-    async def _persisted_query(self, query: str | None, hash_: str) -> str | None:
-        """The document of a hash; one that is sent with its hash is registered, if it is valid. Raises BadRequest."""
-        if query is None:
-            return await self._persisted.find(hash_)
-        if not fits(query, hash_):
-            raise BadRequest("`sha256Hash` is not the SHA-256 of `query`.")
-        if not self._operations.engine.prepare(query).errors:
-            await self._persisted.register(query, hash_)
-        return query
 
     def _actor(self, headers: Headers, now: datetime) -> Actor:
         """Who asks; a token that does not hold is refused, never taken for a guest."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +16,6 @@ Headers = Mapping[bytes, bytes]
 """By lower-case name, as ASGI spells them."""
 
 _JSON_TYPES = (b"application/json", b"application/graphql-response+json")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class BadRequest(Exception):
@@ -36,10 +34,10 @@ class Disconnected(Exception):
 
 @dataclass(frozen=True, slots=True)
 class GraphQLRequest:
-    """What a client asks to be executed: a document, the SHA-256 of one it sent before (in hexadecimal), or both."""
+    """What a client asks to be executed; `extensions` may name the document (see `nexfit.api.persisted`)."""
 
     query: str | None
-    sha256: str | None
+    extensions: Mapping[str, Any] | None
     variables: Mapping[str, Any] | None
     operation_name: str | None
 
@@ -88,30 +86,13 @@ def _checked(values: Any) -> GraphQLRequest:
     if not isinstance(values, dict):
         raise BadRequest("The body must be a JSON object with a `query`.")
     query, variables, name = values.get("query"), values.get("variables"), values.get("operationName")
-    sha256 = _sha256(values.get("extensions"))
-    if query is None and sha256 is not None:
-        pass
-    elif not isinstance(query, str) or not query.strip():
+    extensions = values.get("extensions")
+    if query is not None and (not isinstance(query, str) or not query.strip()):
         raise BadRequest("`query` must be a GraphQL document.")
     if variables is not None and not isinstance(variables, dict):
         raise BadRequest("`variables` must be an object.")
     if name is not None and not isinstance(name, str):
         raise BadRequest("`operationName` must be a string.")
-    return GraphQLRequest(query, sha256, variables, name or None)
-
-
-def _sha256(extensions: Any) -> str | None:
-    """The hash in `extensions.persistedQuery`; None where the extensions speak of something else."""
-    if extensions is None:
-        return None
-    if not isinstance(extensions, dict):
+    if extensions is not None and not isinstance(extensions, dict):
         raise BadRequest("`extensions` must be an object.")
-    persisted = extensions.get("persistedQuery")
-    if persisted is None:
-        return None
-    if not isinstance(persisted, dict) or persisted.get("version") != 1:
-        raise BadRequest("`extensions.persistedQuery` must be an object with `version` 1 and `sha256Hash`.")
-    sha256 = persisted.get("sha256Hash")
-    if not isinstance(sha256, str) or not _SHA256.fullmatch(sha256):
-        raise BadRequest("`sha256Hash` must be the SHA-256 of the document in lower-case hexadecimal.")
-    return sha256
+    return GraphQLRequest(query, extensions, variables, name or None)
