@@ -25,6 +25,7 @@ check: $(INSTALLED) ## Lint, format, types, layers, schema.graphql
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/nexfit schema --check
+	$(BIN)/python -m pytest -q tests/contract
 
 bench: $(INSTALLED) ## Measure against the floor, in one run (ARGS="--help" for more)
 	$(BIN)/python -m bench $(ARGS)

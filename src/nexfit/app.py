@@ -23,6 +23,7 @@ from nexfit.api.persisted import PersistedOperations
 from nexfit.api.response_cache import ResponseCache, version_of
 from nexfit.api.schema import build_schema, schema_text
 from nexfit.api.trusted import read_manifest
+from nexfit.domains.identity.attempts import Attempts
 from nexfit.domains.identity.passwords import Passwords
 from nexfit.domains.identity.tokens import Tokens
 from nexfit.hybrid.joined_views import JoinedViews
@@ -55,7 +56,14 @@ def create_app(settings: Settings | None = None) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         passwords = Passwords(settings.auth.hash_workers)
         async with open_stores(settings) as stores:
-            services = Services(settings, stores, JoinedViews(stores.redis), passwords, Tokens(settings.auth))
+            services = Services(
+                settings,
+                stores,
+                JoinedViews(stores.redis),
+                passwords,
+                Tokens(settings.auth),
+                Attempts(stores.redis, settings.auth),
+            )
             app.state.stores = stores
             operations = Operations(build_schema())
             persisted = _persisted(services, operations)

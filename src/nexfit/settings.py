@@ -94,6 +94,8 @@ class AuthSettings(Section):
     )
     access_token_minutes: int = Field(default=30, ge=1, le=1440)
     hash_workers: int = Field(default=2, ge=1, le=32, description="Password hashes computed at the same time.")
+    tries_per_account: int = Field(default=10, ge=1, le=1_000_000, description="Wrong passwords in 15 minutes.")
+    tries_per_address: int = Field(default=100, ge=1, le=1_000_000, description="The same, from one address.")
 
 
 class EncryptionSettings(Section):

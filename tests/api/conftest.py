@@ -97,7 +97,11 @@ async def seeded(urls: ServerUrls, *, scale: float, redis_database: int) -> Asyn
         mongo=MongoSettings(url=SecretStr(urls.mongo), database=name),
         postgres=PostgresSettings(url=SecretStr(urlsplit(urls.postgres)._replace(path=f"/{name}").geturl())),
         redis=RedisSettings(url=SecretStr(redis)),
-        auth=AuthSettings(secret=SecretStr("a secret of the tests that is long enough")),
+        auth=AuthSettings(
+            secret=SecretStr("a secret of the tests that is long enough"),
+            tries_per_account=10_000,
+            tries_per_address=10_000,
+        ),
         http=HttpSettings(response_cache=False),  # what is tested here is how answers are made
     )
     async with Redis.from_url(redis) as cache:

@@ -23,6 +23,7 @@ from nexfit.api.fields import spec_of
 from nexfit.api.relay import global_id
 from nexfit.api.schema import build_schema
 from nexfit.domains.identity.access import GUEST, Actor
+from nexfit.domains.identity.attempts import Attempts
 from nexfit.domains.identity.passwords import Passwords
 from nexfit.domains.identity.tokens import Tokens
 from nexfit.engine.engine import Engine
@@ -74,7 +75,8 @@ def _operation(schema: GraphQLSchema, chosen: random.Random, ids: list[str]) -> 
 async def services(settings: Settings) -> AsyncIterator[Services]:
     passwords = Passwords(1)
     async with open_stores(settings) as stores:
-        yield Services(settings, stores, JoinedViews(stores.redis), passwords, Tokens(settings.auth))
+        attempts = Attempts(stores.redis, settings.auth)
+        yield Services(settings, stores, JoinedViews(stores.redis), passwords, Tokens(settings.auth), attempts)
     passwords.close()
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from nexfit.api.language import Speech
 from nexfit.domains.identity.access import GUEST, Actor
+from nexfit.domains.identity.attempts import Attempts
 from nexfit.domains.identity.passwords import Passwords
 from nexfit.domains.identity.tokens import Tokens
 from nexfit.hybrid.joined_views import JoinedViews
@@ -24,16 +26,28 @@ class Services:
     views: JoinedViews
     passwords: Passwords
     tokens: Tokens
+    attempts: Attempts
 
 
 class Context:
     """One request. `now` is read once, so that every rule of a request sees the same instant."""
 
-    __slots__ = ("_actor", "actor_read", "loaders", "now", "services", "touched")
+    __slots__ = ("_actor", "actor_read", "address", "loaders", "now", "services", "speech", "touched")
 
-    def __init__(self, services: Services, now: datetime, actor: Actor = GUEST) -> None:
+    def __init__(
+        self,
+        services: Services,
+        now: datetime,
+        actor: Actor = GUEST,
+        *,
+        address: str = "",
+        speech: Speech | None = None,
+    ) -> None:
         self.services = services
         self.now = now
+        self.address = address
+        """Where the request comes from: the peer's address, or what a trusted proxy says."""
+        self.speech = speech or Speech()
         self._actor = actor
         self.actor_read = False
         """Whether anything asked who asks; the answer may then differ for somebody else."""

@@ -9,10 +9,14 @@ import strawberry
 import structlog
 from graphql import GraphQLError
 
-from nexfit.api.fields import column
+from nexfit.api.fields import column, derived
+from nexfit.api.language import ENGLISH, Speech
 from nexfit.domains.errors import ErrorCode, Refusal
 from nexfit.hybrid.paging import BadCursor
 from nexfit.stores.errors import StoreUnavailable
+
+UNAVAILABLE = "A store does not answer. Try again in a moment."
+INTERNAL = "Something went wrong here."
 
 log = structlog.get_logger(__name__)
 
@@ -24,40 +28,49 @@ class UserError:
     """Kept by payloads as `userErrors`."""
 
     code: ErrorCode = column(description="Stable code.")
-    message: str = column(description="For people.")
+    message: str = derived(
+        lambda record, _, context: context.speech.refusal(record["refusal"]),
+        needs=("refusal",),
+        description="For people, in the language `Accept-Language` asks for: en, tr or pl.",
+    )
     path: list[str] = column(description="Where in the input.")
 
 
 def user_error(refusal: Refusal) -> dict[str, object]:
     """A refusal as a `UserError` record."""
-    return {"code": refusal.code, "message": refusal.message, "path": list(refusal.path)}
+    return {"code": refusal.code, "refusal": refusal, "path": list(refusal.path)}
 
 
-def presented(errors: Sequence[GraphQLError] | None) -> list[GraphQLError] | None:
+def presented(errors: Sequence[GraphQLError] | None, speech: Speech | None = None) -> list[GraphQLError] | None:
     """The errors as the client may see them; what nobody expected is masked and logged under the same `errorId`.
 
     A failure that several fields share has one id and is logged once.
     """
+    if not errors:
+        return None
+    speech = speech or Speech()
     logged: dict[int, str] = {}
-    return [_present(error, logged) for error in errors] if errors else None
+    return [_present(error, speech, logged) for error in errors]
 
 
-def _present(error: GraphQLError, logged: dict[int, str]) -> GraphQLError:
+def _present(error: GraphQLError, speech: Speech, logged: dict[int, str]) -> GraphQLError:
     inner, cause = error, error.original_error
     while isinstance(cause, GraphQLError):
         inner, cause = cause, cause.original_error
     if cause is None and (error.path is None or inner.nodes):
         # Raised by GraphQL itself: syntax, validation, coercion. What it raises at a field without naming a part of the
         # document is a stored value that does not fit the schema: our own fault.
+        # Its words are for developers and exist in English only.
+        speech.spoken.add(ENGLISH)
         return _with(error, error.message, (error.extensions or {}).get("code", ErrorCode.BAD_USER_INPUT))
     if isinstance(cause, Refusal):
-        return _with(error, cause.message, cause.code, argument=list(cause.path))
+        return _with(error, speech.refusal(cause), cause.code, argument=list(cause.path), **cause.details())
     if isinstance(cause, BadCursor):
-        return _with(error, str(cause), ErrorCode.BAD_USER_INPUT)
+        return _with(error, speech.say(str(cause)), ErrorCode.BAD_USER_INPUT)
     error_id = _logged(error, cause or inner, logged)
     if isinstance(cause, StoreUnavailable):
-        return _with(error, "A store does not answer. Try again in a moment.", ErrorCode.UNAVAILABLE, errorId=error_id)
-    return _with(error, "Something went wrong here.", ErrorCode.INTERNAL, errorId=error_id)
+        return _with(error, speech.say(UNAVAILABLE), ErrorCode.UNAVAILABLE, errorId=error_id)
+    return _with(error, speech.say(INTERNAL), ErrorCode.INTERNAL, errorId=error_id)
 
 
 def _logged(error: GraphQLError, cause: Exception, logged: dict[int, str]) -> str:

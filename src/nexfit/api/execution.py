@@ -12,6 +12,7 @@ from graphql import GraphQLError, GraphQLSchema, OperationType
 from nexfit.api.context import Context
 from nexfit.api.errors import presented
 from nexfit.api.fields import spec_of
+from nexfit.api.language import Speech
 from nexfit.engine.engine import Engine
 from nexfit.engine.result import Result
 
@@ -61,11 +62,11 @@ class Operations:
     async def run(self, asked: Asked, context: Context) -> Answer:
         """The answer to one operation; every failure is in it, none is raised."""
         if refused := self._refusal(asked):
-            return _answer(Result(None, [refused]))
+            return _answer(Result(None, [refused]), context.speech)
         result = await self.engine.execute(
             asked.query, variables=asked.variables, operation_name=asked.operation_name, context=context, root={}
         )
-        return _answer(result)
+        return _answer(result, context.speech)
 
     def faults(self, document: str) -> list[str]:
         """What keeps a document from being executed, whoever asks; none for a valid one."""
@@ -84,8 +85,8 @@ class Operations:
         return None
 
 
-def _answer(result: Result) -> Answer:
-    errors = presented(result.errors)
+def _answer(result: Result, speech: Speech) -> Answer:
+    errors = presented(result.errors, speech)
     # Errors of a request have no path, and its response no `data`: nothing was executed.
     executed = result.data is not None or any(error.path for error in result.errors)
     payload: dict[str, Any] = {}

@@ -14,8 +14,10 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from nexfit.api.context import Context, Services
+from nexfit.api.errors import INTERNAL
 from nexfit.api.execution import Answer, Asked, Operations, Sharing
 from nexfit.api.graphiql import GraphiQLConfig, graphiql_page, wants_graphiql
+from nexfit.api.language import Speech, negotiated
 from nexfit.api.persisted import PersistedOperations, UnknownOperation
 from nexfit.api.requests import BadRequest, Disconnected, GraphQLRequest, Headers, read_get, read_post
 from nexfit.api.response_cache import ResponseCache
@@ -60,32 +62,38 @@ class Endpoint:
             return
         strict = b"application/graphql-response+json" in headers.get(b"accept", b"")
         media_type = GRAPHQL_RESPONSE if strict else JSON
+        wanted = headers.get(b"accept-language")
+        speech = Speech(negotiated(wanted.decode("latin-1"))) if wanted else Speech()
         try:
             now = datetime.now(UTC)
             actor = self._actor(headers, now)
             asked = (
                 read_get(scope["query_string"]) if reads else await read_post(receive, headers, limit=self._most_bytes)
             )
-            answer = await self._answer(asked, Context(self._services, now, actor), headers, queries_only=reads)
+            client = scope.get("client")
+            context = Context(self._services, now, actor, address=client[0] if client else "", speech=speech)
+            answer = await self._answer(asked, context, headers, queries_only=reads)
         except BadRequest as refused:
             more = ((b"www-authenticate", b"Bearer"),) if refused.status == 401 else ()
-            await _respond(send, refused.status, media_type, _refusal(refused.message, refused.code), *more)
+            body = _refusal(speech.refusal(refused), refused.code)
+            await _respond(send, refused.status, media_type, body, *more, *_language(speech))
         except Disconnected:
             return
         except Exception:
             log.exception("request failed")
-            await _respond(send, 500, media_type, _refusal("Something went wrong here.", ErrorCode.INTERNAL))
+            body = _refusal(speech.say(INTERNAL), ErrorCode.INTERNAL)
+            await _respond(send, 500, media_type, body, *_language(speech))
         else:
             # The older media type keeps 200 for a well-formed request whatever GraphQL says of it.
             status = 200 if answer.executed or not strict else 400
             shown = ((b"x-nexfit-executor", answer.executor.encode()),) if self._services.settings.demo else ()
-            await _respond(send, status, media_type, answer.body, *shown, sharing=answer.sharing)
+            await _respond(send, status, media_type, answer.body, *shown, *_language(speech), sharing=answer.sharing)
 
     async def _answer(self, asked: GraphQLRequest, context: Context, headers: Headers, *, queries_only: bool) -> Answer:
         try:
             query = await self._persisted.document(asked.query, asked.extensions)
         except UnknownOperation as unknown:
-            return Answer(_refusal(unknown.message, unknown.code), "none", executed=False, failed=True)
+            return Answer(_refusal(context.speech.refusal(unknown), unknown.code), "none", executed=False, failed=True)
         operation = Asked(query, asked.variables, asked.operation_name, queries_only)
         if self._responses is None:
             return await self._operations.run(operation, context)
@@ -110,6 +118,11 @@ class Endpoint:
 
 def _refusal(message: str, code: ErrorCode) -> bytes:
     return orjson.dumps({"errors": [{"message": message, "extensions": {"code": str(code)}}]})
+
+
+def _language(speech: Speech) -> tuple[tuple[bytes, bytes], ...]:
+    """Names the languages that messages are in; nothing where nothing was said."""
+    return ((b"content-language", ", ".join(sorted(speech.spoken)).encode()),) if speech.spoken else ()
 
 
 async def _respond(

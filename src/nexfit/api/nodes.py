@@ -177,7 +177,7 @@ async def _node(parents: Sequence[Record], args: NodeArgs, context: Context) -> 
 
 async def _nodes(parents: Sequence[Record], args: NodesArgs, context: Context) -> Sequence[Any]:
     if len(args.ids) > MAX_PAGE:
-        raise BadInput(f"Ask for at most {MAX_PAGE} ids.", path=("ids",))
+        raise BadInput("Ask for at most {most} ids.", path=("ids",), most=MAX_PAGE)
     return [await _find(args.ids, args, context)] * len(parents)
 
 

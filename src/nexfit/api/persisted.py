@@ -15,7 +15,7 @@ from hashlib import sha256
 from typing import Any
 
 from nexfit.api.requests import BadRequest
-from nexfit.domains.errors import ErrorCode
+from nexfit.domains.errors import ErrorCode, Refusal
 from nexfit.engine.cache import SegmentedCache
 from nexfit.hybrid.joined_views import PREFIX
 from nexfit.stores.errors import StoreUnavailable
@@ -31,13 +31,12 @@ LIFETIME = 86_400
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-class UnknownOperation(Exception):
+class UnknownOperation(Refusal):
     """No document may be executed for what was sent; the request itself is well-formed."""
 
-    def __init__(self, code: ErrorCode, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, text: str, code: ErrorCode) -> None:
+        super().__init__(text)
         self.code = code
-        self.message = message
 
 
 class PersistedOperations:
@@ -81,7 +80,7 @@ class PersistedOperations:
         found = self._trusted.get(hash_) or (query or await self._find(hash_))
         if found is None:
             # Clients know it by its message or its code, and send the document with its hash then.
-            raise UnknownOperation(ErrorCode.PERSISTED_QUERY_NOT_FOUND, "PersistedQueryNotFound")
+            raise UnknownOperation("PersistedQueryNotFound", ErrorCode.PERSISTED_QUERY_NOT_FOUND)
         if query is not None and hash_ not in self._trusted:
             await self._register(query, hash_)
         return found
@@ -89,7 +88,7 @@ class PersistedOperations:
     def _trusted_document(self, hash_: str) -> str:
         document = self._trusted.get(hash_)
         if document is None:
-            raise UnknownOperation(ErrorCode.OPERATION_NOT_TRUSTED, "Only published operations are executed here.")
+            raise UnknownOperation("Only published operations are executed here.", ErrorCode.OPERATION_NOT_TRUSTED)
         return document
 
     async def _find(self, hash_: str) -> str | None:

@@ -122,7 +122,7 @@ def page_request(args: PageArgs, order: str) -> PageRequest:
         size = DEFAULT_PAGE
     if not 1 <= size <= MAX_PAGE:
         name = "last" if backwards else "first"
-        raise BadInput(f"{name} must be between 1 and {MAX_PAGE}.", path=(name,))
+        raise BadInput("{name} must be between {least} and {most}.", path=(name,), name=name, least=1, most=MAX_PAGE)
     return PageRequest(
         size=size,
         backwards=backwards,
@@ -153,7 +153,7 @@ def _write_cursor(order: str, place: Place) -> str:
 
 
 def _read_cursor(cursor: str, order: str, name: str) -> Place:
-    refused = BadInput(f"{name} is not a cursor of this list in this order.", path=(name,))
+    refused = BadInput("{name} is not a cursor of this list in this order.", path=(name,), name=name)
     if len(cursor) > 1000:
         raise refused
     try:

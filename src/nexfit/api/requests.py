@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl
 import orjson
 from starlette.types import Receive
 
-from nexfit.domains.errors import ErrorCode
+from nexfit.domains.errors import ErrorCode, Refusal
 
 Headers = Mapping[bytes, bytes]
 """By lower-case name, as ASGI spells them."""
@@ -18,12 +18,13 @@ Headers = Mapping[bytes, bytes]
 _JSON_TYPES = (b"application/json", b"application/graphql-response+json")
 
 
-class BadRequest(Exception):
+class BadRequest(Refusal):
     """The HTTP request itself is at fault."""
 
-    def __init__(self, message: str, status: int = 400, code: ErrorCode = ErrorCode.BAD_USER_INPUT) -> None:
-        super().__init__(message)
-        self.message = message
+    def __init__(
+        self, text: str, status: int = 400, code: ErrorCode = ErrorCode.BAD_USER_INPUT, **values: object
+    ) -> None:
+        super().__init__(text, path=(), **values)
         self.status = status
         self.code = code
 
@@ -69,7 +70,7 @@ async def _body(receive: Receive, limit: int) -> bytes:
         part = message.get("body", b"")
         size += len(part)
         if size > limit:
-            raise BadRequest(f"The body is larger than {limit} bytes.", 413)
+            raise BadRequest("The body is larger than {most} bytes.", 413, most=limit)
         parts.append(part)
         if not message.get("more_body", False):
             return b"".join(parts)

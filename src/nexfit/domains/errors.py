@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 
 
@@ -14,19 +15,37 @@ class ErrorCode(StrEnum):
     INVALID_CREDENTIALS = "INVALID_CREDENTIALS"
     PERSISTED_QUERY_NOT_FOUND = "PERSISTED_QUERY_NOT_FOUND"
     OPERATION_NOT_TRUSTED = "OPERATION_NOT_TRUSTED"
+    RATE_LIMITED = "RATE_LIMITED"
     UNAVAILABLE = "UNAVAILABLE"
     INTERNAL = "INTERNAL"
 
 
 class Refusal(Exception):
-    """An expected failure. Its message is written for the client and names nothing the client may not know."""
+    """An expected failure. Its message is written for the client and names nothing the client may not know.
+
+    `text` is English and may name `values` in braces; it is also the key of its translations
+    (`nexfit/api/messages`), so it is always written out where it is raised.
+    """
 
     code: ErrorCode
 
-    def __init__(self, message: str, *, path: tuple[str, ...] = ()) -> None:
-        super().__init__(message)
-        self.message = message
+    def __init__(self, text: str, *, path: tuple[str, ...] = (), **values: object) -> None:
+        super().__init__(text)
+        self.text = text
+        self.values = values
         self.path = path
+
+    @property
+    def message(self) -> str:
+        """The text with its values, in English."""
+        return self.text.format_map(self.values) if self.values else self.text
+
+    def details(self) -> dict[str, object]:
+        """What a program may want to know beside the code, for a top-level error's `extensions`."""
+        return {}
+
+    def __str__(self) -> str:
+        return self.message
 
 
 class Unauthenticated(Refusal):
@@ -51,3 +70,16 @@ class InvalidCredentials(Refusal):
     """Unknown user or wrong password; which of the two is not told."""
 
     code = ErrorCode.INVALID_CREDENTIALS
+
+
+class TooOften(Refusal):
+    """The viewer has used up what it may ask for; `seconds` until the same request is let through."""
+
+    code = ErrorCode.RATE_LIMITED
+
+    def __init__(self, seconds: float, *, path: tuple[str, ...] = ()) -> None:
+        self.seconds = max(1, math.ceil(seconds))
+        super().__init__("Too many requests. Try again in {seconds} s.", path=path, seconds=self.seconds)
+
+    def details(self) -> dict[str, object]:
+        return {"retryAfter": self.seconds}

@@ -57,7 +57,9 @@ async def classes_of_facilities(parents: Sequence[Record], args: ClassesArgs, co
 async def occurrences_of_classes(parents: Sequence[Record], args: OccurrencesArgs, context: Context) -> Sequence[Any]:
     """The next dates of each class."""
     if not 1 <= args.first <= MOST_OCCURRENCES:
-        raise BadInput(f"first must be between 1 and {MOST_OCCURRENCES}.", path=("first",))
+        raise BadInput(
+            "{name} must be between {least} and {most}.", path=("first",), name="first", least=1, most=MOST_OCCURRENCES
+        )
     return await timetable.next_occurrences(
         context.stores.mongo,
         [parent["_id"] for parent in parents],

@@ -81,11 +81,13 @@ class RevenueArgs(DaysArgs):
 def _check(args: DaysArgs, by: Period) -> None:
     for name, day in (("from", args.from_), ("to", args.to)):
         if not EARLIEST <= day <= LATEST:
-            raise BadInput(f"{name} must be between {EARLIEST} and {LATEST}.", path=(name,))
+            raise BadInput(
+                "{name} must be between {least} and {most}.", path=(name,), name=name, least=EARLIEST, most=LATEST
+            )
     if args.to < args.from_:
         raise BadInput("to must not be before from.", path=("to",))
     if (args.to - args.from_).days >= MOST_PERIODS * _DAYS[by]:
-        raise BadInput(f"Ask for at most {MOST_PERIODS} periods.", path=("to",))
+        raise BadInput("Ask for at most {most} periods.", path=("to",), most=MOST_PERIODS)
 
 
 @requires("finance_read")

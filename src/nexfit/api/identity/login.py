@@ -52,8 +52,10 @@ async def _login(parents: Sequence[Record], args: LoginArgs, context: Context) -
             services.stores.mongo,
             services.passwords,
             services.tokens,
+            services.attempts,
             email=args.input.email,
             password=args.input.password,
+            address=context.address,
             now=context.now,
         )
     except Refusal as refusal:
