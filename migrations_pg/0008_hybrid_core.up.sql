@@ -1,14 +1,19 @@
--- What the meeting of the stores keeps in PostgreSQL: outbox rows that say where they went, the marker that tells a restored
--- store from the other, and how far each consumer of events has come.
+-- What the meeting of the stores keeps in PostgreSQL: where an event stands in the stream, who relays, the marker that tells a
+-- restored store from the other, and how far each consumer of events has come.
 
 -- Cache tags to raise when the row is relayed: the second invalidation, for a writer that died before its own.
 ALTER TABLE finance.outbox ADD COLUMN tags text[] NOT NULL DEFAULT '{}';
--- The entry of the stream it became, so that a stream that lost its end is given exactly what it lost.
-ALTER TABLE finance.outbox ADD COLUMN stream_id text CHECK (stream_id ~ '^[0-9]+-[0-9]+$');
+-- The event's place in the stream, given before it is written there: a stream that lost its end is given exactly what it lost.
+ALTER TABLE finance.outbox ADD COLUMN entry bigint UNIQUE CHECK (entry > 0);
 CREATE INDEX idx_outbox_published_at ON finance.outbox (published_at) WHERE published_at IS NOT NULL;
 
--- Rises with every process that begins to relay, and fences the one before it at the stream.
-CREATE SEQUENCE platform.relay_term AS bigint;
+-- Who relays, and the last place given. A relay that was replaced names an old term and gives no more places.
+CREATE TABLE platform.relay (
+  only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+  term bigint NOT NULL DEFAULT 0,
+  entry bigint NOT NULL DEFAULT 0 CHECK (entry >= 0)
+);
+INSERT INTO platform.relay DEFAULT VALUES;
 
 -- MongoDB holds the same epoch and a tick that runs ahead by at most one. Anything else: a store was restored.
 CREATE TABLE platform.store_marker (
@@ -28,7 +33,7 @@ CREATE INDEX idx_copied_audits_copied_at ON platform.copied_audits (copied_at);
 -- A consumer's position in the event stream and the events it has handled, written in the transaction of their effects.
 CREATE TABLE platform.event_positions (
   consumer text PRIMARY KEY CHECK (consumer <> ''),
-  stream_id text NOT NULL CHECK (stream_id ~ '^[0-9]+-[0-9]+$'),
+  entry bigint NOT NULL CHECK (entry >= 0),
   updated_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE TABLE platform.handled_events (
@@ -39,7 +44,7 @@ CREATE TABLE platform.handled_events (
 );
 CREATE INDEX idx_handled_events_handled_at ON platform.handled_events (handled_at);
 
-GRANT UPDATE (stream_id) ON finance.outbox TO nexfit_app;
+GRANT UPDATE (entry) ON finance.outbox TO nexfit_app;
+GRANT SELECT, UPDATE ON platform.relay TO nexfit_app;
 GRANT SELECT, INSERT, UPDATE ON platform.store_marker, platform.event_positions TO nexfit_app;
 GRANT SELECT, INSERT, DELETE ON platform.copied_audits, platform.handled_events TO nexfit_app;
-GRANT USAGE ON SEQUENCE platform.relay_term TO nexfit_app;

@@ -28,6 +28,7 @@ from nexfit.domains.identity.passwords import Passwords
 from nexfit.domains.identity.tokens import Tokens
 from nexfit.hybrid.joined_views import JoinedViews
 from nexfit.hybrid.kept_answers import KeptAnswers
+from nexfit.hybrid.unit_of_work import UnitsOfWork
 from nexfit.logs import configure_logs
 from nexfit.metrics import CONTENT_TYPE as METRICS_TYPE
 from nexfit.metrics import exposition, make_registry
@@ -56,10 +57,12 @@ def create_app(settings: Settings | None = None) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         passwords = Passwords(settings.auth.hash_workers)
         async with open_stores(settings) as stores:
+            views = JoinedViews(stores.redis)
             services = Services(
                 settings,
                 stores,
-                JoinedViews(stores.redis),
+                views,
+                UnitsOfWork(stores, views.invalidate),
                 passwords,
                 Tokens(settings.auth),
                 Attempts(stores.redis, settings.auth),

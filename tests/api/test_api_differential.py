@@ -28,6 +28,7 @@ from nexfit.domains.identity.passwords import Passwords
 from nexfit.domains.identity.tokens import Tokens
 from nexfit.engine.engine import Engine
 from nexfit.hybrid.joined_views import JoinedViews
+from nexfit.hybrid.unit_of_work import UnitsOfWork
 from nexfit.settings import Settings
 from nexfit.stores.connections import open_stores
 from tests.api.conftest import TODAY
@@ -76,7 +77,9 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
     passwords = Passwords(1)
     async with open_stores(settings) as stores:
         attempts = Attempts(stores.redis, settings.auth)
-        yield Services(settings, stores, JoinedViews(stores.redis), passwords, Tokens(settings.auth), attempts)
+        views = JoinedViews(stores.redis)
+        units = UnitsOfWork(stores, views.invalidate)
+        yield Services(settings, stores, views, units, passwords, Tokens(settings.auth), attempts)
     passwords.close()
 
 

@@ -13,6 +13,7 @@ from nexfit.domains.identity.attempts import Attempts
 from nexfit.domains.identity.passwords import Passwords
 from nexfit.domains.identity.tokens import Tokens
 from nexfit.hybrid.joined_views import JoinedViews
+from nexfit.hybrid.unit_of_work import UnitsOfWork
 from nexfit.settings import Settings
 from nexfit.stores.connections import Stores
 
@@ -24,6 +25,7 @@ class Services:
     settings: Settings
     stores: Stores
     views: JoinedViews
+    units: UnitsOfWork
     passwords: Passwords
     tokens: Tokens
     attempts: Attempts

@@ -72,7 +72,8 @@ class StoreMarker(StoredDocument):
 
 
 class OutboxEvent(StoredDocument):
-    """An event committed with a change of MongoDB documents; the relay publishes in the order of `position`.
+    """An event committed with a change of MongoDB documents, until the relay has taken it over to PostgreSQL's outbox
+    in the order of `position`.
 
     `xid` names the commit over both stores it belongs to, whose PostgreSQL half has to be there before it goes out.
     """
@@ -87,8 +88,6 @@ class OutboxEvent(StoredDocument):
     tags: list[Line] = Field(default_factory=list, max_length=100)
     xid: Key | None = None
     created_at: Instant
-    published_at: Instant | None = None
-    stream_id: Key | None = None
 
     class Settings(StoredDocument.Settings):
         name = "outbox"

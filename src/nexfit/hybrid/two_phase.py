@@ -81,7 +81,7 @@ async def decision_of(mongo: Mongo, xid: str) -> Verdict | None:
     return Verdict(found[0]["decision"]) if found else None
 
 
-async def end_undecided(mongo: Mongo, xid: str, patience: float = PATIENCE) -> Verdict | None:
+async def end_undecided(mongo: Mongo, xid: str, patience: float) -> Verdict | None:
     """Decide against the transaction unless it is decided already; the decision that stands from now on.
 
     None when a coordinator holds its own decision in an open transaction, or the majority does not know yet: look again
@@ -102,9 +102,9 @@ async def end_undecided(mongo: Mongo, xid: str, patience: float = PATIENCE) -> V
     return Verdict.ABORT
 
 
-async def settle(stores: Stores, xid: str, patience: float = PATIENCE) -> Verdict | None:
+async def settle(stores: Stores, xid: str) -> Verdict | None:
     """The decision after a commit in MongoDB that gave no plain answer, made if need be; None when out of reach."""
-    deadline = _now() + patience
+    deadline = _now() + PATIENCE
     pause = 0.02
     while True:
         try:
@@ -117,9 +117,9 @@ async def settle(stores: Stores, xid: str, patience: float = PATIENCE) -> Verdic
         pause = min(pause * 2, 0.5)
 
 
-async def finish(stores: Stores, xid: str, verdict: Verdict, patience: float = PATIENCE) -> bool:
-    """Second phase in PostgreSQL, tried again for `patience` seconds. False: it is left to recovery."""
-    deadline = _now() + patience
+async def finish(stores: Stores, xid: str, verdict: Verdict) -> bool:
+    """Second phase in PostgreSQL, tried again for PATIENCE. False: it is left to recovery."""
+    deadline = _now() + PATIENCE
     pause = 0.01
     act = commit_prepared if verdict is Verdict.COMMIT else rollback_prepared
     while True:

@@ -1,7 +1,7 @@
 """The one place where changes are committed: in PostgreSQL, in MongoDB, or in both or neither.
 
-    unit_of_work.both("sell_membership").run(body)     `body(work)` is run again after a conflict: the usual way
-    async with unit_of_work.both("sell_membership") as work: ...     run once; a conflict is the caller's to handle
+    await units.both("sell_membership").run(body)     `body(work)` is run again after a conflict: the usual way
+    async with units.both("sell_membership") as work: ...     run once; a conflict is the caller's to handle
 
 Leaving by an exception undoes everything. What the body tells (audit entries, events, cache tags) becomes true with the
 commit and not before. Units do not nest. A body of `run` does nothing that cannot be done twice, such as calling a
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
@@ -134,7 +134,6 @@ class Unit(Generic[W]):
         self._work: W | None = None
         self._commit: _Commit | None = None
         self._open = _Open(name)
-        self._seen = False
 
     async def __aenter__(self) -> W:
         outer = _current.get()
@@ -152,9 +151,7 @@ class Unit(Generic[W]):
         assert work is not None and commit is not None  # noqa: PT018, S101  # __aenter__ has set both
         self._work = self._commit = None
         # A cancellation does not stop this half-way: from the first phase on there is an outcome to be brought about.
-        await _to_the_end(self._close(commit, None if kind is not None else work.told))
-        if kind is None:
-            await self._after(work)
+        await _to_the_end(self._close(commit) if kind is not None else self._finish(commit, work.told))
 
     async def run(self, body: Callable[[W], Awaitable[T]]) -> T:
         """What the body returns, committed. Run again after a conflict or a connection lost before the commit.
@@ -176,23 +173,23 @@ class Unit(Generic[W]):
                 return result
         raise AssertionError("unreachable")
 
-    async def _close(self, commit: _Commit, told: Told | None) -> None:
+    async def _finish(self, commit: _Commit, told: Told) -> None:
         try:
-            if told is not None:
-                self._seen = await commit.commit(told)
+            is_seen = await commit.commit(told)
         finally:
-            self._open.is_open = False
-            await commit.end()
-
-    async def _after(self, work: W) -> None:
-        tags = work.told.all_tags()
-        if tags and self._seen:
+            await self._close(commit)
+        tags = told.all_tags()
+        if tags and is_seen:
             try:
                 await self._purge(tags)
             except StoreUnavailable as error:
                 log.info("tags are left to the relay", unit=self._name, error=str(error))
-        if work.told.events or work.told.tags:
+        if told.events or told.tags or told.audits:
             self._wake()
+
+    async def _close(self, commit: _Commit) -> None:
+        self._open.is_open = False
+        await commit.end()
 
 
 class UnitsOfWork:
@@ -231,17 +228,15 @@ class UnitsOfWork:
         return Unit(name, begin, self._purge, self._wake)
 
 
-async def _to_the_end(work: Any) -> None:
+async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
     """Await to the end even when cancelled meanwhile; the cancellation is raised afterwards."""
     task = asyncio.ensure_future(work)
-    cancelled = False
+    is_cancelled = False
     while not task.done():
         try:
-            await asyncio.shield(task)
+            await asyncio.wait({task})
         except asyncio.CancelledError:
-            cancelled = not task.cancelled()
-        except Exception:  # noqa: S110  # raised by result() below
-            pass
+            is_cancelled = True
     task.result()
-    if cancelled:
+    if is_cancelled:
         raise asyncio.CancelledError

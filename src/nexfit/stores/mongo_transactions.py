@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import pymongo
 from beanie.odm.utils.dump import get_dict
+from bson import Binary
 from pymongo import ReturnDocument
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
@@ -60,6 +61,7 @@ class MongoTransaction:
         self._opening = opening
         self._session: AsyncClientSession | None = None
         self._turn = asyncio.Lock()
+        self._is_in_doubt = False
         self.failure: StoreError | None = None
 
     @property
@@ -170,21 +172,26 @@ class MongoTransaction:
                     with pymongo.timeout(max(0.1, deadline - asyncio.get_running_loop().time())):
                         await self._session.commit_transaction()
                 except PyMongoError as error:
+                    self._is_in_doubt = True
                     if not error.has_error_label(_UNKNOWN) and not error.timeout:
                         self.failure = translate(error)
                         raise self.failure from error
                     if asyncio.get_running_loop().time() + pause > deadline:
                         raise CommitUnknown("mongo", repr(error)) from error
                 else:
+                    self._is_in_doubt = False
                     return
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 0.5)
 
     async def rollback(self) -> None:
-        """Undo everything. Never raises for the store: what cannot be reached ends by itself."""
+        """Undo what is not committed. Never raises for the store: what it cannot reach ends by itself, in a while."""
         async with self._turn:
-            if self._session is not None and self._session.in_transaction:
-                with suppress(PyMongoError):
+            with suppress(PyMongoError):
+                if self._session is not None and self._is_in_doubt:
+                    # The driver aborts nothing after a commit was sent. A commit that came through stays.
+                    await self._mongo.client.admin.command("killSessions", [self._session.session_id])
+                elif self._session is not None and self._session.in_transaction:
                     await self._session.abort_transaction()
 
     async def close(self) -> None:
@@ -231,10 +238,12 @@ async def end_idle_transactions(mongo: Mongo, idle: float) -> int:
         {"$project": {"lsid.id": 1}},
     ]
     try:
-        cursor = await mongo.client.admin.aggregate(forgotten)
-        sessions = [{"id": found["lsid"]["id"]} for found in await cursor.to_list()]
+        # The server's own state knows no majority.
+        admin = mongo.client.get_database("admin", read_concern=ReadConcern("local"))
+        cursor = await admin.aggregate(forgotten)
+        sessions = [{"id": Binary.from_uuid(found["lsid"]["id"])} for found in await cursor.to_list()]
         if sessions:
-            await mongo.client.admin.command("killSessions", sessions)
+            await admin.command("killSessions", sessions)
     except PyMongoError as error:
         raise translate(error) from error
     return len(sessions)

@@ -10,7 +10,7 @@ import asyncio
 import datetime as dt
 import re
 from collections.abc import Iterable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, cast
@@ -70,6 +70,8 @@ class PostgresTransaction:
         self._connection = connection
         self._release = release
         self._turn = asyncio.Lock()
+        self._is_open = True
+        self._is_held = True
         self.failure: StoreError | None = None
 
     @classmethod
@@ -139,25 +141,27 @@ class PostgresTransaction:
             try:
                 await _finish(self._connection, f"COMMIT PREPARED {_literal(gid)}")
             except _ANY as error:
-                self._connection.terminate()
+                self._drop()
                 raise translate(error) from error
 
     async def rollback(self) -> None:
-        """Undo everything. Never raises for the store: what cannot be reached rolls back by itself."""
+        """Undo what is not committed or prepared. Never raises for the store: what it cannot reach is undone anyway."""
         async with self._turn:
+            if not self._is_open:
+                return
+            self._is_open = False
             try:
-                if not self._connection.is_closed():
-                    commands.record("postgres", "ROLLBACK")
-                    await self._connection.execute("ROLLBACK")
+                commands.record("postgres", "ROLLBACK")
+                await self._connection.execute("ROLLBACK")
             except _ANY:
-                self._connection.terminate()
+                self._drop()
 
     async def close(self) -> None:
-        """Give the connection back; an open transaction is rolled back by that."""
-        try:
-            await self._release.aclose()
-        except StoreError:
-            self._connection.terminate()
+        """Give the connection back; an open transaction is rolled back by that. May be called again."""
+        if self._is_held:
+            self._is_held = self._is_open = False
+            with suppress(StoreError):  # the pool drops a connection that it cannot reset
+                await self._release.aclose()
 
     async def _end(self, sql: str, expected: str) -> None:
         async with self._turn:
@@ -167,13 +171,20 @@ class PostgresTransaction:
             try:
                 tag = await self._connection.execute(sql)
             except (*_CONNECTION, TimeoutError, asyncpg.QueryCanceledError) as error:
-                self._connection.terminate()
+                self._is_open = False
+                self._drop()
                 raise CommitUnknown("postgres", f"{expected}: {error!r}") from error
             except asyncpg.PostgresError as error:
+                self._is_open = False  # a failed COMMIT or PREPARE TRANSACTION has rolled back
                 raise self._failed(error) from error
+            self._is_open = False
             if tag != expected:
                 self.failure = StoreError("postgres", f"{expected} was answered by {tag}: a statement had failed")
                 raise self.failure
+
+    def _drop(self) -> None:
+        with suppress(asyncpg.InterfaceError):  # the pool has taken back what the server has ended
+            self._connection.terminate()
 
     def _failed(self, error: BaseException) -> StoreError:
         self.failure = translate(error)
@@ -241,7 +252,11 @@ def _literal(gid: str) -> str:
 def translate(error: BaseException) -> StoreError:
     """A failure inside a transaction in our words."""
     detail = repr(error)
-    if isinstance(error, asyncpg.SerializationError | asyncpg.DeadlockDetectedError):
+    # The last one: as many transactions are prepared as the server can hold.
+    if isinstance(
+        error,
+        asyncpg.SerializationError | asyncpg.DeadlockDetectedError | asyncpg.ConfigurationLimitExceededError,
+    ):
         return WriteConflict("postgres", detail)
     if isinstance(error, asyncpg.IntegrityConstraintViolationError):
         return ConstraintViolated("postgres", error.constraint_name or error.sqlstate, detail)
