@@ -25,6 +25,8 @@ from nexfit.api.schema import build_schema, schema_text
 from nexfit.api.trusted import read_manifest
 from nexfit.domains.identity.attempts import Attempts
 from nexfit.domains.identity.passwords import Passwords
+from nexfit.domains.identity.session_watch import SessionWatch, following
+from nexfit.domains.identity.sessions import Sessions
 from nexfit.domains.identity.tokens import Tokens
 from nexfit.hybrid.joined_views import JoinedViews
 from nexfit.hybrid.kept_answers import KeptAnswers
@@ -58,23 +60,21 @@ def create_app(settings: Settings | None = None) -> Starlette:
         passwords = Passwords(settings.auth.hash_workers)
         async with open_stores(settings) as stores:
             views = JoinedViews(stores.redis)
-            services = Services(
-                settings,
-                stores,
-                views,
-                UnitsOfWork(stores, views.invalidate),
-                passwords,
-                Tokens(settings.auth),
-                Attempts(stores.redis, settings.auth),
-            )
+            units = UnitsOfWork(stores, views.invalidate)
+            watch = SessionWatch(stores.mongo, stores.redis, settings.auth)
+            tokens = Tokens(settings.auth, watch)
+            attempts = Attempts(stores.redis, settings.auth)
+            sessions = Sessions(stores.redis, tokens, watch, settings.auth)
+            services = Services(settings, stores, views, units, passwords, tokens, attempts, sessions)
             app.state.stores = stores
             operations = Operations(build_schema())
             persisted = _persisted(services, operations)
             responses = _responses(services, operations)
             app.state.endpoint = Endpoint(services, operations, persisted, responses, _graphiql(settings))
             app.state.metrics = make_registry(operations)
-            with _rare_collections():
-                yield
+            async with following(watch):
+                with _rare_collections():
+                    yield
         passwords.close()
 
     return _Application(

@@ -93,6 +93,10 @@ class AuthSettings(Section):
         description="Signs access tokens (HS256). Unset, every process makes its own: set it for several workers.",
     )
     access_token_minutes: int = Field(default=30, ge=1, le=1440)
+    session_days: int = Field(default=30, ge=1, le=365, description="Days after its last refresh a session ends.")
+    refresh_grace_seconds: Seconds = Field(
+        default=10.0, description="Seconds within which a refresh token used twice is a race and not a theft."
+    )
     hash_workers: int = Field(default=2, ge=1, le=32, description="Password hashes computed at the same time.")
     tries_per_account: int = Field(default=10, ge=1, le=1_000_000, description="Wrong passwords in 15 minutes.")
     tries_per_address: int = Field(default=100, ge=1, le=1_000_000, description="The same, from one address.")

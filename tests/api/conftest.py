@@ -10,7 +10,7 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -18,6 +18,7 @@ from uuid import uuid4
 import asyncpg
 import httpx
 import pytest
+from argon2 import PasswordHasher
 from bson import ObjectId
 from pydantic import SecretStr
 from pymongo import AsyncMongoClient
@@ -35,6 +36,9 @@ TODAY = date(2026, 6, 15)
 """The day the demo data ends on: fixed, so that what tests read does not depend on the day they run."""
 
 REDIS_DATABASE = 2
+
+PASSWORD = "deniz kenarında bir akşam"
+"""Of accounts that tests make."""
 
 
 @dataclass(slots=True)
@@ -86,6 +90,30 @@ async def login(http: httpx.AsyncClient, email: str, password: str = "nexfit-dem
     data = await Client(http).data(query, {"i": {"email": email, "password": password}})
     assert data["login"]["userErrors"] == []
     return Client(http, data["login"]["accessToken"])
+
+
+async def account(stores: Stores, *, password: str = PASSWORD, **fields: Any) -> tuple[ObjectId, str]:
+    """A new person with a password, who can sign in: their id and e-mail address."""
+    user_id, now = ObjectId(), datetime.now(UTC)
+    email = f"somebody.{user_id}@example.org"
+    user = {
+        "_id": user_id,
+        "email": email,
+        "emailNormalized": email,
+        "firstName": "Deniz",
+        "lastName": "Kaya",
+        "nameFolded": "deniz kaya",
+        "role": ["client"],
+        "isActive": True,
+        "createdAt": now,
+        "updatedAt": now,
+    }
+    database = stores.mongo.database
+    await database["users"].insert_one({**user, **fields})
+    await database["credentials"].insert_one(
+        {"_id": user_id, "passwordHash": PasswordHasher().hash(password), "updatedAt": now}
+    )
+    return user_id, email
 
 
 @asynccontextmanager

@@ -180,6 +180,8 @@ class Truth:
         truth.scope["MemberSubscription"] = {
             str(row["_id"]): (str(row["facilityId"]), str(row["userId"])) for row in contracts
         }
+        sessions = await stores.mongo.database["sessions"].find({}).to_list()
+        truth.scope["Session"] = {str(row["_id"]): ("", str(row["userId"])) for row in sessions}
         for user in await stores.mongo.database["users"].find({}).to_list():
             truth.contact[str(user["_id"])] = {user["email"], user.get("phoneNumber", user["email"])}
             if {"coach", "gym_coach", "studio_coach"} & set(user["role"]):
@@ -200,6 +202,8 @@ class Truth:
         if type_ == "User":
             return id_ == str(role.user) or id_ in self.coaches or id_ in self.people_of(role.may("members_read"))
         facility, person = self.scope[type_][id_]
+        if type_ == "Session":
+            return person == str(role.user)
         if type_ == "Member":
             return facility in role.may("members_read")
         needed = "members_read" if type_ == "MemberSubscription" else "finance_read"
@@ -207,7 +211,8 @@ class Truth:
 
 
 @pytest.fixture(scope="module")
-async def truth(stores: Stores) -> Truth:
+async def truth(stores: Stores, roles: dict[str, Role]) -> Truth:
+    assert roles  # signed in: their sessions are there
     return await Truth.read(stores)
 
 

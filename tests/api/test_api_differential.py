@@ -25,6 +25,8 @@ from nexfit.api.schema import build_schema
 from nexfit.domains.identity.access import GUEST, Actor
 from nexfit.domains.identity.attempts import Attempts
 from nexfit.domains.identity.passwords import Passwords
+from nexfit.domains.identity.session_watch import SessionWatch
+from nexfit.domains.identity.sessions import Sessions
 from nexfit.domains.identity.tokens import Tokens
 from nexfit.engine.engine import Engine
 from nexfit.hybrid.joined_views import JoinedViews
@@ -76,10 +78,11 @@ def _operation(schema: GraphQLSchema, chosen: random.Random, ids: list[str]) -> 
 async def services(settings: Settings) -> AsyncIterator[Services]:
     passwords = Passwords(1)
     async with open_stores(settings) as stores:
-        attempts = Attempts(stores.redis, settings.auth)
-        views = JoinedViews(stores.redis)
+        views, watch = JoinedViews(stores.redis), SessionWatch(stores.mongo, stores.redis, settings.auth)
+        tokens, attempts = Tokens(settings.auth, watch), Attempts(stores.redis, settings.auth)
+        sessions = Sessions(stores.redis, tokens, watch, settings.auth)
         units = UnitsOfWork(stores, views.invalidate)
-        yield Services(settings, stores, views, units, passwords, Tokens(settings.auth), attempts)
+        yield Services(settings, stores, views, units, passwords, tokens, attempts, sessions)
     passwords.close()
 
 

@@ -17,6 +17,7 @@ from joserfc import jwt
 from joserfc.jwk import OctKey
 from structlog.testing import capture_logs
 
+from nexfit.domains.identity.session_watch import SessionWatch
 from nexfit.domains.identity.tokens import InvalidToken, Tokens
 from nexfit.settings import AuthSettings, Settings
 from nexfit.stores.connections import Stores
@@ -272,8 +273,17 @@ async def test_a_deep_operation_is_answered_or_refused(owner: Client, chain: Bus
 def signed(settings: Settings, *, header: dict[str, Any] | None = None, key: str | None = None, **claims: Any) -> str:
     """A token as `Tokens` makes it, but for what is given."""
     now = int(time.time())
-    user = str(ObjectId())
-    made = {"iss": "nexfit", "sub": user, "use": "access", "iat": now, "exp": now + 600, "jti": "x", **claims}
+    user, session = str(ObjectId()), str(ObjectId())
+    made = {
+        "iss": "nexfit",
+        "sub": user,
+        "sid": session,
+        "use": "access",
+        "iat": now,
+        "exp": now + 600,
+        "jti": "x",
+        **claims,
+    }
     secret = OctKey.import_key(key or settings.auth.secret.get_secret_value())
     header = header or {"alg": "HS256"}
     claims = {name: value for name, value in made.items() if value is not None}
@@ -341,9 +351,11 @@ async def test_a_token_of_somebody_unknown_is_nobody(settings: Settings, http: h
     assert_refused(refused, "FORBIDDEN")
 
 
-def test_a_token_works_until_the_second_it_expires(settings: Settings) -> None:
-    tokens, now, user = Tokens(settings.auth), datetime(2026, 6, 15, 12, tzinfo=UTC), ObjectId()
-    issued = tokens.issue(user, now)
+async def test_a_token_works_until_the_second_it_expires(settings: Settings, stores: Stores) -> None:
+    watch = SessionWatch(stores.mongo, stores.redis, settings.auth)
+    await watch.look()
+    tokens, now, user = Tokens(settings.auth, watch), datetime(2026, 6, 15, 12, tzinfo=UTC), ObjectId()
+    issued = tokens.issue(user, ObjectId(), now)
     assert issued.expires_at == now + timedelta(minutes=settings.auth.access_token_minutes)
     assert tokens.verify(issued.value, now).user_id == user
     assert tokens.verify(issued.value, issued.expires_at - timedelta(microseconds=1)).user_id == user
@@ -351,7 +363,7 @@ def test_a_token_works_until_the_second_it_expires(settings: Settings) -> None:
         with pytest.raises(InvalidToken):
             tokens.verify(issued.value, late)
     with pytest.raises(InvalidToken):
-        Tokens(AuthSettings()).verify(issued.value, now)  # an unset secret is another one in every process
+        Tokens(AuthSettings(), watch).verify(issued.value, now)  # an unset secret is another one in every process
     assert tokens.verify(signed(settings, exp=10**18), now).user_id is not None
     for odd in (-(10**18), True, False, 1.5, 1e300, None):
         with pytest.raises(InvalidToken):

@@ -37,6 +37,8 @@ _KNOWN: dict[str, Any] = {
     "seatsTaken": 1,
     "capacity": 2,
     "nonce": bytes(12),
+    "salt": bytes(16),
+    "retryKey": bytes(32),
     "ciphertext": bytes(32),
     "taxIdIndex": bytes(32),
     "token": {"_data": "8263"},

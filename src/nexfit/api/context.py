@@ -11,6 +11,7 @@ from nexfit.api.language import Speech
 from nexfit.domains.identity.access import GUEST, Actor
 from nexfit.domains.identity.attempts import Attempts
 from nexfit.domains.identity.passwords import Passwords
+from nexfit.domains.identity.sessions import Sessions
 from nexfit.domains.identity.tokens import Tokens
 from nexfit.hybrid.joined_views import JoinedViews
 from nexfit.hybrid.unit_of_work import UnitsOfWork
@@ -29,12 +30,13 @@ class Services:
     passwords: Passwords
     tokens: Tokens
     attempts: Attempts
+    sessions: Sessions
 
 
 class Context:
     """One request. `now` is read once, so that every rule of a request sees the same instant."""
 
-    __slots__ = ("_actor", "actor_read", "address", "loaders", "now", "services", "speech", "touched")
+    __slots__ = ("_actor", "actor_read", "address", "loaders", "now", "services", "speech", "touched", "user_agent")
 
     def __init__(
         self,
@@ -43,12 +45,15 @@ class Context:
         actor: Actor = GUEST,
         *,
         address: str = "",
+        user_agent: str = "",
         speech: Speech | None = None,
     ) -> None:
         self.services = services
         self.now = now
         self.address = address
         """Where the request comes from: the peer's address, or what a trusted proxy says."""
+        self.user_agent = user_agent
+        """What the client calls itself."""
         self.speech = speech or Speech()
         self._actor = actor
         self.actor_read = False

@@ -23,6 +23,7 @@ from nexfit.api.requests import BadRequest, Disconnected, GraphQLRequest, Header
 from nexfit.api.response_cache import ResponseCache
 from nexfit.domains.errors import ErrorCode
 from nexfit.domains.identity.access import GUEST, Actor
+from nexfit.domains.identity.session_watch import SessionsUnknown
 from nexfit.domains.identity.tokens import InvalidToken
 
 JSON = b"application/json; charset=utf-8"
@@ -71,7 +72,14 @@ class Endpoint:
                 read_get(scope["query_string"]) if reads else await read_post(receive, headers, limit=self._most_bytes)
             )
             client = scope.get("client")
-            context = Context(self._services, now, actor, address=client[0] if client else "", speech=speech)
+            context = Context(
+                self._services,
+                now,
+                actor,
+                address=client[0] if client else "",
+                user_agent=headers.get(b"user-agent", b"").decode("latin-1"),
+                speech=speech,
+            )
             answer = await self._answer(asked, context, headers, queries_only=reads)
         except BadRequest as refused:
             more = ((b"www-authenticate", b"Bearer"),) if refused.status == 401 else ()
@@ -114,6 +122,8 @@ class Endpoint:
             return self._services.tokens.verify(token.strip(), now)
         except InvalidToken:
             raise BadRequest("The access token is not valid or has expired.", 401, ErrorCode.UNAUTHENTICATED) from None
+        except SessionsUnknown:
+            raise BadRequest("A store does not answer. Try again in a moment.", 503, ErrorCode.UNAVAILABLE) from None
 
 
 def _refusal(message: str, code: ErrorCode) -> bytes:

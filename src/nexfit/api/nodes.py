@@ -18,6 +18,7 @@ from nexfit.api.access import PERMITTED
 from nexfit.api.caching import Cached
 from nexfit.api.context import Context
 from nexfit.api.fields import Args, batch
+from nexfit.api.identity.sessions import sessions_by_ids
 from nexfit.api.relay import MAX_PAGE, Node, parse_global_id
 from nexfit.domains.classes import timetable
 from nexfit.domains.errors import BadInput
@@ -103,6 +104,7 @@ FINDERS: Mapping[str, Find] = {
     "Class": _classes,
     "ClassOccurrence": _occurrences,
     "User": _users,
+    "Session": sessions_by_ids,
     "MemberSubscription": _member_subscriptions,
     "Member": _members,
     "Transaction": _ledger(ledger.TRANSACTIONS),

@@ -10,7 +10,7 @@ from strawberry.schema.config import StrawberryConfig
 from nexfit.api import reference
 from nexfit.api.facilities.queries import FacilityQueries
 from nexfit.api.fields import bind
-from nexfit.api.identity.login import IdentityMutations
+from nexfit.api.identity.mutations import IdentityMutations
 from nexfit.api.identity.queries import IdentityQueries
 from nexfit.api.nodes import NodeQueries
 from nexfit.api.scalars import SCALARS

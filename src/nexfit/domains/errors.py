@@ -16,6 +16,8 @@ class ErrorCode(StrEnum):
     PERSISTED_QUERY_NOT_FOUND = "PERSISTED_QUERY_NOT_FOUND"
     OPERATION_NOT_TRUSTED = "OPERATION_NOT_TRUSTED"
     RATE_LIMITED = "RATE_LIMITED"
+    INVALID_REFRESH_TOKEN = "INVALID_REFRESH_TOKEN"  # noqa: S105 - a code
+    NOT_FOUND = "NOT_FOUND"
     UNAVAILABLE = "UNAVAILABLE"
     INTERNAL = "INTERNAL"
 
@@ -83,3 +85,18 @@ class TooOften(Refusal):
 
     def details(self) -> dict[str, object]:
         return {"retryAfter": self.seconds}
+
+
+class InvalidRefreshToken(Refusal):
+    """Forged, used, expired, or its session has ended; which of these is not told."""
+
+    code = ErrorCode.INVALID_REFRESH_TOKEN
+
+    def __init__(self) -> None:
+        super().__init__("The refresh token is not valid any more. Sign in again.", path=("refreshToken",))
+
+
+class NotFound(Refusal):
+    """What an input names does not exist for the viewer."""
+
+    code = ErrorCode.NOT_FOUND

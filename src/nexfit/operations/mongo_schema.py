@@ -13,7 +13,7 @@ from typing import Any
 from nexfit.domains.classes.documents import ClassBooking, ClassOccurrence, FitnessClass
 from nexfit.domains.coaching.documents import CoachClient, PtSession
 from nexfit.domains.facilities.documents import Facility
-from nexfit.domains.identity.documents import Consent, Credential, Device, Review, User
+from nexfit.domains.identity.documents import Consent, Credential, Device, Review, Session, User
 from nexfit.domains.memberships.documents import Membership, MemberSubscription, Visit
 from nexfit.domains.nutrition.documents import Food, NutritionPlan
 from nexfit.domains.training.documents import Exercise, Measurement, WorkoutLog, WorkoutProgram, WorkoutTemplate
@@ -35,6 +35,7 @@ from nexfit.stores.mongo_ddl import (
 ALL_DOCUMENTS: list[type[StoredDocument]] = [
     User,
     Credential,
+    Session,
     Device,
     Consent,
     Review,

@@ -13,6 +13,7 @@ from nexfit.api.caching import Cached, CacheScope
 from nexfit.api.context import Context
 from nexfit.api.fields import Args, batch, column, derived
 from nexfit.api.identity import loaders
+from nexfit.api.identity.sessions import Session, sessions_of_viewer
 from nexfit.api.relay import Connection, Node, PageArgs, id_reader
 from nexfit.api.scalars import EmailAddress, PhoneNumber
 from nexfit.domains.identity.documents import Role
@@ -86,6 +87,11 @@ class User(Node):
         loaders.transactions_of_viewer,
         args=PageArgs,
         description="The person's payments and refunds, latest first; for the person only.",
+    )
+    sessions: Connection[Session] | None = batch(
+        sessions_of_viewer,
+        args=PageArgs,
+        description="Where the person is signed in, latest first; for the person only.",
     )
 
 

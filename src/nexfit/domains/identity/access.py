@@ -13,9 +13,10 @@ from nexfit.domains.errors import Forbidden, Unauthenticated
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """The viewer of a request; `user_id` is None for a guest."""
+    """The viewer of a request; `user_id` is None for a guest. The session is the one of the access token."""
 
     user_id: ObjectId | None = None
+    session_id: ObjectId | None = None
 
     def is_user(self, user_id: object) -> bool:
         """Whether the viewer is signed in as this user, given by an ObjectId or as its text."""

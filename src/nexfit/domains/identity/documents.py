@@ -159,6 +159,40 @@ class Credential(StoredDocument):
         name = "credentials"
 
 
+class SessionEnd(StrEnum):
+    """Why a session ended before its time."""
+
+    LOGOUT = "logout"
+    REVOKED = "revoked"
+    TOKEN_REUSED = "token_reused"  # noqa: S105 - a reason
+    PASSWORD_CHANGED = "password_changed"  # noqa: S105
+    PASSWORD_RESET = "password_reset"  # noqa: S105
+    ACCOUNT_DEACTIVATED = "account_deactivated"
+
+
+class Session(StoredDocument):
+    """One device somebody is signed in on: a family of refresh tokens, of which the newest is the only valid one.
+
+    `generation` and `salt` name that one; without the signing key no token can be made from them.
+    """
+
+    user_id: Id
+    generation: Count = 0
+    salt: Annotated[bytes, Field(min_length=16, max_length=16)]
+    retry_key: Annotated[bytes, Field(min_length=32, max_length=32)] | None = None
+    device_name: Line | None = None
+    user_agent: Annotated[str, Field(min_length=1, max_length=1000)] | None = None
+    ip_address: Annotated[str, Field(min_length=2, max_length=45)] | None = None
+    created_at: Instant
+    rotated_at: Instant
+    expires_at: Instant
+    revoked_at: Instant | None = None
+    revoked_because: SessionEnd | None = None
+
+    class Settings(StoredDocument.Settings):
+        name = "sessions"
+
+
 class DevicePlatform(StrEnum):
     """Where the app runs."""
 

@@ -2,43 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
-
-from bson import ObjectId
 
 from nexfit.domains.errors import InvalidCredentials
 from nexfit.domains.identity.attempts import Attempts
 from nexfit.domains.identity.passwords import Passwords, needs_rehash
-from nexfit.domains.identity.tokens import AccessToken, Tokens
+from nexfit.domains.identity.sessions import Device, Opened, Sessions
 from nexfit.domains.text import normalize_email
+from nexfit.hybrid.unit_of_work import MongoWork, UnitsOfWork
 from nexfit.stores.mongo import Mongo
-
-
-@dataclass(frozen=True, slots=True)
-class SignedIn:
-    """Who signed in, and the token to show from now on."""
-
-    user_id: ObjectId
-    token: AccessToken
 
 
 async def login(
     mongo: Mongo,
+    units: UnitsOfWork,
     passwords: Passwords,
-    tokens: Tokens,
+    sessions: Sessions,
     attempts: Attempts,
     *,
     email: str,
     password: str,
-    address: str,
+    device: Device,
     now: datetime,
-) -> SignedIn:
+) -> Opened:
     """Sign in; raises InvalidCredentials with the same words after the same work for unknown, wrong and inactive.
 
-    `address` is where the request comes from. Raises TooOften after too many tries.
+    Raises TooOften after too many tries.
     """
-    account = normalize_email(email)
+    account, address = normalize_email(email), device.address or ""
     await attempts.check("login", account=account, address=address)
     users = await mongo.find("users", {"emailNormalized": account}, ("isActive",), limit=1)
     user = users[0] if users else None
@@ -47,11 +38,18 @@ async def login(
     matches = await passwords.verify(password, stored)
     if user is None or stored is None or not matches or not user["isActive"]:
         raise InvalidCredentials("The e-mail address or the password is wrong.", path=("email",))
-    if needs_rehash(stored):
-        await mongo.update_one(
-            "credentials",
-            {"_id": user["_id"], "passwordHash": stored},
-            {"$set": {"passwordHash": await passwords.hash(password), "updatedAt": now}},
-        )
+    better = await passwords.hash(password) if needs_rehash(stored) else None
+
+    async def body(work: MongoWork) -> Opened:
+        if better is not None:
+            await work.mongo.update(
+                "credentials",
+                {"_id": user["_id"], "passwordHash": stored},
+                {"$set": {"passwordHash": better, "updatedAt": now}},
+            )
+        return await sessions.open(work, user["_id"], device, now)
+
     await attempts.succeeded("login", account=account, address=address)
-    return SignedIn(user["_id"], tokens.issue(user["_id"], now))
+    opened = await units.mongo("login").run(body)
+    await sessions.remember(opened, now, device)
+    return opened

@@ -1,4 +1,4 @@
-"""Access tokens: JWT signed with HS256, one explicit algorithm, short-lived."""
+"""Access tokens: JWT signed with HS256, one explicit algorithm, short-lived, each of one session."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import OctKey
 
 from nexfit.domains.identity.access import Actor
+from nexfit.domains.identity.session_watch import SessionWatch
 from nexfit.settings import AuthSettings
 
 ISSUER = "nexfit"
@@ -21,7 +22,7 @@ MOST_REMEMBERED = 4096
 
 
 class InvalidToken(Exception):
-    """The token is forged, malformed, expired or made for another purpose; which one is not told."""
+    """The token is forged, malformed, expired, of an ended session or for another purpose; which one is not told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,17 +36,19 @@ class AccessToken:
 class Tokens:
     """Issues and verifies access tokens."""
 
-    def __init__(self, settings: AuthSettings) -> None:
+    def __init__(self, settings: AuthSettings, watch: SessionWatch) -> None:
         self._key = OctKey.import_key(settings.secret.get_secret_value())
         self._lifetime = timedelta(minutes=settings.access_token_minutes)
+        self._watch = watch
         self._verified: dict[str, tuple[Actor, int]] = {}
 
-    def issue(self, user_id: ObjectId, now: datetime) -> AccessToken:
-        """A token for a user, valid from `now` for the configured minutes."""
+    def issue(self, user_id: ObjectId, session_id: ObjectId, now: datetime) -> AccessToken:
+        """A token for a user's session, valid from `now` for the configured minutes."""
         expires_at = (now + self._lifetime).replace(microsecond=0)
         claims = {
             "iss": ISSUER,
             "sub": str(user_id),
+            "sid": str(session_id),
             "use": "access",
             "iat": int(now.timestamp()),
             "exp": int(expires_at.timestamp()),
@@ -54,7 +57,7 @@ class Tokens:
         return AccessToken(jwt.encode({"alg": "HS256"}, claims, self._key), expires_at)
 
     def verify(self, token: str, now: datetime) -> Actor:
-        """The actor a token stands for; raises InvalidToken."""
+        """The actor a token stands for; raises InvalidToken, SessionsUnknown."""
         known = self._verified.get(token)
         if known is None:
             known = self._decoded(token)
@@ -62,9 +65,18 @@ class Tokens:
                 del self._verified[next(iter(self._verified))]
             self._verified[token] = known
         actor, expires = known
-        if expires <= now.timestamp():
+        seconds = now.timestamp()
+        if expires <= seconds or self._watch.has_ended(actor.session_id):
             raise InvalidToken
+        self._watch.used(actor.session_id, seconds)
         return actor
+
+    def still_holds(self, actor: Actor) -> bool:
+        """Whether the actor's session has not been ended meanwhile; raises SessionsUnknown. A guest always holds.
+
+        For streams that outlive their request; the token's own end is theirs to watch.
+        """
+        return not self._watch.has_ended(actor.session_id)
 
     def _decoded(self, token: str) -> tuple[Actor, int]:
         """What a token with a right signature says: who, and until when in seconds since 1970. Raises InvalidToken."""
@@ -75,9 +87,9 @@ class Tokens:
         except (JoseError, ValueError, TypeError):
             raise InvalidToken from None
         expires = claims.get("exp")
-        subject = claims.get("sub")
+        subject, session = claims.get("sub"), claims.get("sid")
         if claims.get("iss") != ISSUER or claims.get("use") != "access" or not isinstance(expires, int):
             raise InvalidToken
-        if not ObjectId.is_valid(subject):
+        if not ObjectId.is_valid(subject) or not ObjectId.is_valid(session):
             raise InvalidToken
-        return Actor(ObjectId(subject)), expires
+        return Actor(ObjectId(subject), ObjectId(session)), expires

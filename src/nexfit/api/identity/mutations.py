@@ -1,0 +1,14 @@
+"""Everything about accounts that can be changed. This module only lists it."""
+
+from __future__ import annotations
+
+import strawberry
+
+from nexfit.api.identity.end_sessions import EndSessionMutations
+from nexfit.api.identity.login import LoginMutation
+from nexfit.api.identity.refresh_token import RefreshTokenMutation
+
+
+@strawberry.type
+class IdentityMutations(LoginMutation, RefreshTokenMutation, EndSessionMutations):
+    """Root fields of this area."""

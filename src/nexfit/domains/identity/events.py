@@ -1,0 +1,36 @@
+"""What happens to accounts, told to the rest of the platform. No event carries a token, a code or a hash."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from nexfit.domains.identity.documents import SessionEnd
+from nexfit.hybrid.events import Event, Home
+
+
+class AccountEvent(Event):
+    """A fact about one person."""
+
+    home: ClassVar[Home] = "mongo"
+    aggregate: ClassVar[str] = "user"
+
+    user_id: str
+
+    @property
+    def aggregate_id(self) -> str:
+        """The person."""
+        return self.user_id
+
+
+class SessionOpened(AccountEvent):
+    """Somebody signed in on a device."""
+
+    session_id: str
+
+
+class SessionsEnded(AccountEvent):
+    """Sessions ended before their time; their access tokens are refused within a second."""
+
+    session_ids: Sequence[str]
+    because: SessionEnd
