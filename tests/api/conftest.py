@@ -275,6 +275,7 @@ async def business_of(stores: Stores, facility: ObjectId) -> Business:
         "Class": class_["_id"],
         "ClassOccurrence": (await newest("class_occurrences", classId=class_["_id"]))["_id"],
         "MemberSubscription": contract["_id"],
+        "ClassBooking": (await newest("class_bookings", facilityId=facility))["_id"],
     }
     for name, table, column in (
         ("Transaction", "transactions", "transaction_id"),

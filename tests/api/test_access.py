@@ -182,6 +182,10 @@ class Truth:
         }
         sessions = await stores.mongo.database["sessions"].find({}).to_list()
         truth.scope["Session"] = {str(row["_id"]): ("", str(row["userId"])) for row in sessions}
+        bookings = await stores.mongo.database["class_bookings"].find({}).to_list()
+        truth.scope["ClassBooking"] = {
+            str(row["_id"]): (str(row["facilityId"]), str(row["userId"])) for row in bookings
+        }
         for user in await stores.mongo.database["users"].find({}).to_list():
             truth.contact[str(user["_id"])] = {user["email"], user.get("phoneNumber", user["email"])}
             if {"coach", "gym_coach", "studio_coach"} & set(user["role"]):
@@ -206,7 +210,7 @@ class Truth:
             return person == str(role.user)
         if type_ == "Member":
             return facility in role.may("members_read")
-        needed = "members_read" if type_ == "MemberSubscription" else "finance_read"
+        needed = "members_read" if type_ in ("MemberSubscription", "ClassBooking") else "finance_read"
         return person == str(role.user) or facility in role.may(needed)
 
 

@@ -137,7 +137,12 @@ FINDS = [
     Hot("class_bookings", "user_newest", {"userId": ONE}, [("date", -1), ("_id", -1)]),
     Hot("class_bookings", "user_newest", {"userId": ONE, "date": AFTER}),
     Hot("class_bookings", "facility_date", {"facilityId": ONE, "date": AFTER}),
-    Hot("class_bookings", "unmarked", {"status": "booked", "date": {"$lt": START + dt.timedelta(hours=50)}}),
+    Hot(
+        "class_bookings",
+        "unmarked",
+        {"status": {"$in": ["booked", "waitlisted"]}, "date": {"$gte": START, "$lt": START + dt.timedelta(hours=50)}},
+        [("date", 1)],
+    ),
     Hot("coach_clients", "coach_status", {"coachId": ONE, "relationship.status": "active"}, [("_id", 1)]),
     Hot("coach_clients", "client_status", {"clientId": ONE, "relationship.status": "active"}, [("_id", 1)]),
     Hot("coach_clients", "live_unique", {"coachId": ONE, "clientId": ONE, "relationship.status": "active"}),
@@ -146,8 +151,7 @@ FINDS = [
     Hot("decisions", "age", {"at": {"$lt": START + dt.timedelta(hours=10)}}),
     Hot("feed_positions", "_id_", {"_id": "7"}),
     Hot("store_marker", "_id_", {"_id": "7"}),
-    Hot("outbox", "unpublished", {"publishedAt": None}, [("position", 1)]),
-    Hot("outbox", "unpublished", {"publishedAt": {"$lt": START + dt.timedelta(hours=10)}}),
+    Hot("outbox", "order", {}, [("position", 1)]),
     Hot("audit_entries", "order", {}, [("position", 1)]),
 ]
 

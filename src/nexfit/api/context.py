@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from nexfit.api.language import Speech
+from nexfit.domains.classes.places import ClassDesk
 from nexfit.domains.identity.access import GUEST, Actor
 from nexfit.domains.identity.attempts import Attempts
 from nexfit.domains.identity.passwords import Passwords
 from nexfit.domains.identity.sessions import Sessions
 from nexfit.domains.identity.tokens import Tokens
 from nexfit.hybrid.joined_views import JoinedViews
+from nexfit.hybrid.turns import Turns
 from nexfit.hybrid.unit_of_work import UnitsOfWork
 from nexfit.settings import Settings
 from nexfit.stores.connections import Stores
@@ -31,6 +33,12 @@ class Services:
     tokens: Tokens
     attempts: Attempts
     sessions: Sessions
+    turns: Turns = field(default_factory=Turns)
+
+    @property
+    def classes(self) -> ClassDesk:
+        """What booking works with."""
+        return ClassDesk(self.units, self.stores.mongo, self.turns)
 
 
 class Context:

@@ -20,7 +20,7 @@ from nexfit.api.context import Context
 from nexfit.api.fields import Args, batch
 from nexfit.api.identity.sessions import sessions_by_ids
 from nexfit.api.relay import MAX_PAGE, Node, parse_global_id
-from nexfit.domains.classes import timetable
+from nexfit.domains.classes import bookings, timetable
 from nexfit.domains.errors import BadInput
 from nexfit.domains.facilities import directory
 from nexfit.domains.finance import ledger
@@ -72,6 +72,16 @@ async def _member_subscriptions(context: Context, ids: Sequence[str], columns: f
     }
 
 
+async def _class_bookings(context: Context, ids: Sequence[str], columns: frozenset[str]) -> Mapping[str, Any]:
+    found = await bookings.by_ids(context.stores.mongo, _object_ids(ids), columns)
+    managed = await directory.managed(context.stores.mongo, context.actor, "members_read") if found else set()
+    return {
+        str(id_): row
+        for id_, row in found.items()
+        if row["userId"] == context.actor.user_id or row["facilityId"] in managed
+    }
+
+
 async def _members(context: Context, ids: Sequence[str], columns: frozenset[str]) -> Mapping[str, Any]:
     pairs = [(facility, user) for facility, _, user in (id_.partition(":") for id_ in ids)]
     managed = await directory.managed(context.stores.mongo, context.actor, "members_read")
@@ -103,6 +113,7 @@ FINDERS: Mapping[str, Find] = {
     "Membership": _memberships,
     "Class": _classes,
     "ClassOccurrence": _occurrences,
+    "ClassBooking": _class_bookings,
     "User": _users,
     "Session": sessions_by_ids,
     "MemberSubscription": _member_subscriptions,

@@ -8,6 +8,7 @@ from strawberry.printer import print_schema
 from strawberry.schema.config import StrawberryConfig
 
 from nexfit.api import reference
+from nexfit.api.classes.mutations import ClassMutations
 from nexfit.api.facilities.queries import FacilityQueries
 from nexfit.api.fields import bind
 from nexfit.api.identity.mutations import IdentityMutations
@@ -22,7 +23,7 @@ class Query(NodeQueries, IdentityQueries, FacilityQueries):
 
 
 @strawberry.type(description="Everything that can be changed.")
-class Mutation(IdentityMutations):
+class Mutation(IdentityMutations, ClassMutations):
     """Root of mutations."""
 
 

@@ -9,10 +9,11 @@ import strawberry
 
 from nexfit.api.caching import Cached
 from nexfit.api.classes import loaders
+from nexfit.api.classes.bookings import ClassBooking, bookings_of_dates, viewers_bookings_of_dates
 from nexfit.api.classes.loaders import OccurrencesArgs
 from nexfit.api.fields import batch, column
 from nexfit.api.identity.types import User, user_field
-from nexfit.api.relay import Node, id_reader
+from nexfit.api.relay import Connection, Node, PageArgs, id_reader
 from nexfit.domains.classes.documents import ClassDifficulty, Frequency, OccurrenceStatus
 
 if TYPE_CHECKING:
@@ -107,4 +108,15 @@ class ClassOccurrence(Node):
         description="The class.",
         name="class",
         cache=Cached(60, shown="class:{_id}"),
+    )
+    bookings: Connection[ClassBooking] | None = batch(
+        bookings_of_dates,
+        needs=("_id", "facilityId"),
+        args=PageArgs,
+        description="Everybody's bookings in every state, in the order they were made; for staff with members_read.",
+    )
+    viewer_booking: ClassBooking | None = batch(
+        viewers_bookings_of_dates,
+        needs=("_id",),
+        description="The viewer's own place: booked, waitlisted, attended or missed; null where there is none.",
     )

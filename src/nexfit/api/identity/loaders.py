@@ -11,6 +11,7 @@ from nexfit.api.access import PERMITTED
 from nexfit.api.context import Context
 from nexfit.api.fields import Args
 from nexfit.api.relay import PageArgs, connection, node_selection, page_request
+from nexfit.domains.classes import bookings
 from nexfit.domains.facilities import directory
 from nexfit.domains.finance import ledger
 from nexfit.domains.identity import people
@@ -90,3 +91,13 @@ def _ledger_of_viewer(rows: ledger.LedgerList) -> Callable[..., Awaitable[Sequen
 subscriptions_of_viewer = _ledger_of_viewer(ledger.SUBSCRIPTIONS)
 invoices_of_viewer = _ledger_of_viewer(ledger.INVOICES)
 transactions_of_viewer = _ledger_of_viewer(ledger.TRANSACTIONS)
+
+
+async def class_bookings_of_viewer(parents: Sequence[Record], args: PageArgs, context: Context) -> Sequence[Any]:
+    """The viewer's places on dates of classes."""
+
+    async def page_of(context: Context, user: ObjectId, request: PageRequest, columns: frozenset[str]) -> Page:
+        return await bookings.page_of_member(context.stores.mongo, user, request, columns)
+
+    result: Sequence[Any] = await _own_page(parents, args, context, bookings.ORDER_OF_MEMBER, page_of)
+    return result

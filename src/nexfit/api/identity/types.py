@@ -20,6 +20,7 @@ from nexfit.domains.identity.documents import Role
 from nexfit.engine.fields import Record
 
 if TYPE_CHECKING:
+    from nexfit.api.classes.bookings import ClassBooking
     from nexfit.api.facilities.types import Facility
     from nexfit.api.finance.types import Invoice, Subscription, Transaction
     from nexfit.api.memberships.types import MemberSubscription
@@ -72,6 +73,11 @@ class User(Node):
         loaders.member_subscriptions_of_viewer,
         args=PageArgs,
         description="Memberships the person holds or held, latest first; for the person only.",
+    )
+    class_bookings: Connection[Annotated[ClassBooking, strawberry.lazy("nexfit.api.classes.bookings")]] | None = batch(
+        loaders.class_bookings_of_viewer,
+        args=PageArgs,
+        description="The person's places on dates of classes, the latest date first; for the person only.",
     )
     subscriptions: Connection[Annotated[Subscription, strawberry.lazy("nexfit.api.finance.types")]] | None = batch(
         loaders.subscriptions_of_viewer,

@@ -128,7 +128,8 @@ class OccurrenceStatus(StrEnum):
 class ClassOccurrence(StoredDocument):
     """One date of a class, known by its class and ``original_start``; everything else may be changed for that date.
 
-    ``seats_taken`` counts bookings that hold a seat (booked, attended, no_show), ``waitlisted`` those that wait.
+    ``seats_taken`` counts bookings that hold a seat (booked, attended, no_show), ``waitlisted`` those that wait, and
+    ``waitlist_joined`` all that ever waited: the last place given.
     """
 
     stored_checks = ({"$lte": ["$seatsTaken", "$capacity"]}, {"$lt": ["$startsAt", "$endsAt"]})
@@ -142,6 +143,7 @@ class ClassOccurrence(StoredDocument):
     capacity: Annotated[int, Field(ge=0, le=10_000)]
     seats_taken: Count
     waitlisted: Count
+    waitlist_joined: Count = 0
     waitlist_limit: Count = 0
     status: OccurrenceStatus
     instructor: Instructor | None = None
@@ -185,10 +187,25 @@ LIVE_BOOKING_STATUSES = (
 """A user has at most one booking in one of these per occurrence; all but the waiting one hold a seat."""
 
 
+SEAT_STATUSES = (BookingStatus.BOOKED, BookingStatus.ATTENDED, BookingStatus.NO_SHOW)
+"""Bookings that hold a seat."""
+
+QUOTA_STATUSES = (*SEAT_STATUSES, BookingStatus.LATE_CANCELLED)
+"""Bookings that count against the weekly limit; who cancels in time, or is cancelled by the facility, has it back."""
+
+
+class PassedOver(Embedded):
+    """Why a member who waited was not given the seat that was free: the code of the refusal."""
+
+    at: Instant
+    reason: Word
+
+
 class ClassBooking(StoredDocument):
     """A user's place in one occurrence. ``date`` is the occurrence's start and moves with it.
 
-    ``waitlist_position`` is the place given on joining the waitlist and orders promotion.
+    ``waitlist_position`` is the place given on joining the waitlist and orders promotion; ``passed_over`` is the last
+    time a seat went past this member.
     """
 
     class_id: Id
@@ -198,6 +215,8 @@ class ClassBooking(StoredDocument):
     date: Instant
     status: BookingStatus
     waitlist_position: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
+    passed_over: PassedOver | None = None
+    promoted_at: Instant | None = None
     booked_at: Instant
     cancelled_at: Instant | None = None
     checked_in_at: Instant | None = None
@@ -205,3 +224,16 @@ class ClassBooking(StoredDocument):
 
     class Settings(StoredDocument.Settings):
         name = "class_bookings"
+
+
+class MemberTurn(StoredDocument):
+    """One per member, named by the user's id: whoever gives a member a place raises it in the same transaction.
+
+    Two bookings of one member made at the same time meet here, so that neither misses the other when it looks for
+    clashes and for what is left of the week: a snapshot alone would let both through.
+    """
+
+    turns: Count
+
+    class Settings(StoredDocument.Settings):
+        name = "member_turns"

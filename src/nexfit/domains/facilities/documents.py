@@ -1,7 +1,7 @@
 """Gyms and studios, their place, hours and staff, in MongoDB."""
 
 from enum import StrEnum
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
@@ -145,6 +145,19 @@ class SubscriptionPlan(Embedded):
     is_active: bool
 
 
+class BookingPolicy(Embedded):
+    """When a facility's classes can be booked and left. Minutes and days before a date's start, and after its end.
+
+    Booking opens `opens_days_before`; leaving is free until `cancel_minutes_before`; a seat that is freed later than
+    `freeze_minutes_before` promotes nobody; who has not come is marked `no_show_minutes_after` the end.
+    """
+
+    opens_days_before: Annotated[int, Field(ge=1, le=365)] = 14
+    cancel_minutes_before: Annotated[int, Field(ge=0, le=10_080)] = 120
+    freeze_minutes_before: Annotated[int, Field(ge=0, le=1440)] = 30
+    no_show_minutes_after: Annotated[int, Field(ge=0, le=1440)] = 30
+
+
 class Facility(StoredDocument):
     """A gym or studio. ``source`` and ``source_id`` name the imported record it came from."""
 
@@ -162,6 +175,7 @@ class Facility(StoredDocument):
     owner_id: Id | None = None
     staff: list[StaffMember] = Field(default_factory=list, max_length=500)
     subscription_plan: SubscriptionPlan | None = None
+    booking_policy: BookingPolicy = BookingPolicy()
     source: Word | None = None
     source_id: Word | None = None
     created_at: Instant

@@ -1,0 +1,214 @@
+"""Booking, leaving, coming to and calling off dates of classes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import strawberry
+from bson import ObjectId
+
+from nexfit.api.classes.bookings import ClassBooking
+from nexfit.api.classes.types import ClassOccurrence
+from nexfit.api.context import Context
+from nexfit.api.errors import UserError, user_error
+from nexfit.api.fields import Args, batch, column
+from nexfit.api.relay import local_id
+from nexfit.domains.classes import attendance, booking, bookings, cancellation, timetable
+from nexfit.domains.errors import BadInput, NotFound, Refusal
+from nexfit.engine.fields import Record
+
+MOST_REASON = 300
+
+
+@strawberry.type(description="The booking as it is now, or why not.")
+class BookingPayload:
+    """Payload of the mutations of one booking."""
+
+    booking: ClassBooking | None = column(description="The booking; null when nothing was done.")
+    user_errors: list[UserError] = column(description="Why not, if not.")
+
+
+@strawberry.type(description="The date as it is now, or why not.")
+class CancelClassDatePayload:
+    """Payload of `cancelClassDate`."""
+
+    occurrence: ClassOccurrence | None = column(description="The date; null when nothing was done.")
+    cancelled_bookings: int | None = column(description="Bookings this ended; 0 when it was called off already.")
+    user_errors: list[UserError] = column(description="Why not, if not.")
+
+
+@strawberry.input(description="Who books what.")
+class BookClassInput:
+    """Input of `bookClass`."""
+
+    occurrence: strawberry.ID = strawberry.field(description="The date.")
+    user: strawberry.ID | None = strawberry.field(
+        default=None, description="For whom, by staff with check_in, also after the start; default the viewer."
+    )
+
+
+@strawberry.input(description="Which booking.")
+class BookingInput:
+    """Input of `cancelBooking` and `checkIn`."""
+
+    booking: strawberry.ID = strawberry.field(description="The booking.")
+
+
+@strawberry.input(description="Whether somebody came.")
+class MarkAttendanceInput:
+    """Input of `markAttendance`."""
+
+    booking: strawberry.ID = strawberry.field(description="The booking.")
+    attended: bool = strawberry.field(description="False for a no-show.")
+
+
+@strawberry.input(description="Which date does not take place.")
+class CancelClassDateInput:
+    """Input of `cancelClassDate`."""
+
+    occurrence: strawberry.ID = strawberry.field(description="The date.")
+    reason: str | None = strawberry.field(
+        default=None, description=f"For the members; at most {MOST_REASON} characters."
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookClassArgs(Args):
+    """Arguments of `bookClass`."""
+
+    input: Annotated[BookClassInput, strawberry.argument(description="Who books what.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookingArgs(Args):
+    """Arguments of `cancelBooking` and `checkIn`."""
+
+    input: Annotated[BookingInput, strawberry.argument(description="Which booking.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarkAttendanceArgs(Args):
+    """Arguments of `markAttendance`."""
+
+    input: Annotated[MarkAttendanceInput, strawberry.argument(description="Whether somebody came.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CancelClassDateArgs(Args):
+    """Arguments of `cancelClassDate`."""
+
+    input: Annotated[CancelClassDateInput, strawberry.argument(description="Which date.")]
+
+
+def _object_id(value: str | None, type_name: str, path: str) -> ObjectId:
+    """The stored id of a global one; raises NotFound for anything that is none of this type."""
+    found = local_id(value, type_name) if value is not None else None
+    if found is None or not ObjectId.is_valid(found):
+        raise NotFound("There is no such {name}.", path=(path,), name=path)
+    return ObjectId(found)
+
+
+async def _booking_payload(change: Callable[[], Awaitable[ObjectId]], args: Args, context: Context) -> dict[str, Any]:
+    """What became of a booking: read after the commit, as far as it was asked for."""
+    try:
+        id_ = await change()
+    except Refusal as refused:
+        return {"userErrors": [user_error(refused)]}
+    asked = args.selection.at("booking")
+    found = await bookings.by_ids(context.stores.mongo, [id_], asked.columns) if asked else {}
+    return {"booking": found.get(id_), "userErrors": []}
+
+
+async def _book(parents: Sequence[Record], args: BookClassArgs, context: Context) -> Sequence[Any]:
+    async def change() -> ObjectId:
+        asked = args.input
+        return await booking.book(
+            context.services.classes,
+            context.actor,
+            _object_id(asked.occurrence, "ClassOccurrence", "occurrence"),
+            member=_object_id(asked.user, "User", "user") if asked.user is not None else None,
+            now=context.now,
+        )
+
+    return [await _booking_payload(change, args, context)] * len(parents)
+
+
+async def _cancel(parents: Sequence[Record], args: BookingArgs, context: Context) -> Sequence[Any]:
+    async def change() -> ObjectId:
+        id_ = _object_id(args.input.booking, "ClassBooking", "booking")
+        await cancellation.cancel(context.services.classes, context.actor, id_, now=context.now)
+        return id_
+
+    return [await _booking_payload(change, args, context)] * len(parents)
+
+
+async def _check_in(parents: Sequence[Record], args: BookingArgs, context: Context) -> Sequence[Any]:
+    async def change() -> ObjectId:
+        id_ = _object_id(args.input.booking, "ClassBooking", "booking")
+        await attendance.check_in(context.services.classes, context.actor, id_, now=context.now)
+        return id_
+
+    return [await _booking_payload(change, args, context)] * len(parents)
+
+
+async def _mark(parents: Sequence[Record], args: MarkAttendanceArgs, context: Context) -> Sequence[Any]:
+    async def change() -> ObjectId:
+        id_ = _object_id(args.input.booking, "ClassBooking", "booking")
+        attended = args.input.attended
+        await attendance.mark(context.services.classes, context.actor, id_, attended=attended, now=context.now)
+        return id_
+
+    return [await _booking_payload(change, args, context)] * len(parents)
+
+
+async def _cancel_date(parents: Sequence[Record], args: CancelClassDateArgs, context: Context) -> Sequence[Any]:
+    try:
+        id_ = _object_id(args.input.occurrence, "ClassOccurrence", "occurrence")
+        ended = await cancellation.cancel_date(
+            context.services.classes, context.actor, id_, reason=_reason(args.input.reason), now=context.now
+        )
+    except Refusal as refused:
+        return [{"userErrors": [user_error(refused)]}] * len(parents)
+    asked = args.selection.at("occurrence")
+    mongo = context.stores.mongo
+    found = await timetable.by_ids(mongo, timetable.OCCURRENCES, [id_], asked.columns) if asked else {}
+    return [{"occurrence": found.get(id_), "cancelledBookings": ended, "userErrors": []}] * len(parents)
+
+
+def _reason(text: str | None) -> str | None:
+    cleaned = (text or "").strip()
+    if len(cleaned) > MOST_REASON or "\x00" in cleaned:
+        raise BadInput("A reason has at most {most} characters.", path=("reason",), most=MOST_REASON)
+    return cleaned or None
+
+
+@strawberry.type
+class ClassMutations:
+    """Root fields of this area."""
+
+    book_class: BookingPayload = batch(
+        _book, args=BookClassArgs, description="Take a seat on a date, or a place on its waitlist when it is full."
+    )
+    cancel_booking: BookingPayload = batch(
+        _cancel,
+        args=BookingArgs,
+        description="Give a place up before the start. After the facility's cutoff it is a late cancel, which uses the "
+        "week's quota. A freed seat goes to the first who waits and may have it. Repeating it changes nothing.",
+    )
+    check_in: BookingPayload = batch(
+        _check_in,
+        args=BookingArgs,
+        description="The member is here: from 30 minutes before the start until the end. Repeating it changes nothing.",
+    )
+    mark_attendance: BookingPayload = batch(
+        _mark,
+        args=MarkAttendanceArgs,
+        description="Staff with check_in say who came, from the start until 24 hours after the end.",
+    )
+    cancel_class_date: CancelClassDatePayload = batch(
+        _cancel_date,
+        args=CancelClassDateArgs,
+        description="Call a date off before it begins; every booking ends and gives its quota back.",
+    )

@@ -1,0 +1,109 @@
+"""Leaving a date, by the member, by staff for the member, or because the date does not take place."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from bson import ObjectId
+
+from nexfit.domains.classes.documents import BookingStatus, OccurrenceStatus
+from nexfit.domains.classes.errors import DateBegun, InvalidTransition
+from nexfit.domains.classes.places import (
+    BOOKING_COLUMNS,
+    BOOKINGS,
+    DATE_COLUMNS,
+    OCCURRENCES,
+    ClassDesk,
+    Place,
+    find_date,
+    find_place,
+    move,
+    tell,
+)
+from nexfit.domains.classes.policies import may_cancel_free
+from nexfit.domains.classes.waitlist import give_back
+from nexfit.domains.errors import NotFound
+from nexfit.domains.identity.access import Actor, may
+from nexfit.hybrid.unit_of_work import MongoWork
+
+
+async def cancel(desk: ClassDesk, actor: Actor, booking: ObjectId, *, now: datetime) -> BookingStatus:
+    """Give up a seat or a waiting place before the start; the state it ended in. Repeating it changes nothing more.
+
+    After the cutoff a seat is given up late, and the week's quota stays used. Raises Unauthenticated, NotFound,
+    InvalidTransition.
+    """
+    viewer = actor.require()
+    place = await find_place(desk.mongo, booking)
+    if place is None or not (actor.is_user(place.booking["userId"]) or may(actor, place.facility, "check_in")):
+        raise NotFound("There is no such booking.", path=("booking",))
+
+    async def body(work: MongoWork) -> BookingStatus:
+        return await _leave(work, place, viewer, now)
+
+    return await desk.change("cancel_booking", place.date["_id"], body)
+
+
+async def _leave(work: MongoWork, place: Place, by: ObjectId, now: datetime) -> BookingStatus:
+    booking = await work.mongo.find_one(BOOKINGS, {"_id": place.booking["_id"]}, BOOKING_COLUMNS)
+    date = await work.mongo.find_one(OCCURRENCES, {"_id": place.date["_id"]}, DATE_COLUMNS)
+    if booking is None or date is None:
+        raise NotFound("There is no such booking.", path=("booking",))
+    state = BookingStatus(booking["status"])
+    if state in (BookingStatus.CANCELLED, BookingStatus.LATE_CANCELLED):
+        return state
+    waits = state is BookingStatus.WAITLISTED
+    if not (waits or state is BookingStatus.BOOKED) or now >= date["startsAt"]:
+        raise InvalidTransition(state=state)
+    free = waits or may_cancel_free(date["startsAt"], now, place.policy)
+    to = BookingStatus.CANCELLED if free else BookingStatus.LATE_CANCELLED
+    after = await move(work.mongo, booking, to, cancelledAt=now)
+    tell(work, after, by, before=state)
+    if waits:
+        change = {"$inc": {"waitlisted": -1}, "$set": {"updatedAt": now}}
+        await work.mongo.update(OCCURRENCES, {"_id": date["_id"]}, change)
+    else:
+        await give_back(work, date, place.policy, now)
+    return to
+
+
+async def cancel_date(desk: ClassDesk, actor: Actor, occurrence: ObjectId, *, reason: str | None, now: datetime) -> int:
+    """Call off a date that has not begun; how many bookings it ended, whose quota is given back.
+
+    Repeating it changes nothing. Raises Unauthenticated, NotFound, DateBegun.
+    """
+    viewer = actor.require()
+    found = await find_date(desk.mongo, occurrence)
+    if found is None or not may(actor, found[1], "classes_write"):
+        raise NotFound("There is no such date.", path=("occurrence",))
+    date = found[0]
+    if date["status"] == OccurrenceStatus.CANCELLED:
+        return 0
+    if now >= date["startsAt"]:
+        raise DateBegun
+
+    async def body(work: MongoWork) -> int:
+        change = {
+            "status": str(OccurrenceStatus.CANCELLED),
+            "seatsTaken": 0,
+            "waitlisted": 0,
+            "cancelledAt": now,
+            "updatedAt": now,
+        }
+        if reason is not None:
+            change["cancellationReason"] = reason
+        await work.mongo.update(OCCURRENCES, {"_id": occurrence}, {"$set": change})
+        ended = await work.mongo.find(
+            BOOKINGS,
+            {
+                "occurrenceId": occurrence,
+                "status": {"$in": [str(BookingStatus.BOOKED), str(BookingStatus.WAITLISTED)]},
+            },
+            BOOKING_COLUMNS,
+        )
+        for booking in ended:
+            after = await move(work.mongo, booking, BookingStatus.CANCELLED_BY_FACILITY, cancelledAt=now)
+            tell(work, after, viewer, before=booking["status"])
+        return len(ended)
+
+    return await desk.change("cancel_class_date", occurrence, body)

@@ -1,0 +1,101 @@
+"""Whether a member may hold a place on a date: membership, the week's quota, clashes. Read inside the transaction that
+gives the place, after the member's turn was taken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+
+from bson import ObjectId
+
+from nexfit.domains.classes.documents import LIVE_BOOKING_STATUSES, QUOTA_STATUSES
+from nexfit.domains.classes.errors import AlreadyBooked, BookingClash, MembershipRequired, WeeklyLimitReached
+from nexfit.domains.classes.places import BOOKINGS, OCCURRENCES
+from nexfit.domains.classes.policies import local_day, local_week, overlap
+from nexfit.domains.errors import Refusal
+from nexfit.domains.memberships.documents import SubscriptionStatus
+from nexfit.stores.mongo import Document
+from nexfit.stores.mongo_transactions import MongoTransaction
+
+GIVES_ACCESS = (SubscriptionStatus.ACTIVE, SubscriptionStatus.PAST_DUE)
+"""Subscriptions that let their holder book: while payment is being retried, access stays."""
+
+LONGEST = timedelta(days=1)
+"""A class lasts at most a day, so what overlaps a date begins no earlier than this before it."""
+
+
+async def hindrance(
+    tx: MongoTransaction, user: ObjectId, date: Mapping[str, Any], *, waiting: ObjectId | None = None
+) -> Refusal | None:
+    """Why the member may not have a seat on the date, None when nothing is in the way.
+
+    `waiting` is the member's own booking on the waitlist of this date, when it is about to be promoted.
+    """
+    week = local_week(date["startsAt"], date["timezone"])
+    bookings = [
+        booking
+        for booking in await tx.find(
+            BOOKINGS,
+            {
+                "userId": user,
+                "date": {
+                    "$gte": min(week[0], date["startsAt"] - LONGEST),
+                    "$lt": max(week[1], date["endsAt"]),
+                },
+                "status": {"$in": [str(status) for status in {*LIVE_BOOKING_STATUSES, *QUOTA_STATUSES}]},
+            },
+            ("occurrenceId", "facilityId", "date", "status"),
+        )
+        if booking["_id"] != waiting
+    ]
+    live = [booking for booking in bookings if booking["status"] in LIVE_BOOKING_STATUSES]
+    if any(booking["occurrenceId"] == date["_id"] for booking in live):
+        return AlreadyBooked()
+    used = sum(
+        booking["facilityId"] == date["facilityId"]
+        and week[0] <= booking["date"] < week[1]
+        and booking["status"] in QUOTA_STATUSES
+        for booking in bookings
+    )
+    limits = await _limits(tx, user, date)
+    if not limits:
+        return MembershipRequired()
+    if all(limit is not None and used >= limit for limit in limits):
+        return WeeklyLimitReached()
+    return BookingClash() if await _clashes(tx, date, live) else None
+
+
+async def _limits(tx: MongoTransaction, user: ObjectId, date: Mapping[str, Any]) -> list[int | None]:
+    """Class bookings a week that each membership valid on the date allows, None where it sets no limit."""
+    day = datetime.combine(local_day(date["startsAt"], date["timezone"]), time(0), UTC)
+    held = await tx.find(
+        "member_subscriptions",
+        {
+            "userId": user,
+            "facilityId": date["facilityId"],
+            "status": {"$in": [str(status) for status in GIVES_ACCESS]},
+            "startDate": {"$lte": day},
+            "endDate": {"$gte": day},
+        },
+        ("membershipId",),
+    )
+    if not held:
+        return []
+    plans = await tx.find(
+        "memberships",
+        {"_id": {"$in": [row["membershipId"] for row in held]}, "limitations.classesIncluded": True},
+        ("limitations.maxClassBookingsPerWeek",),
+    )
+    return [plan.get("limitations", {}).get("maxClassBookingsPerWeek") for plan in plans]
+
+
+async def _clashes(tx: MongoTransaction, date: Mapping[str, Any], live: Sequence[Document]) -> bool:
+    near = [booking["occurrenceId"] for booking in live if booking["date"] < date["endsAt"]]
+    others = await _dates(tx, near)
+    return any(overlap(date["startsAt"], date["endsAt"], other["startsAt"], other["endsAt"]) for other in others)
+
+
+async def _dates(tx: MongoTransaction, ids: Iterable[ObjectId]) -> list[Document]:
+    wanted = list(ids)
+    return await tx.find(OCCURRENCES, {"_id": {"$in": wanted}}, ("startsAt", "endsAt")) if wanted else []

@@ -1,0 +1,73 @@
+"""Facts about bookings. Their aggregate is the date, so one date's facts are told in the order they became true."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import ClassVar
+
+from nexfit.hybrid.events import Event, Home
+
+
+class BookingFact(Event):
+    """Something became of a booking. Ids are hex digits of ObjectIds."""
+
+    home: ClassVar[Home] = "mongo"
+    aggregate: ClassVar[str] = "class_occurrence"
+
+    booking_id: str
+    occurrence_id: str
+    class_id: str
+    user_id: str
+    starts_at: dt.datetime
+
+    @property
+    def aggregate_id(self) -> str:
+        """The date."""
+        return self.occurrence_id
+
+    def tags(self) -> Sequence[str]:
+        """The class's dates and the member's bookings."""
+        return (
+            f"class:{self.class_id}",
+            f"facility:{self.facility_id}:classes",
+            f"user:{self.user_id}:bookings",
+        )
+
+
+class ClassBooked(BookingFact):
+    """A member got a seat."""
+
+
+class WaitlistJoined(BookingFact):
+    """A member waits for a seat."""
+
+    position: int
+
+
+class WaitlistPromoted(BookingFact):
+    """A member who waited got the seat that was freed."""
+
+
+class BookingCancelled(BookingFact):
+    """A member left, in time."""
+
+
+class BookingLateCancelled(BookingFact):
+    """A member left after the cutoff."""
+
+
+class BookingCancelledByFacility(BookingFact):
+    """The date does not take place."""
+
+
+class ClassAttended(BookingFact):
+    """A member came."""
+
+
+class ClassMissed(BookingFact):
+    """A member did not come."""
+
+
+class WaitlistExpired(BookingFact):
+    """The date began without a seat for a member who waited."""
