@@ -14,6 +14,7 @@ import httpx
 import pytest
 from bson import ObjectId
 
+from nexfit.domains.identity.session_watch import SessionWatch
 from nexfit.domains.identity.tokens import Tokens
 from nexfit.settings import Settings
 from nexfit.stores.connections import Stores
@@ -94,7 +95,7 @@ class Studio:
         """Somebody new with a membership, signed in."""
         user = ObjectId()
         await self.join(user)
-        return Client(self.http, self.tokens.issue(user, datetime.now(UTC)).value)
+        return Client(self.http, self.tokens.issue(user, ObjectId(), datetime.now(UTC)).value)
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +111,18 @@ async def studio(
     assert plan is not None
     own = {**plan, "_id": ObjectId(), "name": "Made for booking", "limitations": {"classesIncluded": True}}
     await database["memberships"].insert_one(own)
-    made = Studio(small_stores, small_http, Tokens(small_settings.auth), facility, class_["_id"], own["_id"], [])
+    made = Studio(
+        small_stores,
+        small_http,
+        Tokens(
+            small_settings.auth,
+            SessionWatch(small_stores.mongo, small_stores.redis, small_settings.auth),
+        ),
+        facility,
+        class_["_id"],
+        own["_id"],
+        [],
+    )
     yield made
     await database["memberships"].delete_one({"_id": own["_id"]})
     await database["class_occurrences"].delete_many({"_id": {"$in": made.made}})

@@ -233,9 +233,7 @@ def numbered(collection: str, number: int) -> dict[str, Any]:
         case "class_occurrences":
             made["instructor"]["userId"] = group
         case "outbox":
-            made |= {"position": Timestamp(number + 1, 1), "publishedAt": moment}
-            if number % 30 == 0:
-                del made["publishedAt"]
+            made["position"] = Timestamp(number + 1, 1)
         case "visits":
             made["source"] = "front_desk"
         case "coach_clients":
