@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -20,6 +20,7 @@ from nexfit.embedded import EmbeddedServers, ServerUrls
 from nexfit.hybrid import freshness
 from nexfit.operations.demo import seed
 from nexfit.operations.feeds import follow_changes
+from nexfit.operations.member_facts import rebuild_member_facts
 from nexfit.operations.setup import migrate_up
 from nexfit.settings import MongoSettings, PostgresSettings, RedisSettings, Settings
 from nexfit.stores.connections import Stores, open_stores
@@ -32,7 +33,7 @@ Database = Any
 
 @asynccontextmanager
 async def seeded(urls: ServerUrls, redis_database: int) -> AsyncIterator[Settings]:
-    """Settings of new stores, migrated, with the demo of today (30 members); dropped afterwards."""
+    """Settings of new stores, migrated, with the demo of today (90 members); dropped afterwards."""
     name = f"nexfit_test_{uuid4().hex[:12]}"
     redis = urlsplit(urls.redis)._replace(path=f"/{redis_database}").geturl()
     made = Settings(
@@ -45,7 +46,10 @@ async def seeded(urls: ServerUrls, redis_database: int) -> AsyncIterator[Setting
     await admin.close()
     await migrate_up(made)
     async with open_stores(made) as stores:
-        await seed(stores, scale=0.1)
+        await seed(stores, scale=0.3)
+        # The demo is told at six in the morning. No booking shall pass while the tests look at members' next ones.
+        await stores.mongo.database.class_bookings.delete_many({"date": {"$lt": now() + timedelta(hours=1)}})
+        await rebuild_member_facts(stores)
     yield made
     admin = await asyncpg.connect(urls.postgres)
     await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")

@@ -220,4 +220,4 @@ async def test_a_server_that_crashes_and_returns(
             await until(lambda: _agree(mongo, again), 15)
             await again.close()
         await until(lambda: fed(stores), 10)
-        assert not work.done()
+        assert not work.done(), work.exception()

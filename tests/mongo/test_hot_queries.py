@@ -149,7 +149,6 @@ FINDS = [
     Hot("pt_sessions", "coach_start", {"coachId": ONE, "startTime": AFTER}, [("startTime", 1), ("_id", 1)]),
     Hot("pt_sessions", "client_start", {"clientId": ONE, "startTime": AFTER}, [("startTime", 1), ("_id", 1)]),
     Hot("decisions", "age", {"at": {"$lt": START + dt.timedelta(hours=10)}}),
-    Hot("feed_positions", "_id_", {"_id": "7"}),
     Hot("store_marker", "_id_", {"_id": "7"}),
     Hot("outbox", "order", {}, [("position", 1)]),
     Hot("audit_entries", "order", {}, [("position", 1)]),

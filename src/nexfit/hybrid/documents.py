@@ -1,5 +1,5 @@
 """What the meeting of the stores leaves in MongoDB: decisions of the two-phase commit, events and audit entries on
-their way to everybody else, positions of change feeds."""
+their way to everybody else."""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -42,17 +42,6 @@ class Decision(StoredDocument):
 
     class Settings(StoredDocument.Settings):
         name = "decisions"
-
-
-class FeedPosition(StoredDocument):
-    """How far the change feed of this name has been followed: its last resume token, as the server gave it."""
-
-    id: Annotated[str, Field(min_length=1, max_length=200)]  # type: ignore[assignment]  # not an ObjectId
-    token: dict[str, Any]
-    at: Instant
-
-    class Settings(StoredDocument.Settings):
-        name = "feed_positions"
 
 
 class StoreMarker(StoredDocument):

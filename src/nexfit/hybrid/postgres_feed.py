@@ -2,6 +2,9 @@
 
 A mark is the snapshot under which the log was read last. Reading on means reading the rows that it did not show, so a
 transaction which was open or prepared at that time is delivered when it commits, and none is waited for.
+
+A server that crashes may give numbers of transactions that were never committed to new ones. So a mark is good for the
+session it was read in, and later only when a transaction that came after it was committed: a position that is saved.
 """
 
 from __future__ import annotations
@@ -10,12 +13,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
-
-import structlog
+from typing import Protocol
 
 from nexfit.hybrid.cancellation import stop_if_cancelled
 from nexfit.stores.errors import StoreError
-from nexfit.stores.postgres import Postgres
+from nexfit.stores.postgres import Postgres, Row
 
 EVERY = 0.1
 """Seconds between two looks at the log."""
@@ -46,7 +48,12 @@ DELETE FROM platform.changes
 WHERE xid < ALL (SELECT pg_snapshot_xmin(mark::pg_snapshot) FROM unnest($1::text[]) AS mark)
 """
 
-log = structlog.get_logger(__name__)
+
+class Session(Protocol):
+    """Where the log is read: the pool, or one connection of it."""
+
+    async def fetch(self, sql: str, /, *arguments: object) -> list[Row]:
+        """Rows of one statement."""
 
 
 class LogLost(StoreError):
@@ -82,15 +89,15 @@ class RowChanges:
     """When the oldest of them was made."""
 
 
-async def mark_now(postgres: Postgres) -> Mark:
+async def mark_now(session: Session) -> Mark:
     """The mark behind everything that is committed. Raises StoreError."""
-    (row,) = await postgres.fetch(_NOW)
+    (row,) = await session.fetch(_NOW)
     return Mark(row["snapshot"], row["server"])
 
 
-async def read_on(postgres: Postgres, mark: Mark) -> RowChanges:
+async def read_on(session: Session, mark: Mark) -> RowChanges:
     """What was committed since the mark, each scope once. Raises LogLost, StoreError."""
-    rows = await postgres.fetch(_READ, mark.snapshot)
+    rows = await session.fetch(_READ, mark.snapshot)
     first = rows[0]
     if first["is_behind"] or first["server"] != mark.server:
         raise LogLost("postgres", f"{mark} is not of the history of {first['server']}")
@@ -112,22 +119,17 @@ async def prune(postgres: Postgres, marks: Collection[Mark]) -> None:
 
 
 async def follow(
-    postgres: Postgres, mark: Mark, handle: Callable[[RowChanges], Awaitable[None]], *, every: float = EVERY
+    postgres: Postgres, start: Mark | None, handle: Callable[[RowChanges], Awaitable[None]], *, every: float = EVERY
 ) -> None:
-    """Hand on what is committed after the mark, also when that is nothing, until cancelled.
+    """Hand on what is committed after `start` (None: from now on), also when that is nothing, until cancelled.
 
-    What `handle` fails at with a StoreError is handed on again, together with what came meanwhile. Raises LogLost.
+    Raises StoreError as soon as the log cannot be read in the same session any more or `handle` does, and LogLost.
     """
-    while True:
-        stop_if_cancelled()
-        try:
-            found = await read_on(postgres, mark)
+    async with postgres.connection() as session:
+        mark = start or await mark_now(session)
+        while True:
+            stop_if_cancelled()
+            found = await read_on(session, mark)
             await handle(found)
             mark = found.mark
-        except LogLost:
-            raise
-        except StoreError as error:
-            log.warning("the change log is not followed at the moment", error=str(error))
-            await asyncio.sleep(AFTER_FAILURE)
-        else:
             await asyncio.sleep(every)

@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 async def background(settings: Settings, more: Mapping[str, Work] | None = None) -> AsyncIterator[None]:
     """Offer this process for the feeds, the reconciler and `more` while the block runs, on connections of its own:
     work beside requests neither waits for those nor keeps them waiting."""
-    few = settings.model_copy(update={"postgres": settings.postgres.model_copy(update={"pool_size": 4})})
+    few = settings.model_copy(update={"postgres": settings.postgres.model_copy(update={"pool_size": 6})})
     async with open_stores(few) as stores:
         tasks: dict[str, Work] = {
             "feeds": lambda: follow_changes(stores),

@@ -17,7 +17,7 @@ from nexfit.domains.identity.documents import Consent, Credential, Device, Revie
 from nexfit.domains.memberships.documents import Membership, MemberSubscription, Visit
 from nexfit.domains.nutrition.documents import Food, NutritionPlan
 from nexfit.domains.training.documents import Exercise, Measurement, WorkoutLog, WorkoutProgram, WorkoutTemplate
-from nexfit.hybrid.documents import AuditEntry, Decision, FeedPosition, OutboxEvent, StoreMarker
+from nexfit.hybrid.documents import AuditEntry, Decision, OutboxEvent, StoreMarker
 from nexfit.operations.mongo_files import CollectionFile, IndexFile, default_folder, read_folder
 from nexfit.stores.documents import StoredDocument
 from nexfit.stores.mongo_ddl import (
@@ -57,7 +57,6 @@ ALL_DOCUMENTS: list[type[StoredDocument]] = [
     CoachClient,
     PtSession,
     Decision,
-    FeedPosition,
     StoreMarker,
     OutboxEvent,
     AuditEntry,

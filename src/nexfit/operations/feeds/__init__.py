@@ -34,12 +34,10 @@ log = structlog.get_logger(__name__)
 
 async def follow_changes(stores: Stores) -> None:
     """Follow everything until cancelled. Raises StoreError at the start, and when another process took over."""
-    # Whatever came before this mark is covered by the new generation of views that every follower begins with.
-    mark = await postgres_feed.mark_now(stores.postgres)
     (term,) = await stores.postgres.fetch("SELECT nextval('platform.feed_term') AS number")
     views = JoinedViews(stores.redis)
     freshness = Freshness(stores.redis, lambda raised: views.invalidate([*raised]), (DOCUMENTS, ROWS), term["number"])
-    rows = RowTags(stores.postgres, freshness, mark)
+    rows = RowTags(stores.postgres, freshness)
     mirror = Mirror(stores)
     documents = DocumentEffect(stores, freshness)
     feed = DocumentFeed(
@@ -54,7 +52,7 @@ async def follow_changes(stores: Stores) -> None:
 
     async def sweep() -> None:
         await documents.pass_bookings()
-        if mirror.mark is not None:
+        if rows.mark is not None and mirror.mark is not None:
             await postgres_feed.prune(stores.postgres, (rows.mark, mirror.mark))
 
     async with asyncio.TaskGroup() as together:

@@ -44,36 +44,36 @@ log = structlog.get_logger(__name__)
 
 
 class RowTags:
-    """Raises the tags of rows. Its mark is only in memory: who takes over gives up every view instead."""
+    """Raises the tags of rows. Its mark is only in memory: whoever begins anew gives up every view instead."""
 
-    def __init__(self, postgres: Postgres, freshness: Freshness, mark: Mark) -> None:
+    def __init__(self, postgres: Postgres, freshness: Freshness) -> None:
         self._postgres = postgres
         self._freshness = freshness
-        self.mark = mark
+        self._is_new = True
+        self.mark: Mark | None = None
 
     async def run(self) -> None:
         """Follow until cancelled."""
         while True:
             stop_if_cancelled()
+            self._is_new = True
             try:
-                await postgres_feed.follow(self._postgres, self.mark, self._raise)
-            except LogLost as error:
-                log.critical("changes were missed: every view is given up", feed=ROWS, error=str(error))
-                feed_metrics.HISTORY_LOST.labels(ROWS).inc()
-                self.mark = await _mark_now(self._postgres)
-                self._freshness.give_up_everything()
+                await postgres_feed.follow(self._postgres, None, self._raise)
+            except StoreError as error:
+                log.warning("rows are not followed at the moment", feed=ROWS, error=str(error))
+                await asyncio.sleep(AFTER_FAILURE)
 
     async def _raise(self, found: RowChanges) -> None:
         now = asyncio.get_running_loop().time()
         changes = found.changes
-        if changes is None:
+        if changes is None or self._is_new:
             self._freshness.give_up_everything()
         raised: set[str] = set()
         for change in changes or ():
             raised |= tags.filled(tags.ROWS.get(change.relation, ()), _values(change))
         await self._freshness.raise_tags(raised)
         self._freshness.caught_up(ROWS, now)
-        self.mark = found.mark
+        self.mark, self._is_new = found.mark, False
         _measure(ROWS, found)
 
 
@@ -142,16 +142,6 @@ class Mirror:
         facilities, users = [facility for facility, _ in pairs], [user for _, user in pairs]
         rows = await self._stores.postgres.fetch(_NAMELESS, facilities, users)
         return {(row["facility_id"], row["user_id"]) for row in rows}
-
-
-async def _mark_now(postgres: Postgres) -> Mark:
-    """The present mark, as soon as the server answers."""
-    while True:
-        stop_if_cancelled()
-        try:
-            return await postgres_feed.mark_now(postgres)
-        except StoreError:
-            await asyncio.sleep(AFTER_FAILURE)
 
 
 def _mark(saved: SavedPosition) -> Mark:
