@@ -32,6 +32,8 @@ from nexfit.settings import AuthSettings, HttpSettings, MongoSettings, PostgresS
 from nexfit.stores.commands import CommandLog, command_log
 from nexfit.stores.connections import Stores, open_stores
 
+from .viewers import FACILITIES, ROLES, Role, Truth
+
 TODAY = date(2026, 6, 15)
 """The day the demo data ends on: fixed, so that what tests read does not depend on the day they run."""
 
@@ -335,3 +337,30 @@ def assert_refused(response: httpx.Response, *codes: str, status: int = 200) -> 
         assert error["extensions"]["code"] in codes, error
         assert error["message"]
         assert not _LEAKS.search(error["message"]), error
+
+
+@pytest.fixture(scope="module")
+async def roles(
+    stores: Stores, guest: Client, member: Client, coach: Client, desk: Client, owner: Client, studio_owner: Client
+) -> dict[str, Role]:
+    """Every viewer of the demo by name."""
+    facilities = await stores.mongo.database["facilities"].find({}).to_list()
+    clients = dict(zip(ROLES, (guest, member, coach, desk, owner, studio_owner), strict=True))
+    found = {}
+    for name, client in clients.items():
+        viewer = (await client.data("{ viewer { id } }"))["viewer"]
+        found[name] = Role(client, ObjectId(local(viewer["id"])) if viewer else None, facilities)
+    return found
+
+
+@pytest.fixture(scope="module")
+async def businesses(stores: Stores) -> list[Business]:
+    """One facility of each kind there is, with an entity of every type."""
+    return [await business_of(stores, await facility_of(stores, name)) for name in FACILITIES]
+
+
+@pytest.fixture(scope="module")
+async def truth(stores: Stores, roles: dict[str, Role]) -> Truth:
+    """Whose everything is."""
+    assert roles  # signed in: their sessions are there
+    return await Truth.read(stores)

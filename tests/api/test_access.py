@@ -5,63 +5,17 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from datetime import date
 from typing import Any
 from uuid import UUID
 
 import pytest
-from bson import ObjectId
 
 from nexfit.stores.connections import Stores
 
-from .conftest import Business, Client, business_of, facility_of, global_id, local
+from .conftest import Business, Client, global_id, local
+from .viewers import FACILITIES, PUBLIC, ROLES, Role, Truth
 from .walk import along, object_type, paths, schema, target, tree
-
-ROLES = ("guest", "member", "coach", "desk", "owner", "studio_owner")
-FACILITIES = ("kadikoy", "besiktas", "cankaya", "karsiyaka", "alsancak")
-
-
-@dataclass(frozen=True, slots=True)
-class Role:
-    """A client, who it is, and what it may do where, as the stored facilities say."""
-
-    client: Client
-    user: ObjectId | None
-    facilities: list[dict[str, Any]]
-
-    def may(self, permission: str) -> set[str]:
-        """Ids of the facilities where this role has a permission."""
-        return {
-            str(facility["_id"])
-            for facility in self.facilities
-            if self.user is not None
-            and (
-                facility["ownerId"] == self.user
-                or any(
-                    entry["userId"] == self.user and permission in entry["permissions"] for entry in facility["staff"]
-                )
-            )
-        }
-
-
-@pytest.fixture(scope="module")
-async def roles(
-    stores: Stores, guest: Client, member: Client, coach: Client, desk: Client, owner: Client, studio_owner: Client
-) -> dict[str, Role]:
-    facilities = await stores.mongo.database["facilities"].find({}).to_list()
-    clients = dict(zip(ROLES, (guest, member, coach, desk, owner, studio_owner), strict=True))
-    found = {}
-    for name, client in clients.items():
-        viewer = (await client.data("{ viewer { id } }"))["viewer"]
-        found[name] = Role(client, ObjectId(local(viewer["id"])) if viewer else None, facilities)
-    return found
-
-
-@pytest.fixture(scope="module")
-async def businesses(stores: Stores) -> list[Business]:
-    return [await business_of(stores, await facility_of(stores, name)) for name in FACILITIES]
-
 
 # --- guarded fields
 
@@ -151,73 +105,6 @@ async def test_subscribers_of_a_plan_are_counted_for_staff_only(
 # --- entities by id
 
 NODES = "query ($ids: [ID!]!) { nodes(ids: $ids) { __typename id } }"
-PUBLIC = ("Facility", "Membership", "Class", "ClassOccurrence")
-
-
-class Truth:
-    """Which entities exist, and whose they are, read from the stores."""
-
-    def __init__(self) -> None:
-        self.scope: dict[str, dict[str, tuple[str, str]]] = {}
-        """By type: local id to (facility, person)."""
-        self.coaches: set[str] = set()
-        self.staff: dict[str, set[str]] = {}
-        self.contact: dict[str, set[str]] = {}
-        """Person to e-mail address and phone number."""
-
-    @classmethod
-    async def read(cls, stores: Stores) -> Truth:
-        truth = cls()
-        for name, table, column in (
-            ("Transaction", "finance.transactions", "transaction_id::text"),
-            ("Subscription", "finance.subscriptions", "subscription_id::text"),
-            ("Invoice", "finance.invoices", "invoice_id::text"),
-            ("Member", "platform.member_facts", "facility_id || ':' || user_id"),
-        ):
-            found = await stores.postgres.fetch(f"SELECT {column} AS id, facility_id, user_id FROM {table}")
-            truth.scope[name] = {row["id"]: (row["facility_id"], row["user_id"]) for row in found}
-        contracts = await stores.mongo.database["member_subscriptions"].find({}).to_list()
-        truth.scope["MemberSubscription"] = {
-            str(row["_id"]): (str(row["facilityId"]), str(row["userId"])) for row in contracts
-        }
-        sessions = await stores.mongo.database["sessions"].find({}).to_list()
-        truth.scope["Session"] = {str(row["_id"]): ("", str(row["userId"])) for row in sessions}
-        bookings = await stores.mongo.database["class_bookings"].find({}).to_list()
-        truth.scope["ClassBooking"] = {
-            str(row["_id"]): (str(row["facilityId"]), str(row["userId"])) for row in bookings
-        }
-        for user in await stores.mongo.database["users"].find({}).to_list():
-            truth.contact[str(user["_id"])] = {user["email"], user.get("phoneNumber", user["email"])}
-            if {"coach", "gym_coach", "studio_coach"} & set(user["role"]):
-                truth.coaches.add(str(user["_id"]))
-        for facility in await stores.mongo.database["facilities"].find({}).to_list():
-            truth.staff[str(facility["_id"])] = {str(entry["userId"]) for entry in facility["staff"]}
-        return truth
-
-    def people_of(self, facilities: set[str]) -> set[str]:
-        """Members and staff."""
-        members = {person for facility, person in self.scope["Member"].values() if facility in facilities}
-        return members.union(*(self.staff[facility] for facility in facilities))
-
-    def visible(self, role: Role, type_: str, id_: str) -> bool:
-        """Whether `node` finds the entity for a role."""
-        if type_ in PUBLIC:
-            return True
-        if type_ == "User":
-            return id_ == str(role.user) or id_ in self.coaches or id_ in self.people_of(role.may("members_read"))
-        facility, person = self.scope[type_][id_]
-        if type_ == "Session":
-            return person == str(role.user)
-        if type_ == "Member":
-            return facility in role.may("members_read")
-        needed = "members_read" if type_ in ("MemberSubscription", "ClassBooking") else "finance_read"
-        return person == str(role.user) or facility in role.may(needed)
-
-
-@pytest.fixture(scope="module")
-async def truth(stores: Stores, roles: dict[str, Role]) -> Truth:
-    assert roles  # signed in: their sessions are there
-    return await Truth.read(stores)
 
 
 @pytest.mark.parametrize("name", ROLES)

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from functools import partial
 from typing import Any, cast, get_type_hints
 
 import strawberry
-from graphql import GraphQLField, GraphQLInterfaceType, GraphQLObjectType, GraphQLSchema
+from graphql import GraphQLField, GraphQLInterfaceType, GraphQLObjectType, GraphQLSchema, get_named_type
 from strawberry.types.arguments import convert_arguments
 from strawberry.types.field import StrawberryField
 from strawberry.utils.str_converters import to_camel_case
 
 from nexfit.api.caching import EXTENSION, Cached
+from nexfit.api.guarding import Narrowing, check, guarded, needs_of
 from nexfit.engine.fields import Batch, BatchLoad, Column, Derived, FieldSpec
 from nexfit.engine.selection import Selection
 
@@ -38,8 +39,8 @@ class Args:
 Convert = Callable[[dict[str, Any]], dict[str, Any]]
 """Turns coerced GraphQL arguments into Python keyword arguments."""
 
-_Make = Callable[[StrawberryField, Convert], FieldSpec]
-"""Makes the specification once the schema has given the field its names."""
+_Make = Callable[[StrawberryField, Convert, Callable[[BatchLoad], BatchLoad]], FieldSpec]
+"""Makes the specification once the schema has given the field its names; the last argument guards what loads."""
 
 
 def column(
@@ -49,13 +50,14 @@ def column(
     read: Callable[[Any], Any] | None = None,
     name: str | None = None,
     deprecation_reason: str | None = None,
+    cache: Cached | None = None,
 ) -> Any:
     """A stored value under `key`, by default the field's camelCase name, as MongoDB documents spell it."""
 
-    def make(field: StrawberryField, _: Convert) -> FieldSpec:
+    def make(field: StrawberryField, *_: object) -> FieldSpec:
         return Column(key or to_camel_case(field.python_name), read)
 
-    return _declare(make, description=description, name=name, deprecation_reason=deprecation_reason)
+    return _declare(make, description=description, name=name, deprecation_reason=deprecation_reason, cache=cache)
 
 
 def row_column(
@@ -66,7 +68,7 @@ def row_column(
     name: str | None = None,
 ) -> Any:
     """A stored value under `key`, by default the field's Python name, as PostgreSQL rows spell it."""
-    return _declare(lambda field, _: Column(key or field.python_name, read), description=description, name=name)
+    return _declare(lambda field, *_: Column(key or field.python_name, read), description=description, name=name)
 
 
 def derived(
@@ -79,7 +81,7 @@ def derived(
 ) -> Any:
     """A value computed without I/O from the parent's columns `needs`."""
     return _declare(
-        lambda _, convert: Derived(compute, needs, partial(_make_args, args, convert) if args else None),
+        lambda _, convert, __: Derived(compute, needs, partial(_make_args, args, convert) if args else None),
         description=description,
         args=args,
         cache=cache,
@@ -99,9 +101,9 @@ def batch(
 
     Without `cache` no operation that asks for the field is answered from the response cache.
     """
-    watched = load if cache is None else cache.watched(load)
+    watched = cache.watched if cache is not None else lambda load: load
     return _declare(
-        lambda _, convert: Batch(watched, needs, partial(_make_args, args, convert)),
+        lambda _, convert, guard: Batch(watched(guard(load)), needs, partial(_make_args, args, convert)),
         description=description,
         args=args,
         name=name,
@@ -110,22 +112,34 @@ def batch(
 
 
 def bind(schema: strawberry.Schema) -> GraphQLSchema:
-    """The built schema, each declared field given its specification with the names and types the schema settled on."""
+    """The built schema, each declared field given its specification with the names and types the schema settled on.
+
+    What loads is guarded by the rights matrix. Raises NoRight where that has no entry for a field.
+    """
     core = schema._schema  # Strawberry offers no public way to the schema it built
     registry, config = schema.schema_converter.scalar_registry, schema.config
+    declared = []
     for type_ in core.type_map.values():
         if isinstance(type_, GraphQLObjectType | GraphQLInterfaceType):
-            for field in type_.fields.values():
+            for name, field in type_.fields.items():
                 definition = field.extensions.get("strawberry-definition")
-                make = definition.metadata.get(_SPEC) if isinstance(definition, StrawberryField) else None
-                if make is not None:
+                if isinstance(definition, StrawberryField) and _SPEC in definition.metadata:
                     arguments = definition.arguments
 
                     def convert(values: dict[str, Any], arguments: list[Any] = arguments) -> dict[str, Any]:
                         return convert_arguments(values, arguments, registry, config) if arguments else {}
 
-                    field.extensions[_SPEC] = make(definition, convert)
+                    make = partial(definition.metadata[_SPEC], definition, convert)
+                    field.extensions[_SPEC] = make(lambda load: load)
                     field.extensions[EXTENSION] = definition.metadata[EXTENSION]
+                    declared.append((type_, name, field, make))
+    check(core, spec_of)
+    # Where private columns lie follows from all specifications together; so what loads is guarded after that.
+    narrowing = Narrowing(core, spec_of)
+    for type_, name, field, make in declared:
+        if isinstance(type_, GraphQLObjectType) and isinstance(spec_of(field), Batch):
+            spec = make(partial(guarded, narrowing, type_.name, name, get_named_type(field.type)))
+            field.extensions[_SPEC] = replace(spec, needs=(*spec.needs, *needs_of(type_.name, name)))
     return core
 
 

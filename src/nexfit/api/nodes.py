@@ -14,22 +14,25 @@ from uuid import UUID
 import strawberry
 from bson import ObjectId
 
-from nexfit.api.access import PERMITTED
+from nexfit.api.access import PERMITTED, permitted
 from nexfit.api.caching import Cached
 from nexfit.api.context import Context
 from nexfit.api.fields import Args, batch
 from nexfit.api.identity.sessions import sessions_by_ids
 from nexfit.api.relay import MAX_PAGE, Node, parse_global_id
+from nexfit.api.rights import entry_of
 from nexfit.domains.classes import bookings, timetable
 from nexfit.domains.errors import BadInput
 from nexfit.domains.facilities import directory
+from nexfit.domains.facilities.documents import StaffPermission
 from nexfit.domains.finance import ledger
 from nexfit.domains.identity import people
+from nexfit.domains.identity.access import staff
 from nexfit.domains.memberships import contracts, members, plans
 from nexfit.engine.fields import TYPENAME, Record
 
 Find = Callable[[Context, Sequence[str], frozenset[str]], Awaitable[Mapping[str, Mapping[str, Any]]]]
-"""Entities of one type by local id, as far as the viewer may see them."""
+"""Entities of one type by local id, with the columns asked for and those their rights depend on."""
 
 
 async def _facilities(context: Context, ids: Sequence[str], columns: frozenset[str]) -> Mapping[str, Any]:
@@ -54,58 +57,48 @@ async def _users(context: Context, ids: Sequence[str], columns: frozenset[str]) 
     others = {id_ for id_ in wanted if id_ != context.actor.user_id}
     permitted: set[ObjectId] = set()
     if others:
-        managed = await directory.managed_staff(context.stores.mongo, context.actor, "members_read")
+        managed = await directory.managed_staff(context.stores.mongo, context.actor, StaffPermission.MEMBERS_READ)
         permitted = others & set().union(*managed.values())
         if managed and others - permitted:
             permitted |= await members.members_among(context.stores.postgres, managed, others - permitted)
     found = await people.visible_by_ids(context.stores.mongo, wanted, wanted - others | permitted, columns)
-    return {str(id_): {**user, PERMITTED: "members_read"} if id_ in permitted else user for id_, user in found.items()}
+    return {
+        str(id_): {**user, PERMITTED: StaffPermission.MEMBERS_READ} if id_ in permitted else user
+        for id_, user in found.items()
+    }
 
 
 async def _member_subscriptions(context: Context, ids: Sequence[str], columns: frozenset[str]) -> Mapping[str, Any]:
-    found = await contracts.by_ids(context.stores.mongo, _object_ids(ids), columns)
-    managed = await directory.managed(context.stores.mongo, context.actor, "members_read") if found else set()
-    return {
-        str(id_): row
-        for id_, row in found.items()
-        if row["userId"] == context.actor.user_id or row["facilityId"] in managed
-    }
+    return _by_text(await contracts.by_ids(context.stores.mongo, _object_ids(ids), columns))
 
 
 async def _class_bookings(context: Context, ids: Sequence[str], columns: frozenset[str]) -> Mapping[str, Any]:
-    found = await bookings.by_ids(context.stores.mongo, _object_ids(ids), columns)
-    managed = await directory.managed(context.stores.mongo, context.actor, "members_read") if found else set()
-    return {
-        str(id_): row
-        for id_, row in found.items()
-        if row["userId"] == context.actor.user_id or row["facilityId"] in managed
-    }
+    return _by_text(await bookings.by_ids(context.stores.mongo, _object_ids(ids), columns))
 
 
 async def _members(context: Context, ids: Sequence[str], columns: frozenset[str]) -> Mapping[str, Any]:
     pairs = [(facility, user) for facility, _, user in (id_.partition(":") for id_ in ids)]
-    managed = await directory.managed(context.stores.mongo, context.actor, "members_read")
-    visible = [pair for pair in pairs if ObjectId.is_valid(pair[0]) and ObjectId(pair[0]) in managed]
-    found = await members.by_ids(context.stores.postgres, visible, columns) if visible else {}
-    return {f"{facility}:{user}": {**row, PERMITTED: "members_read"} for (facility, user), row in found.items()}
+    known = [pair for pair in pairs if ObjectId.is_valid(pair[0])]
+    found = await members.by_ids(context.stores.postgres, known, columns) if known else {}
+    return {f"{facility}:{user}": row for (facility, user), row in found.items()}
 
 
 def _ledger(rows: ledger.LedgerList) -> Find:
     async def find(context: Context, ids: Sequence[str], columns: frozenset[str]) -> Mapping[str, Any]:
-        needed = {*columns, "status"} if rows is ledger.INVOICES else columns
-        found = await ledger.by_ids(context.stores.postgres, rows, _uuids(ids), needed)
-        managed = await directory.managed(context.stores.mongo, context.actor, "finance_read") if found else set()
-        return {
-            str(id_): row
-            for id_, row in found.items()
-            if ObjectId(row["facility_id"]) in managed
-            or (
-                row["user_id"] == str(context.actor.user_id)
-                and not (rows is ledger.INVOICES and row["status"] == "draft")
-            )
-        }
+        return _by_text(await ledger.by_ids(context.stores.postgres, rows, _uuids(ids), columns))
 
     return find
+
+
+async def _invoices(context: Context, ids: Sequence[str], columns: frozenset[str]) -> Mapping[str, Any]:
+    """Invoices; a draft is the facility's own business, also towards the person it will be sent to."""
+    found: Mapping[Any, Any] = await ledger.by_ids(
+        context.stores.postgres, ledger.INVOICES, _uuids(ids), columns | {"status"}
+    )
+    drafts = [row for row in found.values() if row["status"] == "draft"]
+    may_see = await permitted(staff(StaffPermission.FINANCE_READ), entry_of("Invoice").scope, drafts, context)
+    hidden = {row["invoice_id"] for row, yes in zip(drafts, may_see, strict=True) if not yes}
+    return {str(id_): row for id_, row in found.items() if id_ not in hidden}
 
 
 FINDERS: Mapping[str, Find] = {
@@ -120,8 +113,23 @@ FINDERS: Mapping[str, Find] = {
     "Member": _members,
     "Transaction": _ledger(ledger.TRANSACTIONS),
     "Subscription": _ledger(ledger.SUBSCRIPTIONS),
-    "Invoice": _ledger(ledger.INVOICES),
+    "Invoice": _invoices,
 }
+
+
+async def _found(name: str, context: Context, ids: Sequence[str], columns: frozenset[str]) -> Mapping[str, Any]:
+    """Entities of a type by local id, as far as the rights matrix lets the viewer find them."""
+    entry = entry_of(name)
+    if entry.found is None or entry.found.anyone or name == "User":  # whom the viewer may find decides that query
+        return await FINDERS[name](context, ids, columns)
+    found = await FINDERS[name](context, ids, columns.union(entry.scope.columns))
+    allowed = await permitted(entry.found, entry.scope, list(found.values()), context)
+    proven = {PERMITTED: next(iter(entry.found.permissions), None)}
+    return {
+        id_: row if entry.scope.is_of(context.actor, row) else {**row, **proven}
+        for (id_, row), yes in zip(found.items(), allowed, strict=True)
+        if yes
+    }
 
 
 def _object_ids(ids: Sequence[str]) -> list[ObjectId]:
@@ -141,7 +149,7 @@ def _uuids(ids: Sequence[str]) -> list[UUID]:
     return found
 
 
-def _by_text(found: Mapping[ObjectId, Any]) -> Mapping[str, Any]:
+def _by_text(found: Mapping[Any, Any]) -> Mapping[str, Any]:
     return {str(id_): row for id_, row in found.items()}
 
 
@@ -153,7 +161,7 @@ async def _find(ids: Sequence[str], args: Args, context: Context) -> list[Any]:
             by_type.setdefault(entry[0], []).append(entry[1])
     found = await asyncio.gather(
         *(
-            FINDERS[name](context, list(dict.fromkeys(local)), args.selection.columns_of(name))
+            _found(name, context, list(dict.fromkeys(local)), args.selection.columns_of(name))
             for name, local in by_type.items()
         ),
         return_exceptions=True,

@@ -8,7 +8,7 @@ from typing import Any
 
 import strawberry
 
-from nexfit.api.access import PERMITTED, requires
+from nexfit.api.access import PERMITTED
 from nexfit.api.caching import Cached, CacheScope
 from nexfit.api.classes.loaders import ClassesArgs, classes_of_facilities
 from nexfit.api.classes.types import Class
@@ -31,8 +31,6 @@ strawberry.enum(FacilityType, description="Kinds of facility.")
 strawberry.enum(Day, description="Days of the week.")
 strawberry.enum(StaffRole, description="What somebody does at a facility.")
 strawberry.enum(StaffPermission, description="What somebody may do at a facility; the owner may do everything.")
-
-_GUARDED = ("_id", *RIGHTS_COLUMNS)
 
 
 def _coordinate(place: int) -> Any:
@@ -109,7 +107,6 @@ def _open_now(record: Record, _args: object, context: Context) -> bool | None:
     return is_open(hours, record["timezone"], context.now) if hours else None
 
 
-@requires("members_read")
 async def _staff(parents: Sequence[Record], _: Args, __: Context) -> Sequence[Any]:
     return [[{**entry, PERMITTED: "members_read"} for entry in parent.get("staff") or ()] for parent in parents]
 
@@ -145,60 +142,60 @@ class Facility(Node):
     )
     memberships: list[Membership] = batch(
         plans_of_facilities,
-        needs=_GUARDED,
+        needs=("_id", *RIGHTS_COLUMNS),
         description="Plans it sells now, by name.",
         cache=Cached(60, parents="facility:{_id}:plans"),
     )
     staff: list[StaffMember] | None = batch(
-        _staff, needs=("staff", *_GUARDED), description="Who works there; needs members_read."
+        _staff, needs=("staff",), description="Who works there; needs members_read."
     )
     members: Connection[Member] | None = batch(
         members_of_facilities,
-        needs=("timezone", *_GUARDED),
+        needs=("_id", "timezone"),
         args=MembersArgs,
         description="Its members, filtered and ordered across both stores; needs members_read.",
         cache=Cached(10, CacheScope.PRIVATE, parents="facility:{_id}:members"),
     )
     member_subscriptions: Connection[MemberSubscription] | None = batch(
         contracts_of_facilities,
-        needs=_GUARDED,
+        needs=("_id",),
         args=PageArgs,
         description="Memberships held there, latest first; needs members_read.",
     )
     revenue: list[figures.RevenuePeriod] | None = batch(
         figures.revenue_of_facilities,
-        needs=("timezone", *_GUARDED),
+        needs=("_id", "timezone"),
         args=figures.RevenueArgs,
         description="Payments less refunds by period; needs finance_read.",
         cache=Cached(10, CacheScope.PRIVATE, parents="facility:{_id}:money"),
     )
     outstanding: figures.Outstanding | None = batch(
         figures.outstanding_of_facilities,
-        needs=("timezone", *_GUARDED),
+        needs=("_id", "timezone"),
         description="What members owe; null where there never was money; needs finance_read.",
         cache=Cached(10, CacheScope.PRIVATE, parents="facility:{_id}:money"),
     )
     transactions: Connection[Transaction] | None = batch(
         ledger.transactions_of_facilities,
-        needs=_GUARDED,
+        needs=("_id",),
         args=ledger.TransactionsArgs,
         description="Payments and refunds, latest first; needs finance_read.",
     )
     subscriptions: Connection[Subscription] | None = batch(
         ledger.subscriptions_of_facilities,
-        needs=_GUARDED,
+        needs=("_id",),
         args=ledger.SubscriptionsArgs,
         description="What members are billed for, latest first; needs finance_read.",
     )
     invoices: Connection[Invoice] | None = batch(
         ledger.invoices_of_facilities,
-        needs=_GUARDED,
+        needs=("_id",),
         args=ledger.InvoicesArgs,
         description="Invoices, latest first; needs finance_read.",
     )
     analytics: list[figures.AnalyticsDay] | None = batch(
         figures.analytics_of_facilities,
-        needs=_GUARDED,
+        needs=("_id",),
         args=figures.DaysArgs,
         description="Stored daily figures, earliest first; needs analytics_read.",
         cache=Cached(10, CacheScope.PRIVATE, parents="facility:{_id}:analytics"),

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 
 import strawberry
 
-from nexfit.api.access import requires
 from nexfit.api.context import Context
 from nexfit.api.fields import Args, row_column
 from nexfit.api.money import Money, money_field
@@ -90,7 +89,6 @@ def _check(args: DaysArgs, by: Period) -> None:
         raise BadInput("Ask for at most {most} periods.", path=("to",), most=MOST_PERIODS)
 
 
-@requires("finance_read")
 async def revenue_of_facilities(parents: Sequence[Record], args: RevenueArgs, context: Context) -> Sequence[Any]:
     """Every period of each facility, earliest first; empty where there never was money."""
     _check(args, args.by)
@@ -99,7 +97,6 @@ async def revenue_of_facilities(parents: Sequence[Record], args: RevenueArgs, co
     return [found[str(parent["_id"])] for parent in parents]
 
 
-@requires("finance_read")
 async def outstanding_of_facilities(parents: Sequence[Record], _: Args, context: Context) -> Sequence[Any]:
     """What the members of each facility owe."""
     todays = {str(parent["_id"]): local_today(parent["timezone"], context.now) for parent in parents}
@@ -107,7 +104,6 @@ async def outstanding_of_facilities(parents: Sequence[Record], _: Args, context:
     return [found[str(parent["_id"])] for parent in parents]
 
 
-@requires("analytics_read")
 async def analytics_of_facilities(parents: Sequence[Record], args: DaysArgs, context: Context) -> Sequence[Any]:
     """The stored daily figures of each facility, earliest first; a day nothing was recorded for is absent."""
     _check(args, Period.DAY)

@@ -8,7 +8,6 @@ from typing import Annotated, Any
 
 import strawberry
 
-from nexfit.api.access import requires
 from nexfit.api.context import Context
 from nexfit.api.fields import Args
 from nexfit.api.relay import PageArgs, connection, node_selection, page_request
@@ -55,7 +54,7 @@ def _of_facilities(rows: ledger.LedgerList) -> Any:
         )
         return [connection(page, rows.order, args.selection) for page in pages]
 
-    return requires("finance_read")(load)
+    return load
 
 
 transactions_of_facilities = _of_facilities(ledger.TRANSACTIONS)

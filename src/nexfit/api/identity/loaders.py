@@ -46,14 +46,10 @@ _PageOf = Callable[[Context, ObjectId, PageRequest, frozenset[str]], Awaitable[P
 
 
 async def _own_page(parents: Sequence[Record], args: PageArgs, context: Context, order: str, page_of: _PageOf) -> Any:
-    """A connection for the parent who is the viewer, null for everybody else."""
-    results: list[Any] = [None] * len(parents)
-    for place, parent in enumerate(parents):
-        if parent["_id"] == context.actor.user_id:
-            request = page_request(args, order)
-            page = await page_of(context, parent["_id"], request, node_selection(args.selection).columns)
-            results[place] = connection(page, order, args.selection)
-    return results
+    """A connection of what is the viewer's, who is every parent."""
+    request = page_request(args, order)
+    page = await page_of(context, context.actor.require(), request, node_selection(args.selection).columns)
+    return [connection(page, order, args.selection)] * len(parents)
 
 
 async def facilities_of_viewer(parents: Sequence[Record], args: PageArgs, context: Context) -> Sequence[Any]:

@@ -41,15 +41,11 @@ class Session(Node):
 
 
 async def sessions_of_viewer(parents: Sequence[Record], args: PageArgs, context: Context) -> Sequence[Any]:
-    """A connection for the parent who is the viewer, null for everybody else."""
-    results: list[Any] = [None] * len(parents)
-    for place, parent in enumerate(parents):
-        if parent["_id"] == context.actor.user_id:
-            request = page_request(args, sessions.ORDER)
-            columns = node_selection(args.selection).columns
-            page = await sessions.of_user(context.stores.mongo, parent["_id"], request, columns, context.now)
-            results[place] = connection(page, sessions.ORDER, args.selection)
-    return results
+    """A connection of the viewer's sessions, who is every parent."""
+    request = page_request(args, sessions.ORDER)
+    columns = node_selection(args.selection).columns
+    page = await sessions.of_user(context.stores.mongo, context.actor.require(), request, columns, context.now)
+    return [connection(page, sessions.ORDER, args.selection)] * len(parents)
 
 
 async def sessions_by_ids(context: Context, ids: Sequence[str], columns: frozenset[str]) -> Mapping[str, Any]:

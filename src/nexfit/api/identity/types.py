@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 
-from nexfit.api.access import PERMITTED
 from nexfit.api.caching import Cached, CacheScope
 from nexfit.api.context import Context
-from nexfit.api.fields import Args, batch, column, derived
+from nexfit.api.fields import Args, batch, column
 from nexfit.api.identity import loaders
 from nexfit.api.identity.sessions import Session, sessions_of_viewer
 from nexfit.api.relay import Connection, Node, PageArgs, id_reader
@@ -31,16 +30,6 @@ strawberry.enum(Role, description="What a person is on the platform.")
 _OWN = Cached(60, CacheScope.PRIVATE)
 
 
-def _private(key: str) -> Any:
-    """A column shown to the person and to those who may read the members of a facility the person belongs to."""
-
-    def compute(record: Record, _args: object, context: Context) -> Any:
-        visible = record["_id"] == context.actor.user_id or record.get(PERMITTED) == "members_read"
-        return record.get(key) if visible else None
-
-    return compute
-
-
 @strawberry.type(description="A person. Contact data is null for those who may not see it.")
 class User(Node):
     """From MongoDB's `users`."""
@@ -49,19 +38,10 @@ class User(Node):
     first_name: str = column(description="Given name.")
     last_name: str = column(description="Family name.")
     profile_image: str | None = column(description="Address of the picture.")
-    email: EmailAddress | None = derived(
-        _private("email"), needs=("email",), description="For the person and the facility's staff.", cache=_OWN
-    )
-    phone_number: PhoneNumber | None = derived(
-        _private("phoneNumber"),
-        needs=("phoneNumber",),
-        description="For the person and the facility's staff.",
-        cache=_OWN,
-    )
-    roles: list[Role] | None = derived(_private("role"), needs=("role",), description="For the person.", cache=_OWN)
-    created_at: datetime | None = derived(
-        _private("createdAt"), needs=("createdAt",), description="For the person.", cache=_OWN
-    )
+    email: EmailAddress | None = column(description="For the person and the facility's staff.", cache=_OWN)
+    phone_number: PhoneNumber | None = column(description="For the person and the facility's staff.", cache=_OWN)
+    roles: list[Role] | None = column("role", description="For the person and the facility's staff.", cache=_OWN)
+    created_at: datetime | None = column(description="For the person and the facility's staff.", cache=_OWN)
     facilities: Connection[Annotated[Facility, strawberry.lazy("nexfit.api.facilities.types")]] | None = batch(
         loaders.facilities_of_viewer,
         args=PageArgs,

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from bson import ObjectId
 
-from nexfit.api.access import PERMITTED, permitted_by_facility, requires
+from nexfit.api.access import PERMITTED
 from nexfit.api.context import Context
 from nexfit.api.fields import Args
 from nexfit.api.relay import PageArgs, connection, node_selection, page_request
@@ -33,11 +33,10 @@ async def plans_of_facilities(parents: Sequence[Record], args: Args, context: Co
 
 
 async def active_subscribers_of_plans(parents: Sequence[Record], _: Args, context: Context) -> Sequence[Any]:
-    """Subscribers with access now per plan; None for a plan whose facility is not the viewer's."""
-    permitted = await permitted_by_facility(parents, "members_read", context, facility="facilityId")
-    allowed = [str(parent["_id"]) for parent, yes in zip(parents, permitted, strict=True) if yes]
-    counts = await overview.active_subscribers(context.stores.postgres, context.views, allowed) if allowed else {}
-    return [counts.get(str(parent["_id"]), 0) if yes else None for parent, yes in zip(parents, permitted, strict=True)]
+    """Subscribers with access now, of each plan."""
+    ids = [str(parent["_id"]) for parent in parents]
+    counts = await overview.active_subscribers(context.stores.postgres, context.views, ids)
+    return [counts.get(id_, 0) for id_ in ids]
 
 
 async def plans_of_contracts(parents: Sequence[Record], args: Args, context: Context) -> Sequence[Any]:
@@ -56,25 +55,19 @@ async def plans_of_rows(parents: Sequence[Record], args: Args, context: Context)
 
 
 async def subscriptions_of_contracts(parents: Sequence[Record], args: Args, context: Context) -> Sequence[Any]:
-    """The billing of each contract, from PostgreSQL; None where the viewer may see the contract but no money."""
-    permitted = await permitted_by_facility(parents, "finance_read", context, facility="facilityId", person="userId")
-    ids = [UUID(parent["subscriptionId"]) if yes else None for parent, yes in zip(parents, permitted, strict=True)]
-    found = await ledger.by_ids(
-        context.stores.postgres, ledger.SUBSCRIPTIONS, (id_ for id_ in ids if id_), args.selection.columns
-    )
-    return [found.get(id_) if id_ else None for id_ in ids]
-
-
-async def contracts_of_subscriptions(parents: Sequence[Record], args: Args, context: Context) -> Sequence[Any]:
-    """The contract each billing belongs to, from MongoDB; None where the viewer may see money but no members."""
-    permitted = await permitted_by_facility(parents, "members_read", context, facility="facility_id", person="user_id")
-    ids = [str(parent["subscription_id"]) for parent in parents]
-    wanted = [id_ for id_, yes in zip(ids, permitted, strict=True) if yes]
-    found = await contracts.by_subscription_ids(context.stores.mongo, wanted, args.selection.columns)
+    """The billing of each contract, from PostgreSQL."""
+    ids = [UUID(parent["subscriptionId"]) for parent in parents]
+    found = await ledger.by_ids(context.stores.postgres, ledger.SUBSCRIPTIONS, ids, args.selection.columns)
     return [found.get(id_) for id_ in ids]
 
 
-@requires("members_read")
+async def contracts_of_subscriptions(parents: Sequence[Record], args: Args, context: Context) -> Sequence[Any]:
+    """The contract each billing belongs to, from MongoDB."""
+    ids = [str(parent["subscription_id"]) for parent in parents]
+    found = await contracts.by_subscription_ids(context.stores.mongo, ids, args.selection.columns)
+    return [found.get(id_) for id_ in ids]
+
+
 async def contracts_of_facilities(parents: Sequence[Record], args: PageArgs, context: Context) -> Sequence[Any]:
     """A connection of the memberships held at each facility."""
     request = page_request(args, contracts.ORDER)

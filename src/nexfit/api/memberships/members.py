@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import strawberry
 from bson import ObjectId
 
-from nexfit.api.access import PERMITTED, requires
+from nexfit.api.access import PERMITTED
 from nexfit.api.caching import Cached, CacheScope
 from nexfit.api.context import Context
 from nexfit.api.fields import Args, batch, derived, row_column
@@ -91,7 +91,6 @@ class Member(Node):
     next_booking_at: datetime | None = row_column(description="Start of the next booked class.")
 
 
-@requires("members_read")
 async def members_of_facilities(parents: Sequence[Record], args: MembersArgs, context: Context) -> Sequence[Any]:
     """A connection of each facility's members, filtered and ordered across both stores."""
     order, descending = MemberOrder.NAME, False

@@ -64,21 +64,21 @@ async def page_of_staff(
     return await documents_paging.page(mongo, COLLECTION, mine, keys, request, columns)
 
 
-async def managed(mongo: Mongo, actor: Actor, permission: str) -> set[ObjectId]:
-    """Ids of the facilities at which the actor has a permission, in one command; empty for a guest."""
-    return {row["_id"] for row in await _managed(mongo, actor, permission, ())}
+async def managed(mongo: Mongo, actor: Actor, permissions: Iterable[str]) -> set[ObjectId]:
+    """Ids of the facilities at which the actor has one of the permissions, in one command; empty for a guest."""
+    return {row["_id"] for row in await _managed(mongo, actor, permissions, ())}
 
 
 async def managed_staff(mongo: Mongo, actor: Actor, permission: str) -> dict[ObjectId, set[ObjectId]]:
     """The staff of each facility at which the actor has a permission, in one command; empty for a guest."""
-    rows = await _managed(mongo, actor, permission, ("staff.userId",))
+    rows = await _managed(mongo, actor, (permission,), ("staff.userId",))
     return {row["_id"]: {entry["userId"] for entry in row.get("staff") or ()} for row in rows}
 
 
-async def _managed(mongo: Mongo, actor: Actor, permission: str, columns: Iterable[str]) -> list[Document]:
+async def _managed(mongo: Mongo, actor: Actor, permissions: Iterable[str], columns: Iterable[str]) -> list[Document]:
     if actor.user_id is None:
         return []
-    staff = {"$elemMatch": {"userId": actor.user_id, "permissions": permission}}
+    staff = {"$elemMatch": {"userId": actor.user_id, "permissions": {"$in": [str(one) for one in permissions]}}}
     return await mongo.find(COLLECTION, {"$or": [{"ownerId": actor.user_id}, {"staff": staff}]}, columns)
 
 

@@ -1,4 +1,4 @@
-"""Who is asking, and what they may do at a facility. Deny by default; rules are pure and read plain records."""
+"""Who is asking, what they may do at a facility, and the words rights are written in. Deny by default, rules pure."""
 
 from __future__ import annotations
 
@@ -30,6 +30,60 @@ class Actor:
 
 
 GUEST = Actor()
+
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """Who may see something: any one of the ways is enough, and none at all is nobody. `|` joins two.
+
+    `permissions` are those of a facility's staff entries, which its owner has all of; `scopes` are what a client lets
+    a coach with a live relation see; `shown` is whoever was shown the record it is a part of.
+    """
+
+    anyone: bool = False
+    own: bool = False
+    permissions: frozenset[str] = frozenset()
+    scopes: frozenset[str] = frozenset()
+    shown: bool = False
+
+    def __or__(self, other: Right) -> Right:
+        return Right(
+            self.anyone or other.anyone,
+            self.own or other.own,
+            self.permissions | other.permissions,
+            self.scopes | other.scopes,
+            self.shown or other.shown,
+        )
+
+    def within(self, other: Right) -> bool:
+        """Whether everybody with this right has the other one, too, whatever the record."""
+        return other.anyone or (
+            not self.anyone
+            and self.own <= other.own
+            and self.permissions <= other.permissions
+            and self.scopes <= other.scopes
+            and self.shown <= other.shown
+        )
+
+
+ANYONE = Right(anyone=True)
+SELF = Right(own=True)
+"""The person the record is about."""
+MINE = Right(anyone=True, own=True)
+"""Anyone may ask, and finds what is their own: the query sees to it."""
+
+SHOWN = Right(shown=True)
+
+
+def staff(permission: str) -> Right:
+    """The owner of the record's facility, and its staff with the permission."""
+    return Right(permissions=frozenset({permission}))
+
+
+def coach(*scopes: str) -> Right:
+    """A coach of the record's person, where the relation is active and the person grants one of the scopes."""
+    return Right(scopes=frozenset(scopes))
+
 
 RIGHTS_COLUMNS = ("ownerId", "staff.userId", "staff.permissions")
 """Columns of a facility record that `may` reads."""

@@ -1,0 +1,274 @@
+"""The rights matrix: who sees which field of which type. The schema is built from it, and the tests are made from it.
+
+A field that stands in no entry cannot be served: the schema does not build. `found` says who finds an entity by its id
+(`node`, `nodes`); a field's own right narrows it. People are shown by name wherever a record that may be read names
+them, whoever may find them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from nexfit.domains.facilities.documents import StaffPermission
+from nexfit.domains.identity.access import ANYONE, MINE, RIGHTS_COLUMNS, SELF, SHOWN, Actor, Right, staff
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which columns of a record say whose it is. `facility_record` is a record that is the facility itself."""
+
+    facility: str | None = None
+    person: str | None = None
+    facility_record: bool = False
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns a record must carry for its rights to be known."""
+        named = tuple(column for column in (self.facility, self.person) if column)
+        return (*named, *RIGHTS_COLUMNS) if self.facility_record else named
+
+    def is_of(self, actor: Actor, record: Mapping[str, Any]) -> bool:
+        """Whether the record is about the actor."""
+        return self.person is not None and actor.is_user(record.get(self.person))
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The rights of one type.
+
+    `found` is None for what is no entity. Records of a `named` type are at everybody's hand who reads of them.
+    What `refuses` answers with an error instead of null, because everybody knows that it is there.
+    """
+
+    fields: Mapping[str, Right]
+    found: Right | None = None
+    scope: Scope = Scope()
+    named: bool = False
+    refuses: bool = False
+
+
+class NoRight(Exception):
+    """The matrix and the schema do not say the same; the message says what to change."""
+
+
+def _fields(*groups: tuple[str, Right]) -> Mapping[str, Right]:
+    return {name: right for names, right in groups for name in names.split()}
+
+
+def _part(names: str) -> Entry:
+    """A part of a record, a payload, or figures: for whoever was shown what holds it."""
+    return Entry(_fields((names, SHOWN)))
+
+
+_MEMBERS = staff(StaffPermission.MEMBERS_READ)
+_MONEY = staff(StaffPermission.FINANCE_READ)
+_ANALYTICS = staff(StaffPermission.ANALYTICS_READ)
+_OF_DOCUMENT = Scope(facility="facilityId", person="userId")
+_OF_ROW = Scope(facility="facility_id", person="user_id")
+
+MATRIX: Mapping[str, Entry] = {
+    # --- roots
+    "Query": Entry(_fields(("node nodes viewer facility facilities", ANYONE))),
+    "Mutation": Entry(
+        _fields(
+            ("login refreshToken logout logoutEverywhere revokeSession", ANYONE),
+            ("bookClass cancelBooking checkIn markAttendance cancelClassDate", ANYONE),
+        )
+    ),
+    # --- facilities
+    "Facility": Entry(
+        _fields(
+            (
+                "id name type timezone address contact media operatingHours openNow amenities features equipments"
+                " createdAt classes memberships",
+                ANYONE,
+            ),
+            ("staff members memberSubscriptions", _MEMBERS),
+            ("revenue outstanding transactions subscriptions invoices", _MONEY),
+            ("analytics", _ANALYTICS),
+        ),
+        found=ANYONE,
+        scope=Scope(facility="_id", facility_record=True),
+        refuses=True,
+    ),
+    "Address": _part("street city state zipCode country latitude longitude"),
+    "Contact": _part("phoneNumber email website"),
+    "FacilityMedia": _part("logo images virtualTour"),
+    "OperatingHours": _part("day openTime closeTime isClosed"),
+    "Equipment": _part("name category quantity brand"),
+    "StaffMember": _part("user role permissions joinedAt"),
+    # --- classes
+    "Class": Entry(
+        _fields(
+            (
+                "id name description category difficulty duration image tags isActive waitlistLimit schedule location"
+                " instructor facility occurrences",
+                ANYONE,
+            )
+        ),
+        found=ANYONE,
+    ),
+    "ClassOccurrence": Entry(
+        _fields(
+            (
+                "id originalStart startsAt endsAt timezone capacity seatsTaken waitlisted status room instructor class",
+                ANYONE,
+            ),
+            ("viewerBooking", MINE),
+            ("bookings", _MEMBERS),
+        ),
+        found=ANYONE,
+        scope=Scope(facility="facilityId"),
+        refuses=True,
+    ),
+    "ClassBooking": Entry(
+        _fields(
+            (
+                "id status date waitlistPosition passedOver bookedAt promotedAt cancelledAt checkedInAt user occurrence"
+                " facility",
+                SELF | _MEMBERS,
+            )
+        ),
+        found=SELF | _MEMBERS,
+        scope=_OF_DOCUMENT,
+    ),
+    "PassedOver": _part("at reason"),
+    "BookingPayload": _part("booking userErrors"),
+    "CancelClassDatePayload": _part("occurrence cancelledBookings userErrors"),
+    "Schedule": _part("startTime endTime timezone recurrence"),
+    "Recurrence": _part("frequency interval weekdays endsOnDate maxOccurrences"),
+    "ClassLocation": _part("room capacity"),
+    # --- memberships
+    "Membership": Entry(
+        _fields(
+            ("id name description duration price features limitations isActive facility", ANYONE),
+            ("activeSubscribers", _MEMBERS),
+        ),
+        found=ANYONE,
+        scope=Scope(facility="facilityId"),
+    ),
+    "Duration": _part("value unit"),
+    "Limitations": _part(
+        "maxVisitsPerWeek maxClassBookingsPerWeek classesIncluded personalTrainingIncluded ptSessionsIncluded"
+    ),
+    "MemberSubscription": Entry(
+        _fields(
+            (
+                "id status startDate endDate autoRenew cancelledAt cancellationReason user facility membership",
+                SELF | _MEMBERS,
+            ),
+            ("subscription", SELF | _MONEY),
+        ),
+        found=SELF | _MEMBERS,
+        scope=_OF_DOCUMENT,
+    ),
+    "Member": Entry(
+        _fields(
+            (
+                "id user status plan balance openInvoices joinedAt lastPaymentAt lastVisitAt nextBookingAt",
+                _MEMBERS,
+            )
+        ),
+        found=_MEMBERS,
+        scope=_OF_ROW,
+    ),
+    # --- money
+    "Transaction": Entry(
+        _fields(
+            (
+                "id amount type status paymentMethod description createdAt original user facility",
+                SELF | _MONEY,
+            )
+        ),
+        found=SELF | _MONEY,
+        scope=_OF_ROW,
+    ),
+    "Subscription": Entry(
+        _fields(
+            (
+                "id status startDate endDate currentPeriodStart currentPeriodEnd billingCycle billingInterval"
+                " billingDay amount taxRate paymentMethod autoRenew createdAt plan user facility",
+                SELF | _MONEY,
+            ),
+            ("memberSubscription", SELF | _MEMBERS),
+        ),
+        found=SELF | _MONEY,
+        scope=_OF_ROW,
+    ),
+    "Invoice": Entry(
+        _fields(
+            (
+                "id number status net tax total issuedOn dueDate paymentDate createdAt lines transaction subscription"
+                " user facility",
+                SELF | _MONEY,
+            )
+        ),
+        found=SELF | _MONEY,
+        scope=_OF_ROW,
+    ),
+    "InvoiceLine": _part("description quantity taxRate netAmount taxAmount totalAmount"),
+    "RevenuePeriod": _part("period total transactions refunds"),
+    "Outstanding": _part("invoices total overdueInvoices overdueTotal"),
+    "AnalyticsDay": _part(
+        "date newMembers activeMembers totalRevenue classAttendance subscriptionRenewals subscriptionCancellations"
+    ),
+    "Money": _part("amount currency"),
+    # --- people
+    "User": Entry(
+        _fields(
+            ("id firstName lastName profileImage", ANYONE),
+            # Staff see them of people they came to by way of their members or staff, not of everybody they meet.
+            ("email phoneNumber roles createdAt", SELF | _MEMBERS),
+            ("facilities memberSubscriptions classBookings subscriptions invoices transactions sessions", SELF),
+        ),
+        found=SELF | _MEMBERS,
+        scope=Scope(person="_id"),
+        named=True,
+    ),
+    "Session": Entry(
+        _fields(("id deviceName userAgent ipAddress createdAt lastUsedAt expiresAt current", SELF)),
+        found=SELF,
+        scope=Scope(person="userId"),
+    ),
+    # --- payloads
+    "LoginPayload": _part("accessToken expiresAt refreshToken refreshTokenExpiresAt viewer userErrors"),
+    "RefreshTokenPayload": _part("accessToken expiresAt refreshToken refreshTokenExpiresAt userErrors"),
+    "LogoutPayload": _part("loggedOut userErrors"),
+    "LogoutEverywherePayload": _part("ended userErrors"),
+    "RevokeSessionPayload": _part("revokedId userErrors"),
+    "UserError": _part("code message path"),
+}
+
+_LISTS = {
+    "Connection": _part("edges nodes pageInfo totalCount"),
+    "Edge": _part("cursor node"),
+    "PageInfo": _part("hasNextPage hasPreviousPage startCursor endCursor"),
+}
+"""Pages, their edges and places, of every list: for whoever was shown the list. By the end of the type's name."""
+
+
+def entry_of(type_name: str) -> Entry:
+    """The entry of an object type. Raises NoRight."""
+    entry = MATRIX.get(type_name)
+    if entry is None:
+        entry = next((of_list for end, of_list in _LISTS.items() if type_name.endswith(end)), None)
+    if entry is None:
+        raise NoRight(f"{type_name} has no entry in src/nexfit/api/rights.py: say who may see its fields")
+    return entry
+
+
+def right_of(type_name: str, field: str) -> Right:
+    """The right to see a field. Raises NoRight."""
+    right = entry_of(type_name).fields.get(field)
+    if right is None:
+        raise NoRight(f"{type_name}.{field} has no entry in src/nexfit/api/rights.py: say who may see it")
+    return right
+
+
+def reach_of(entry: Entry) -> Right:
+    """Who can have a record of the type at hand, by any way."""
+    if entry.found is None:
+        return SHOWN
+    return ANYONE if entry.named else entry.found

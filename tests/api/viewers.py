@@ -1,0 +1,117 @@
+"""The viewers of the demo, what each may do where, and what is whose: read from the stores, not from the API."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from bson import ObjectId
+
+from nexfit.api.rights import MATRIX
+from nexfit.domains.identity.access import Right
+from nexfit.stores.connections import Stores
+
+if TYPE_CHECKING:
+    from .conftest import Client
+
+ROLES = ("guest", "member", "coach", "desk", "owner", "studio_owner")
+FACILITIES = ("kadikoy", "besiktas", "cankaya", "karsiyaka", "alsancak")
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """A client, who it is, and what it may do where, as the stored facilities say."""
+
+    client: Client
+    user: ObjectId | None
+    facilities: list[dict[str, Any]]
+
+    def may(self, permission: str) -> set[str]:
+        """Ids of the facilities where this role has a permission."""
+        return {
+            str(facility["_id"])
+            for facility in self.facilities
+            if self.user is not None
+            and (
+                facility["ownerId"] == self.user
+                or any(
+                    entry["userId"] == self.user and permission in entry["permissions"] for entry in facility["staff"]
+                )
+            )
+        }
+
+
+PUBLIC = ("Facility", "Membership", "Class", "ClassOccurrence")
+
+
+class Truth:
+    """Which entities exist, and whose they are, read from the stores."""
+
+    def __init__(self) -> None:
+        self.scope: dict[str, dict[str, tuple[str, str]]] = {}
+        """By type: local id to (facility, person)."""
+        self.facility_of: dict[str, str] = {}
+        """What is public to the facility whose it is."""
+        self.coaches: set[str] = set()
+        self.staff: dict[str, set[str]] = {}
+        self.contact: dict[str, set[str]] = {}
+        """Person to e-mail address and phone number."""
+
+    @classmethod
+    async def read(cls, stores: Stores) -> Truth:
+        truth = cls()
+        for name, table, column in (
+            ("Transaction", "finance.transactions", "transaction_id::text"),
+            ("Subscription", "finance.subscriptions", "subscription_id::text"),
+            ("Invoice", "finance.invoices", "invoice_id::text"),
+            ("Member", "platform.member_facts", "facility_id || ':' || user_id"),
+        ):
+            found = await stores.postgres.fetch(f"SELECT {column} AS id, facility_id, user_id FROM {table}")
+            truth.scope[name] = {row["id"]: (row["facility_id"], row["user_id"]) for row in found}
+        contracts = await stores.mongo.database["member_subscriptions"].find({}).to_list()
+        truth.scope["MemberSubscription"] = {
+            str(row["_id"]): (str(row["facilityId"]), str(row["userId"])) for row in contracts
+        }
+        sessions = await stores.mongo.database["sessions"].find({}).to_list()
+        truth.scope["Session"] = {str(row["_id"]): ("", str(row["userId"])) for row in sessions}
+        bookings = await stores.mongo.database["class_bookings"].find({}).to_list()
+        truth.scope["ClassBooking"] = {
+            str(row["_id"]): (str(row["facilityId"]), str(row["userId"])) for row in bookings
+        }
+        for user in await stores.mongo.database["users"].find({}).to_list():
+            truth.contact[str(user["_id"])] = {user["email"], user.get("phoneNumber", user["email"])}
+            if {"coach", "gym_coach", "studio_coach"} & set(user["role"]):
+                truth.coaches.add(str(user["_id"]))
+        for facility in await stores.mongo.database["facilities"].find({}).to_list():
+            truth.facility_of[str(facility["_id"])] = str(facility["_id"])
+            truth.staff[str(facility["_id"])] = {str(entry["userId"]) for entry in facility["staff"]}
+        for collection in ("memberships", "classes", "class_occurrences"):
+            for document in await stores.mongo.database[collection].find({}, {"facilityId": 1}).to_list():
+                truth.facility_of[str(document["_id"])] = str(document["facilityId"])
+        return truth
+
+    def people_of(self, facilities: set[str]) -> set[str]:
+        """Members and staff."""
+        members = {person for facility, person in self.scope["Member"].values() if facility in facilities}
+        return members.union(*(self.staff[facility] for facility in facilities))
+
+    def has(self, role: Role, type_: str, id_: str, right: Right) -> bool:
+        """Whether a role has a right on an entity."""
+        if right.anyone:
+            return True
+        if type_ == "User":
+            by_staff = any(id_ in self.people_of(role.may(permission)) for permission in right.permissions)
+            return (right.own and id_ == str(role.user)) or by_staff
+        facility, person = (self.facility_of[id_], "") if type_ in PUBLIC else self.scope[type_][id_]
+        return (right.own and person == str(role.user)) or any(
+            facility in role.may(permission) for permission in right.permissions
+        )
+
+    def visible(self, role: Role, type_: str, id_: str) -> bool:
+        """Whether `node` finds the entity for a role. What coaches offer is public, and so are their names."""
+        found = MATRIX[type_].found
+        return (
+            type_ in PUBLIC
+            or (type_ == "User" and id_ in self.coaches)
+            or (found is not None and self.has(role, type_, id_, found))
+        )
