@@ -15,6 +15,7 @@ class ErrorCode(StrEnum):
     INVALID_CREDENTIALS = "INVALID_CREDENTIALS"
     PERSISTED_QUERY_NOT_FOUND = "PERSISTED_QUERY_NOT_FOUND"
     OPERATION_NOT_TRUSTED = "OPERATION_NOT_TRUSTED"
+    IDEMPOTENCY_CONFLICT = "IDEMPOTENCY_CONFLICT"
     RATE_LIMITED = "RATE_LIMITED"
     INVALID_REFRESH_TOKEN = "INVALID_REFRESH_TOKEN"  # noqa: S105 - a code
     NOT_FOUND = "NOT_FOUND"
@@ -108,3 +109,9 @@ class NotFound(Refusal):
     """What an input names does not exist for the viewer."""
 
     code = ErrorCode.NOT_FOUND
+
+
+class IdempotencyConflict(Refusal):
+    """The key belongs to a request with another input; that one's result stands."""
+
+    code = ErrorCode.IDEMPOTENCY_CONFLICT

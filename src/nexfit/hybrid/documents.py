@@ -102,3 +102,15 @@ class AuditEntry(StoredDocument):
     class Settings(StoredDocument.Settings):
         name = "audit_entries"
         bson_encoders = _AS_THEY_ARE
+
+
+class IdempotencyKey(StoredDocument):
+    """The first outcome of a request that only MongoDB took part in; written in the transaction of its change."""
+
+    id: Annotated[str, Field(min_length=1, max_length=400)]  # type: ignore[assignment]  # user, operation and key
+    digest: Annotated[bytes, Field(min_length=32, max_length=32)]
+    outcome: Annotated[bytes, Field(min_length=1, max_length=1_000_000)] | None = None
+    expires_at: Instant
+
+    class Settings(StoredDocument.Settings):
+        name = "idempotency_keys"

@@ -17,7 +17,7 @@ from nexfit.domains.identity.documents import Consent, Credential, Device, Revie
 from nexfit.domains.memberships.documents import Membership, MemberSubscription, Visit
 from nexfit.domains.nutrition.documents import Food, NutritionPlan
 from nexfit.domains.training.documents import Exercise, Measurement, WorkoutLog, WorkoutProgram, WorkoutTemplate
-from nexfit.hybrid.documents import AuditEntry, Decision, OutboxEvent, StoreMarker
+from nexfit.hybrid.documents import AuditEntry, Decision, IdempotencyKey, OutboxEvent, StoreMarker
 from nexfit.operations.mongo_files import CollectionFile, IndexFile, default_folder, read_folder
 from nexfit.stores.documents import StoredDocument
 from nexfit.stores.mongo_ddl import (
@@ -60,6 +60,7 @@ ALL_DOCUMENTS: list[type[StoredDocument]] = [
     StoreMarker,
     OutboxEvent,
     AuditEntry,
+    IdempotencyKey,
 ]
 """Every document model, for `init_beanie(document_models=ALL_DOCUMENTS, skip_indexes=True)`."""
 
