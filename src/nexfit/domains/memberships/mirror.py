@@ -107,7 +107,7 @@ async def discrepancies(postgres: Postgres, mongo: Mongo, pairs: Collection[Pair
     result = []
     for id_ in every:
         mirrored, row = contracts.get(str(id_)), rows.get(id_)
-        true = None if row is None else _mirror(row, payments[id_])
+        true = None if row is None else contract_of(row, payments[id_])
         one = Discrepancy(str(id_), mirrored, true)
         if mirrored is None or true is None or one.fields:
             result.append(one)
@@ -186,20 +186,23 @@ async def _payments(
         subscription = rows.get(row["subscription_id"])
         if subscription is None or any(subscription[name] != row[name] for name in ("facility_id", "user_id")):
             continue
-        payments[row["subscription_id"]].append(
-            {
-                "amount": Decimal128(row["amount"]),
-                "currency": row["currency"],
-                "date": _milliseconds(row["created_at"]),
-                "method": row["payment_method"],
-                "status": row["status"],
-                "transactionId": str(row["transaction_id"]),
-            }
-        )
+        payments[row["subscription_id"]].append(payment_of(dict(row)))
     return defaultdict(list, {id_: of_one[-KEPT_PAYMENTS:] for id_, of_one in payments.items()})
 
 
-def _mirror(row: Row, payments: Sequence[Document]) -> Document:
+def payment_of(row: Mapping[str, Any]) -> Document:
+    """A transaction as a contract repeats it."""
+    return {
+        "amount": Decimal128(row["amount"]),
+        "currency": row["currency"],
+        "date": _milliseconds(row["created_at"]),
+        "method": row["payment_method"],
+        "status": row["status"],
+        "transactionId": str(row["transaction_id"]),
+    }
+
+
+def contract_of(row: Row, payments: Sequence[Document]) -> Document:
     """A contract as the subscription would have it. Its end is the last day the last billed period covers."""
     cancelled = {} if row["cancelled_at"] is None else {"cancelledAt": _milliseconds(row["cancelled_at"])}
     return {

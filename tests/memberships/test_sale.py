@@ -1,0 +1,314 @@
+"""Selling at the desk (workflow 2, without a provider): both stores or neither, one live membership, exact papers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from bson import Decimal128, ObjectId
+from pydantic import SecretStr
+from pymongo import AsyncMongoClient
+
+from nexfit.domains.errors import NotFound, Refusal, Unauthenticated
+from nexfit.domains.finance.tax import NoTaxRate, rate_on, split_tax
+from nexfit.domains.finance.words import PaymentMethod
+from nexfit.domains.identity.access import GUEST, Actor
+from nexfit.domains.memberships import mirror, sale
+from nexfit.domains.memberships.documents import DurationUnit
+from nexfit.domains.memberships.errors import (
+    AlreadySubscribed,
+    NothingToRenew,
+    NotRenewable,
+    OtherCurrency,
+    PriceChanged,
+)
+from nexfit.domains.memberships.terms import day_after
+from nexfit.embedded import EmbeddedServers
+from nexfit.hybrid.unit_of_work import UnitsOfWork
+from nexfit.operations.setup import migrate_up
+from nexfit.settings import MongoSettings, PostgresSettings, RedisSettings, Settings
+from nexfit.stores.connections import Stores, open_stores
+
+NOW = datetime(2026, 6, 15, 9, 0, tzinfo=UTC)
+PRICE = Decimal("999.90")
+
+
+async def no_purge(_: object) -> None:
+    """Cache tags are not what is tested here."""
+
+
+@dataclass(slots=True)
+class Shop:
+    """A business of its own: a facility and its owner. Reads go past the code under test."""
+
+    stores: Stores
+    units: UnitsOfWork
+    database: Any
+    facility: ObjectId
+    owner: Actor
+
+    async def plan(
+        self, *, price: Decimal = PRICE, currency: str = "TRY", months: int = 1, is_active: bool = True
+    ) -> ObjectId:
+        """A plan on sale."""
+        id_ = ObjectId()
+        await self.database.memberships.insert_one(
+            {
+                "_id": id_,
+                "facilityId": self.facility,
+                "name": "Aylık Üyelik",
+                "duration": {"value": months, "unit": "month"},
+                "price": Decimal128(price),
+                "currency": currency,
+                "features": [],
+                "limitations": {"classesIncluded": True, "personalTrainingIncluded": False, "ptSessionsIncluded": 0},
+                "isActive": is_active,
+                "createdAt": NOW,
+                "updatedAt": NOW,
+            }
+        )
+        return id_
+
+    async def person(self) -> ObjectId:
+        """Somebody to sell to."""
+        id_ = ObjectId()
+        email = f"{id_}@example.org"
+        await self.database.users.insert_one(
+            {
+                "_id": id_,
+                "firstName": "Ada",
+                "lastName": "Işık",
+                "nameFolded": "ada isik",
+                "email": email,
+                "emailNormalized": email,
+                "role": ["client"],
+                "isActive": True,
+                "createdAt": NOW,
+                "updatedAt": NOW,
+            }
+        )
+        return id_
+
+    async def sell(self, plan: ObjectId, member: ObjectId, **more: Any) -> ObjectId:
+        """Sell at NOW for cash, at the price the test made the plan with."""
+        given = {"method": PaymentMethod.CASH, "expected_total": PRICE, "renew": False, "now": NOW, "actor": self.owner}
+        given |= more
+        return await sale.sell(self.units, self.stores.mongo, given.pop("actor"), plan=plan, member=member, **given)
+
+    async def counts(self) -> dict[str, int]:
+        """Documents and rows a sale may write."""
+        found = {
+            name: await self.database[name].count_documents({})
+            for name in ("member_subscriptions", "outbox", "decisions", "audit_entries")
+        }
+        for name in ("subscriptions", "transactions", "invoices", "invoice_lines", "outbox", "audit_logs"):
+            [row] = await self.stores.postgres.fetch(f"SELECT count(*) AS n FROM finance.{name}")
+            found[f"finance.{name}"] = row["n"]
+        return found
+
+    async def agrees(self, member: ObjectId) -> bool:
+        """Whether MongoDB repeats exactly what PostgreSQL holds of the member."""
+        pairs = [(str(self.facility), str(member))]
+        return await mirror.discrepancies(self.stores.postgres, self.stores.mongo, pairs) == []
+
+
+@pytest.fixture(scope="module")
+async def opened(servers: EmbeddedServers) -> AsyncIterator[tuple[Stores, Any]]:
+    name = f"nexfit_test_{uuid4().hex[:12]}"
+    settings = Settings(
+        mongo=MongoSettings(url=SecretStr(servers.urls.mongo), database=name),
+        postgres=PostgresSettings(url=SecretStr(urlsplit(servers.urls.postgres)._replace(path=f"/{name}").geturl())),
+        redis=RedisSettings(url=SecretStr(servers.urls.redis)),
+    )
+    admin = await asyncpg.connect(servers.urls.postgres)
+    await admin.execute(f"CREATE DATABASE {name}")
+    await migrate_up(settings)
+    client: AsyncMongoClient[dict[str, Any]]
+    async with AsyncMongoClient(servers.urls.mongo, tz_aware=True) as client, open_stores(settings) as stores:
+        yield stores, client[name]
+        await client.drop_database(name)
+    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await admin.close()
+
+
+@pytest.fixture
+async def shop(opened: tuple[Stores, Any]) -> Shop:
+    """A business of its own for every test, so that its invoices begin at 1."""
+    stores, database = opened
+    facility, owner = ObjectId(), ObjectId()
+    await database.facilities.insert_one(
+        {
+            "_id": facility,
+            "name": "Test",
+            "nameFolded": "test",
+            "type": "gym",
+            "timezone": "Europe/Istanbul",
+            "address": {"country": "TR"},
+            "contact": {},
+            "media": {},
+            "ownerId": owner,
+            "createdAt": NOW,
+            "updatedAt": NOW,
+        }
+    )
+    return Shop(stores, UnitsOfWork(stores, no_purge), database, facility, Actor(owner))
+
+
+async def test_a_sale_is_in_both_stores_to_the_kurus(shop: Shop) -> None:
+    member, plan = await shop.person(), await shop.plan()
+    contract = await shop.sell(plan, member)
+    stored = await shop.database.member_subscriptions.find_one({"_id": contract})
+    assert (stored["status"], stored["startDate"].date(), stored["endDate"].date()) == (
+        "active", date(2026, 6, 15), date(2026, 7, 14),
+    )  # fmt: skip
+    [row] = await shop.stores.postgres.fetch(
+        """SELECT s.status, s.amount, s.tax_rate, i.invoice_number, i.status AS paid, i.net_amount, i.tax_amount,
+             t.amount AS taken, t.transaction_type, l.total_amount AS line, i.transaction_id::text
+           FROM finance.subscriptions s JOIN finance.invoices i USING (subscription_id)
+           JOIN finance.transactions t ON t.transaction_id = i.transaction_id
+           JOIN finance.invoice_lines l USING (invoice_id) WHERE s.user_id = $1""",
+        str(member),
+    )
+    assert (row["status"], row["paid"], row["transaction_type"]) == ("active", "paid", "manual_payment")
+    assert row["invoice_number"] == f"{NOW.year}-000001"
+    assert (row["net_amount"], row["tax_amount"]) == (Decimal("833.25"), Decimal("166.65"))
+    assert row["taken"] == row["line"] == row["amount"] == PRICE
+    assert [payment["transactionId"] for payment in stored["paymentHistory"]] == [row["transaction_id"]]
+    assert await shop.agrees(member)
+    events = await shop.stores.postgres.fetch(
+        "SELECT event_type, tags FROM finance.outbox WHERE facility_id = $1 AND event_type <> 'tags.raised'",
+        str(shop.facility),
+    )
+    assert [event["event_type"] for event in events] == ["MembershipSold"]
+    assert f"plan:{plan}:subscribers" in events[0]["tags"]
+    audits = await shop.stores.postgres.fetch(
+        "SELECT action, user_id FROM finance.audit_logs WHERE entity_id = $1", str(contract)
+    )
+    assert [(audit["action"], audit["user_id"]) for audit in audits] == [("membership.sold", str(shop.owner.user_id))]
+
+
+async def test_what_is_refused_writes_nothing_in_either_store(shop: Shop) -> None:
+    member, plan = await shop.person(), await shop.plan()
+    await shop.sell(plan, member)
+    other_currency, withdrawn = await shop.plan(currency="EUR"), await shop.plan(is_active=False)
+    stranger = Actor(ObjectId())
+    before = await shop.counts()
+    for refused, plan_, who, more in (
+        (PriceChanged, plan, member, {"expected_total": Decimal("999.89")}),
+        (AlreadySubscribed, plan, member, {}),
+        (OtherCurrency, other_currency, member, {}),
+        (NothingToRenew, plan, await shop.person(), {"renew": True}),
+        (NotFound, withdrawn, member, {}),
+        (NotFound, ObjectId(), member, {}),
+        (NotFound, plan, ObjectId(), {}),
+        (NotFound, plan, member, {"actor": stranger}),
+        (Unauthenticated, plan, member, {"actor": GUEST}),
+    ):
+        with pytest.raises(refused):
+            await shop.sell(plan_, who, **more)
+        assert await shop.counts() == before, refused
+    assert await shop.agrees(member)
+
+
+async def test_only_what_is_active_is_renewed(shop: Shop) -> None:
+    member, plan = await shop.person(), await shop.plan()
+    await shop.sell(plan, member)
+    await shop.stores.postgres.fetch(
+        "UPDATE finance.subscriptions SET status = 'suspended' WHERE user_id = $1 RETURNING 1", str(member)
+    )
+    with pytest.raises(NotRenewable):
+        await shop.sell(plan, member, renew=True)
+
+
+async def test_renewals_continue_the_day_after_and_go_back_to_the_31st(shop: Shop) -> None:
+    member, plan = await shop.person(), await shop.plan()
+    ends = []
+    for number in range(4):
+        at = datetime(2026, 1, 31, 9, 0, tzinfo=UTC)
+        contract = await shop.sell(plan, member, renew=number > 0, now=at)
+        stored = await shop.database.member_subscriptions.find_one({"_id": contract})
+        ends.append(stored["endDate"].date().isoformat())
+    # The first day not covered is 28 February, 31 March, 30 April, 31 May.
+    assert ends == ["2026-02-27", "2026-03-30", "2026-04-29", "2026-05-30"]
+    assert len(stored["paymentHistory"]) == 4
+    periods = await shop.stores.postgres.fetch(
+        "SELECT period_start FROM finance.invoices WHERE user_id = $1 ORDER BY period_start", str(member)
+    )
+    assert [row["period_start"].isoformat() for row in periods] == [
+        "2026-01-31", "2026-02-28", "2026-03-31", "2026-04-30",
+    ]  # fmt: skip
+    assert await shop.agrees(member)
+
+
+async def test_twenty_desks_sell_one_membership_once(shop: Shop) -> None:
+    member, plan = await shop.person(), await shop.plan()
+    results = await asyncio.gather(*(shop.sell(plan, member) for _ in range(20)), return_exceptions=True)
+    found = Counter(type(result).__name__ for result in results)
+    assert found == {"ObjectId": 1, "AlreadySubscribed": 19}, [r for r in results if not isinstance(r, Refusal)]
+    [taken] = await shop.stores.postgres.fetch(
+        "SELECT count(*) AS n, sum(amount) AS total FROM finance.transactions WHERE user_id = $1", str(member)
+    )
+    assert (taken["n"], taken["total"]) == (1, PRICE)
+    assert await shop.database.member_subscriptions.count_documents({"userId": member}) == 1
+    assert await shop.agrees(member)
+
+
+async def test_parallel_sales_number_their_invoices_without_a_gap(shop: Shop) -> None:
+    plan = await shop.plan()
+    members = [await shop.person() for _ in range(15)]
+    await asyncio.gather(*(shop.sell(plan, member) for member in members))
+    rows = await shop.stores.postgres.fetch(
+        "SELECT invoice_sequence FROM finance.invoices WHERE business_id = $1 ORDER BY 1", str(shop.facility)
+    )
+    assert [row["invoice_sequence"] for row in rows] == list(range(1, 16))
+    assert all([await shop.agrees(member) for member in members])
+    [left] = await shop.stores.postgres.fetch("SELECT count(*) AS n FROM pg_prepared_xacts")
+    assert left["n"] == 0
+
+
+async def test_what_costs_nothing_is_given_without_a_payment_or_an_invoice(shop: Shop) -> None:
+    member, plan = await shop.person(), await shop.plan(price=Decimal(0))
+    contract = await shop.sell(plan, member, expected_total=Decimal(0))
+    stored = await shop.database.member_subscriptions.find_one({"_id": contract})
+    assert stored["paymentHistory"] == []
+    assert await shop.agrees(member)
+    [row] = await shop.stores.postgres.fetch(
+        "SELECT count(*) AS n FROM finance.invoices WHERE user_id = $1", str(member)
+    )
+    assert row["n"] == 0
+
+
+def test_net_and_tax_add_up_in_every_currency() -> None:
+    assert split_tax(Decimal("999.90"), Decimal("0.20"), "TRY") == (Decimal("833.25"), Decimal("166.65"))
+    assert split_tax(Decimal(1000), Decimal("0.10"), "JPY") == (Decimal(909), Decimal(91))
+    assert split_tax(Decimal("10.005"), Decimal("0.05"), "KWD") == (Decimal("9.529"), Decimal("0.476"))
+    for cents in range(1, 2000, 7):
+        total = Decimal(cents) / 100
+        net, tax = split_tax(total, Decimal("0.18"), "TRY")
+        assert net + tax == total
+        assert min(net, tax) >= 0
+
+
+def test_the_rate_is_the_days_and_unknown_countries_have_none() -> None:
+    assert rate_on("TR", date(2023, 7, 9)) == Decimal("0.18")
+    assert rate_on("TR", date(2023, 7, 10)) == Decimal("0.20")
+    for country in ("XX", "", None):
+        with pytest.raises(NoTaxRate):
+            rate_on(country, date(2026, 1, 1))
+
+
+def test_terms_are_counted_from_the_first_start() -> None:
+    assert day_after(date(2024, 1, 31), 1, DurationUnit.MONTH) == date(2024, 2, 29)
+    assert day_after(date(2024, 1, 31), 1, DurationUnit.MONTH, periods=2) == date(2024, 3, 31)
+    assert day_after(date(2024, 2, 29), 1, DurationUnit.YEAR) == date(2025, 2, 28)
+    assert day_after(date(2026, 6, 15), 2, DurationUnit.WEEK) == date(2026, 6, 15) + timedelta(days=14)
+    assert day_after(date(2026, 6, 15), 10, DurationUnit.DAY) == date(2026, 6, 25)
