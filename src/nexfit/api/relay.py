@@ -11,9 +11,10 @@ from typing import Annotated, Any, Generic, TypeVar
 
 import orjson
 import strawberry
+from bson import ObjectId
 
 from nexfit.api.fields import Args, column
-from nexfit.domains.errors import BadInput
+from nexfit.domains.errors import BadInput, NotFound
 from nexfit.engine.fields import Record
 from nexfit.engine.selection import Selection
 from nexfit.hybrid.paging import Page, PageRequest, Place
@@ -53,6 +54,14 @@ def local_id(value: str, type_name: str) -> str | None:
     """The local id when `value` is a global id of that type, else None: another type's id does not exist here."""
     parsed = parse_global_id(value)
     return parsed[1] if parsed and parsed[0] == type_name else None
+
+
+def object_id(value: str, type_name: str, name: str) -> ObjectId:
+    """The stored id of an input's global id; raises NotFound, with the input's name, for what is none of the type."""
+    found = local_id(value, type_name)
+    if found is None or not ObjectId.is_valid(found):
+        raise NotFound("There is no such {name}.", path=(name,), name=name)
+    return ObjectId(found)
 
 
 @strawberry.interface(description="Anything with a global id, found again through `node(id:)`.")

@@ -13,6 +13,7 @@ from nexfit.api.facilities.queries import FacilityQueries
 from nexfit.api.fields import bind
 from nexfit.api.identity.mutations import IdentityMutations
 from nexfit.api.identity.queries import IdentityQueries
+from nexfit.api.memberships.mutations import MembershipMutations
 from nexfit.api.nodes import NodeQueries
 from nexfit.api.scalars import SCALARS
 
@@ -23,7 +24,7 @@ class Query(NodeQueries, IdentityQueries, FacilityQueries):
 
 
 @strawberry.type(description="Everything that can be changed.")
-class Mutation(IdentityMutations, ClassMutations):
+class Mutation(IdentityMutations, ClassMutations, MembershipMutations):
     """Root of mutations."""
 
 

@@ -14,9 +14,9 @@ from nexfit.api.classes.types import ClassOccurrence
 from nexfit.api.context import Context
 from nexfit.api.errors import UserError, user_error
 from nexfit.api.fields import Args, batch, column
-from nexfit.api.relay import local_id
+from nexfit.api.relay import object_id
 from nexfit.domains.classes import attendance, booking, bookings, cancellation, timetable
-from nexfit.domains.errors import BadInput, NotFound, Refusal
+from nexfit.domains.errors import BadInput, Refusal
 from nexfit.engine.fields import Record
 
 MOST_REASON = 300
@@ -102,14 +102,6 @@ class CancelClassDateArgs(Args):
     input: Annotated[CancelClassDateInput, strawberry.argument(description="Which date.")]
 
 
-def _object_id(value: str | None, type_name: str, path: str) -> ObjectId:
-    """The stored id of a global one; raises NotFound for anything that is none of this type."""
-    found = local_id(value, type_name) if value is not None else None
-    if found is None or not ObjectId.is_valid(found):
-        raise NotFound("There is no such {name}.", path=(path,), name=path)
-    return ObjectId(found)
-
-
 async def _booking_payload(change: Callable[[], Awaitable[ObjectId]], args: Args, context: Context) -> dict[str, Any]:
     """What became of a booking: read after the commit, as far as it was asked for."""
     try:
@@ -127,8 +119,8 @@ async def _book(parents: Sequence[Record], args: BookClassArgs, context: Context
         return await booking.book(
             context.services.classes,
             context.actor,
-            _object_id(asked.occurrence, "ClassOccurrence", "occurrence"),
-            member=_object_id(asked.user, "User", "user") if asked.user is not None else None,
+            object_id(asked.occurrence, "ClassOccurrence", "occurrence"),
+            member=object_id(asked.user, "User", "user") if asked.user is not None else None,
             now=context.now,
         )
 
@@ -137,7 +129,7 @@ async def _book(parents: Sequence[Record], args: BookClassArgs, context: Context
 
 async def _cancel(parents: Sequence[Record], args: BookingArgs, context: Context) -> Sequence[Any]:
     async def change() -> ObjectId:
-        id_ = _object_id(args.input.booking, "ClassBooking", "booking")
+        id_ = object_id(args.input.booking, "ClassBooking", "booking")
         await cancellation.cancel(context.services.classes, context.actor, id_, now=context.now)
         return id_
 
@@ -146,7 +138,7 @@ async def _cancel(parents: Sequence[Record], args: BookingArgs, context: Context
 
 async def _check_in(parents: Sequence[Record], args: BookingArgs, context: Context) -> Sequence[Any]:
     async def change() -> ObjectId:
-        id_ = _object_id(args.input.booking, "ClassBooking", "booking")
+        id_ = object_id(args.input.booking, "ClassBooking", "booking")
         await attendance.check_in(context.services.classes, context.actor, id_, now=context.now)
         return id_
 
@@ -155,7 +147,7 @@ async def _check_in(parents: Sequence[Record], args: BookingArgs, context: Conte
 
 async def _mark(parents: Sequence[Record], args: MarkAttendanceArgs, context: Context) -> Sequence[Any]:
     async def change() -> ObjectId:
-        id_ = _object_id(args.input.booking, "ClassBooking", "booking")
+        id_ = object_id(args.input.booking, "ClassBooking", "booking")
         attended = args.input.attended
         await attendance.mark(context.services.classes, context.actor, id_, attended=attended, now=context.now)
         return id_
@@ -165,7 +157,7 @@ async def _mark(parents: Sequence[Record], args: MarkAttendanceArgs, context: Co
 
 async def _cancel_date(parents: Sequence[Record], args: CancelClassDateArgs, context: Context) -> Sequence[Any]:
     try:
-        id_ = _object_id(args.input.occurrence, "ClassOccurrence", "occurrence")
+        id_ = object_id(args.input.occurrence, "ClassOccurrence", "occurrence")
         ended = await cancellation.cancel_date(
             context.services.classes, context.actor, id_, reason=_reason(args.input.reason), now=context.now
         )

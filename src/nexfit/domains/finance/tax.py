@@ -21,7 +21,7 @@ class NoTaxRate(Refusal):
 
     code = ErrorCode.NO_TAX_RATE
 
-    def __init__(self, country: str | None) -> None:
+    def __init__(self, *, country: str | None) -> None:
         super().__init__("No tax rate is known for {country}.", country=country or "?")
 
 
@@ -30,7 +30,7 @@ def rate_on(country: str | None, day: date) -> Decimal:
     for since, rate in _RATES.get(country or "", ()):
         if day >= since:
             return rate
-    raise NoTaxRate(country)
+    raise NoTaxRate(country=country)
 
 
 def split_tax(total: Decimal, rate: Decimal, currency: str) -> tuple[Decimal, Decimal]:

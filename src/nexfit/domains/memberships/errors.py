@@ -10,7 +10,7 @@ class PriceChanged(Refusal):
 
     code = ErrorCode.PRICE_CHANGED
 
-    def __init__(self, price: str) -> None:
+    def __init__(self, *, price: str) -> None:
         super().__init__("The price is {price} now.", path=("expectedTotal",), price=price)
 
 
@@ -46,5 +46,5 @@ class OtherCurrency(Refusal):
 
     code = ErrorCode.BAD_USER_INPUT
 
-    def __init__(self, currency: str) -> None:
+    def __init__(self, *, currency: str) -> None:
         super().__init__("This facility trades in {currency}.", path=("plan",), currency=currency)

@@ -89,7 +89,7 @@ async def sell(
     seller = actor.require()
     offer = await _offer(mongo, actor, plan, member, now)
     if expected_total != offer.price:
-        raise PriceChanged(f"{offer.price:f} {offer.currency}")
+        raise PriceChanged(price=f"{offer.price:f} {offer.currency}")
 
     async def body(work: BothWork) -> ObjectId:
         try:
@@ -168,7 +168,7 @@ async def _account(work: BothWork, facility: str, currency: str) -> str:
         account = await work.postgres.fetch_one(sql.account, facility)
     assert account is not None  # noqa: S101  # accounts are never deleted
     if account["currency"] != currency:
-        raise OtherCurrency(account["currency"])
+        raise OtherCurrency(currency=account["currency"])
     return str(account["business_id"])
 
 
