@@ -19,7 +19,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from nexfit.domains.finance.overview import LIFETIME
-from nexfit.hybrid.joined_views import PREFIX
+from nexfit.hybrid.versions import GENERATION, tag_key
 from nexfit.settings import MongoSettings, PostgresSettings, RedisSettings, Settings
 from nexfit.stores.mongo import SINGLE_BATCH, Mongo
 from nexfit.stores.postgres import Postgres
@@ -142,6 +142,7 @@ class Views:
     def __init__(self, reads: Reads) -> None:
         self._reads = reads
         self._loading: dict[tuple[str, ...], asyncio.Future[Mapping[str, Any]]] = {}
+        self._held: dict[str, Any] = {}
 
     async def get(self, keys: Sequence[tuple[str, str]], items: Sequence[str], load: Load) -> Mapping[str, Any]:
         """The values of a view, given as (key, tag) per item; loaded where a value or a tag says no.
@@ -149,11 +150,15 @@ class Views:
         All items are loaded when one is missing: they are stored together and become unreadable together. Requests that
         saw the same versions share a load, as they do in the product.
         """
-        tags = [f"{PREFIX}:tag:{tag}" for _, tag in keys]
-        [answers] = await self._reads.send([("MGET", *(key for key, _ in keys), *tags)])
-        stored = [value and orjson.loads(value) for value in answers[: len(keys)]]
-        versions = [(version or b"").decode() for version in answers[len(keys) :]]
+        tags = [GENERATION, *(tag_key(tag) for _, tag in keys)]
+        held = [self._held.get(key) for key, _ in keys]
+        asked = [key for (key, _), one in zip(keys, held, strict=True) if one is None]
+        [[_, *answered], *found] = await self._reads.send([("MGET", *tags), *(("GET", key) for key in asked)])
+        versions = [(version or b"").decode() for version in answered]
+        read = {key: orjson.loads(value) for key, value in zip(asked, found, strict=True) if value}
+        stored = [one or read.get(key) for (key, _), one in zip(keys, held, strict=True)]
         if all(value and value["tag"] == version for value, version in zip(stored, versions, strict=True)):
+            self._held |= {key: value for (key, _), value in zip(keys, stored, strict=True)}
             return {item: value["value"] for item, value in zip(items, stored, strict=True)}
         flight = tuple(f"{key}@{version}" for (key, _), version in zip(keys, versions, strict=True))
         loading = self._loading.get(flight)
@@ -161,13 +166,17 @@ class Views:
             return await loading
         loading = self._loading[flight] = asyncio.ensure_future(load())
         try:
+            leases = [f"{key}:fill:{version}" for (key, _), version in zip(keys, versions, strict=True)]
+            await self._reads.send([("SET", lease, "1", "NX", "PX", 1000) for lease in leases])
             values = await loading
         finally:
             del self._loading[flight]
-        commands: list[Command] = []
+        commands: list[Command] = [("MGET", *tags)]
         for (key, _), version, item in zip(keys, versions, items, strict=True):
-            value = orjson.dumps({"tag": version, "value": values[item]})
-            commands.append(("SET", key, value, "PX", int(LIFETIME * 1000 * random.uniform(0.8, 1.0))))
+            value = {"tag": version, "value": values[item]}
+            self._held[key] = value
+            lifetime = int(LIFETIME * 1000 * random.uniform(0.8, 1.0))
+            commands.append(("SET", key, orjson.dumps(value), "PX", lifetime))
         await self._reads.send(commands)
         return values
 

@@ -71,10 +71,11 @@ def create_app(settings: Settings | None = None) -> Starlette:
             persisted = _persisted(services, operations)
             responses = _responses(services, operations)
             app.state.endpoint = Endpoint(services, operations, persisted, responses, _graphiql(settings))
-            app.state.metrics = make_registry(operations)
+            app.state.metrics = make_registry(operations, services.views, responses)
             async with following(watch):
                 with _rare_collections():
                     yield
+            services.views.close()
         passwords.close()
 
     return _Application(
@@ -93,8 +94,9 @@ def create_app(settings: Settings | None = None) -> Starlette:
 def _responses(services: Services, operations: Operations) -> ResponseCache | None:
     if not services.settings.http.response_cache:
         return None
-    version = version_of(schema_text(operations.engine.schema))
-    return ResponseCache(operations, KeptAnswers(services.stores.redis), version=version)
+    versions = services.views.versions
+    kept = KeptAnswers(services.stores.redis, versions)
+    return ResponseCache(operations, kept, versions, schema=version_of(schema_text(operations.engine.schema)))
 
 
 def _persisted(services: Services, operations: Operations) -> PersistedOperations:

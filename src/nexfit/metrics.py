@@ -10,6 +10,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from nexfit.api.execution import Operations
+from nexfit.api.response_cache import ResponseCache
+from nexfit.hybrid.joined_views import JoinedViews
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -36,10 +38,48 @@ class _Engine(Collector):
         yield CounterMetricFamily("nexfit_plans_compiled", "Plans compiled", value=counters.compiled)
 
 
-def make_registry(operations: Operations) -> CollectorRegistry:
+class _Cache(Collector):
+    """Reads the counters of joined views and cached responses when somebody asks."""
+
+    def __init__(self, views: JoinedViews, responses: ResponseCache | None) -> None:
+        self._views = views
+        self._responses = responses
+
+    def collect(self) -> Iterable[Metric]:
+        reads = CounterMetricFamily(
+            "nexfit_view_reads",
+            "Joined views read: from memory, from Redis, by a load, or by one that was under way here or elsewhere",
+            labels=["view", "by"],
+        )
+        races = CounterMetricFamily(
+            "nexfit_view_races", "Loads that raced with a writer, so that nobody reads what they kept", labels=["view"]
+        )
+        refreshed = CounterMetricFamily("nexfit_view_refreshes", "Loads ahead of an expiry", labels=["view"])
+        for view, counters in sorted(self._views.counters.items()):
+            for by in ("memory", "redis", "loaded", "shared", "awaited"):
+                reads.add_metric([view, by], getattr(counters, by))
+            races.add_metric([view], counters.races)
+            refreshed.add_metric([view], counters.refreshed)
+        yield from (reads, races, refreshed)
+        yield CounterMetricFamily(
+            "nexfit_cache_tags_raised", "Cache tags this process has raised", value=self._views.versions.raised
+        )
+        if self._responses is not None:
+            answers = CounterMetricFamily(
+                "nexfit_cacheable_responses",
+                "Responses that may come from a cache, by where they came from",
+                labels=["by"],
+            )
+            for by in ("memory", "redis", "shared", "loaded"):
+                answers.add_metric([by], getattr(self._responses.counters, by))
+            yield answers
+
+
+def make_registry(operations: Operations, views: JoinedViews, responses: ResponseCache | None) -> CollectorRegistry:
     """The metrics of an application."""
     registry = CollectorRegistry()
     registry.register(_Engine(operations))
+    registry.register(_Cache(views, responses))
     return registry
 
 

@@ -44,7 +44,18 @@ class Services:
 class Context:
     """One request. `now` is read once, so that every rule of a request sees the same instant."""
 
-    __slots__ = ("_actor", "actor_read", "address", "loaders", "now", "services", "speech", "touched", "user_agent")
+    __slots__ = (
+        "_actor",
+        "actor_read",
+        "address",
+        "loaders",
+        "max_staleness",
+        "now",
+        "services",
+        "speech",
+        "touched",
+        "user_agent",
+    )
 
     def __init__(
         self,
@@ -68,6 +79,8 @@ class Context:
         """Whether anything asked who asks; the answer may then differ for somebody else."""
         self.loaders: dict[Hashable, Any] = {}
         """The reference executor's DataLoaders; the engine needs none."""
+        self.max_staleness = 0.0
+        """Seconds for which the viewer bears not to see a change, his own among them."""
         self.touched: set[str] | None = None
         """Cache tags of what was loaded, None while nobody wants to know (see `nexfit.api.caching`)."""
 
@@ -82,9 +95,14 @@ class Context:
         self._actor = actor
 
     @property
-    def viewer(self) -> str:
-        """A name for who asks, for keys of what is kept; it does not count as having asked."""
-        return str(self._actor.user_id or "guest")
+    def viewer(self) -> Actor:
+        """Who asks, for keys of what is kept: it does not count as having asked."""
+        return self._actor
+
+    @property
+    def is_guest(self) -> bool:
+        """Whether nobody in particular asks; it does not count as having asked."""
+        return self._actor.user_id is None
 
     @property
     def stores(self) -> Stores:
@@ -93,5 +111,5 @@ class Context:
 
     @property
     def views(self) -> JoinedViews:
-        """Cached joined views."""
-        return self.services.views
+        """Cached joined views, as fresh as the request wants them."""
+        return self.services.views.within(self.max_staleness)

@@ -19,7 +19,15 @@ from nexfit.api.execution import Answer, Asked, Operations, Sharing
 from nexfit.api.graphiql import GraphiQLConfig, graphiql_page, wants_graphiql
 from nexfit.api.language import Speech, negotiated
 from nexfit.api.persisted import PersistedOperations, UnknownOperation
-from nexfit.api.requests import BadRequest, Disconnected, GraphQLRequest, Headers, read_get, read_post
+from nexfit.api.requests import (
+    BadRequest,
+    Disconnected,
+    GraphQLRequest,
+    Headers,
+    max_staleness,
+    read_get,
+    read_post,
+)
 from nexfit.api.response_cache import ResponseCache
 from nexfit.domains.errors import ErrorCode
 from nexfit.domains.identity.access import GUEST, Actor
@@ -102,6 +110,7 @@ class Endpoint:
             query = await self._persisted.document(asked.query, asked.extensions)
         except UnknownOperation as unknown:
             return Answer(_refusal(context.speech.refusal(unknown), unknown.code), "none", executed=False, failed=True)
+        context.max_staleness = max_staleness(asked.extensions)
         operation = Asked(query, asked.variables, asked.operation_name, queries_only)
         if self._responses is None:
             return await self._operations.run(operation, context)
@@ -155,7 +164,10 @@ async def _respond(
 
 
 def _shared(sharing: Sharing) -> Iterable[tuple[bytes, bytes]]:
-    """How long others may keep the response, and whether for all; its age counts towards that."""
-    yield b"cache-control", b"%s, max-age=%d" % (b"private" if sharing.private else b"public", sharing.max_age)
+    """How long others may keep the response; its age counts towards that. Who is signed in asks here each time.
+
+    A browser that answered him by itself would show him what he has just changed as it was before.
+    """
+    yield b"cache-control", b"private, no-cache" if sharing.private else b"public, max-age=%d" % sharing.max_age
     yield b"age", b"%d" % sharing.age
-    yield b"vary", b"accept, authorization" if sharing.private else b"accept"
+    yield b"vary", b"accept, authorization"

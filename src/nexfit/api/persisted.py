@@ -17,7 +17,7 @@ from typing import Any
 from nexfit.api.requests import BadRequest
 from nexfit.domains.errors import ErrorCode, Refusal
 from nexfit.engine.cache import SegmentedCache
-from nexfit.hybrid.joined_views import PREFIX
+from nexfit.hybrid.versions import PREFIX
 from nexfit.stores.errors import StoreUnavailable
 from nexfit.stores.redis import RedisStore
 

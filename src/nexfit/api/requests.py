@@ -15,6 +15,9 @@ from nexfit.domains.errors import ErrorCode, Refusal
 Headers = Mapping[bytes, bytes]
 """By lower-case name, as ASGI spells them."""
 
+MOST_STALENESS = 60
+"""Seconds a client may bear not to see a change."""
+
 _JSON_TYPES = (b"application/json", b"application/graphql-response+json")
 
 
@@ -97,3 +100,11 @@ def _checked(values: Any) -> GraphQLRequest:
     if extensions is not None and not isinstance(extensions, dict):
         raise BadRequest("`extensions` must be an object.")
     return GraphQLRequest(query, extensions, variables, name or None)
+
+
+def max_staleness(extensions: Mapping[str, Any] | None) -> float:
+    """Seconds of `extensions.maxStaleness`, 0 where nothing is said of it. Raises BadRequest."""
+    seconds = extensions.get("maxStaleness", 0) if extensions else 0
+    if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 <= seconds <= MOST_STALENESS:
+        raise BadRequest("`maxStaleness` must be a number of seconds from 0 to {most}.", most=MOST_STALENESS)
+    return float(seconds)

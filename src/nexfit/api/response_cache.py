@@ -4,6 +4,10 @@ An operation's policy follows from its fields (`nexfit.api.caching`) and is work
 for a PRIVATE one is part of the key. A response is kept only when it has no errors, when what it shows is known by
 tags, and, for a PUBLIC one, when nothing it ran asked who the viewer is: a field with a wrong hint is then slow, and
 never a leak.
+
+Redis is asked whether a kept response still counts, also where this process has it at hand, so that nobody gets what is
+older than his own last change, whichever process made it. A guest has changed nothing and is answered from memory for
+`TRUSTED` seconds; so is whoever says by `maxStaleness` for how long he bears it.
 """
 
 from __future__ import annotations
@@ -19,11 +23,19 @@ from nexfit.api.caching import NEVER, Policy, policy_of
 from nexfit.api.context import Context
 from nexfit.api.execution import Answer, Asked, Operations, Sharing
 from nexfit.api.fields import spec_of
+from nexfit.domains.identity.access import Actor
 from nexfit.engine.cache import SegmentedCache
-from nexfit.hybrid.kept_answers import KeptAnswer, KeptAnswers
+from nexfit.hybrid.kept_answers import Beginning, KeptAnswer, KeptAnswers
+from nexfit.hybrid.versions import Versions
 
 EXECUTOR = "cache"
 """What an answer from the cache names as its executor."""
+
+TRUSTED = 0.1
+"""Seconds a guest is answered from this process's memory after Redis said that an answer counts."""
+
+_TRIES = 3
+"""Loads of others a reader waits for that come to nothing, before he loads for himself."""
 
 
 @dataclass(slots=True)
@@ -31,13 +43,15 @@ class Counters:
     """What became of operations that may be cached."""
 
     memory: int = 0
+    """Answered without a question to Redis."""
     redis: int = 0
+    """Answered after Redis said that the answer counts."""
     shared: int = 0
     """Answered by a load that another request had begun."""
     loaded: int = 0
 
 
-_Key = tuple[str, str | None, bytes, str]
+_Key = tuple[str, str | None, bytes, Actor | None]
 """Everything a response depends on: document, operation name, variables, and the viewer of a PRIVATE one."""
 
 
@@ -46,17 +60,16 @@ class _GaveUp(Exception):
 
 
 class ResponseCache:
-    """In front of `Operations`. `version` is part of every name in Redis: an answer of another schema is never read."""
+    """In front of `Operations`. `schema` is part of every name in Redis: an answer of another one is never read."""
 
-    def __init__(self, operations: Operations, kept: KeptAnswers, *, version: str) -> None:
+    def __init__(self, operations: Operations, kept: KeptAnswers, versions: Versions, *, schema: str) -> None:
         self.counters = Counters()
         self._operations = operations
         self._kept = kept
-        self._version = version
+        self._versions = versions
+        self._schema = schema
         self._policies: SegmentedCache[tuple[str, str | None], Policy] = SegmentedCache(2048, 2_000_000, lambda _: 500)
-        self._flights: dict[tuple[_Key, int], asyncio.Future[Answer]] = {}
-        self._changes = 0
-        """Mutations this process has begun or ended: who asks after one does not join a load from before it."""
+        self._flights: dict[_Key, asyncio.Future[Answer]] = {}
 
     async def run(self, asked: Asked, context: Context, *, fresh: bool, keep: bool) -> Answer:
         """The answer to one operation. `fresh` never answers from the cache, without `keep` nothing is kept."""
@@ -67,15 +80,11 @@ class ResponseCache:
                 return await self._cached(key, policy, asked, context, fresh=fresh)
         if not policy.changes:
             return await self._operations.run(asked, context)
-        self._changed()
+        self._versions.distrust()
         try:
             return await self._operations.run(asked, context)
         finally:
-            self._changed()
-
-    def _changed(self) -> None:
-        self._changes += 1
-        self._kept.distrust()
+            self._versions.distrust()
 
     def _policy(self, query: str, operation_name: str | None) -> Policy:
         policy = self._policies.get((query, operation_name))
@@ -90,65 +99,68 @@ class ResponseCache:
         return policy
 
     async def _cached(self, key: _Key, policy: Policy, asked: Asked, context: Context, *, fresh: bool) -> Answer:
-        if not fresh:
-            kept = self._kept.at_hand(key)
+        bears = max(context.max_staleness, TRUSTED if context.is_guest else 0.0)
+        name: str | None = None
+        for _ in range(_TRIES):
+            kept: KeptAnswer | None = None
+            if fresh:
+                beginning = await self._kept.begin()
+            else:
+                if bears and (kept := self._kept.at_hand(key, bears)) is not None:
+                    self.counters.memory += 1
+                    return _answer(kept, policy, context)
+                name = name or self._name(key)
+                kept, beginning = await self._kept.find(key, name)
             if kept is not None:
-                self.counters.memory += 1
-                return _answer(kept, policy)
-            flight = self._flights.get((key, self._changes))
-            if flight is not None:
-                try:
-                    # Shielded: who leaves must not take the load with him that others wait for.
-                    answer = await asyncio.shield(flight)
-                except _GaveUp:
-                    return await self._operations.run(asked, context)
-                self.counters.shared += 1
-                return answer
-        return await self._lead(key, policy, asked, context, fresh=fresh)
+                self.counters.redis += 1
+                return _answer(kept, policy, context)
+            if beginning is None:
+                break  # without Redis nothing says how old another's load is
+            flight = None if fresh else self._flights.get(key)
+            if flight is None:
+                return await self._lead(key, policy, asked, context, beginning)
+            try:
+                # Shielded: who leaves must not take the load with him that others wait for.
+                answer = await asyncio.shield(flight)
+            except _GaveUp:
+                continue
+            self.counters.shared += 1
+            return replace(answer, sharing=_sharing(0, policy, context))
+        self.counters.loaded += 1
+        return await self._operations.run(asked, context)
 
-    async def _lead(self, key: _Key, policy: Policy, asked: Asked, context: Context, *, fresh: bool) -> Answer:
-        """Find or load the answer, for everybody who asks for it meanwhile."""
+    async def _lead(self, key: _Key, policy: Policy, asked: Asked, context: Context, beginning: Beginning) -> Answer:
+        """Load and keep the answer, for everybody who asks for it while it is loaded.
+
+        They may have asked after the load began. What is kept is as good as loaded when it was kept, which is after
+        the last of them asked; what is not kept is for this request alone.
+        """
+        self.counters.loaded += 1
         flight: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        place = (key, self._changes)
-        self._flights[place] = flight
-        answer: Answer | None = None
+        self._flights[key] = flight
+        kept: KeptAnswer | None = None
         try:
-            answer = await self._found_or_loaded(key, policy, asked, context, fresh=fresh)
+            context.touched = set()
+            try:
+                answer = await self._operations.run(asked, context)
+            finally:
+                if self._flights.get(key) is flight:
+                    del self._flights[key]
+            tags = context.touched
+            if answer.failed or tags is None or context.speech.spoken or (context.actor_read and not policy.private):
+                return answer
+            kept = await self._kept.keep(key, self._name(key), answer.body, tags, policy.max_age, beginning)
+            return answer if kept is None else replace(answer, sharing=_sharing(0, policy, context))
         finally:
-            if self._flights.get(place) is flight:
-                del self._flights[place]
-            if answer is not None and answer.sharing is not None:
+            if kept is not None:
                 flight.set_result(answer)
             else:
                 flight.set_exception(_GaveUp())
                 flight.exception()  # nobody may be waiting; that is no fault
-        return answer
-
-    async def _found_or_loaded(
-        self, key: _Key, policy: Policy, asked: Asked, context: Context, *, fresh: bool
-    ) -> Answer:
-        name = self._name(key)
-        kept: KeptAnswer | None = None
-        if fresh:
-            beginning = await self._kept.begin()
-        else:
-            kept, beginning = await self._kept.find(key, name)
-        if kept is not None:
-            self.counters.redis += 1
-            return _answer(kept, policy)
-        self.counters.loaded += 1
-        context.touched = set()
-        answer = await self._operations.run(asked, context)
-        tags = context.touched
-        if answer.failed or tags is None or (context.actor_read and not policy.private):
-            return answer
-        if beginning is not None:
-            await self._kept.keep(key, name, answer.body, tags, policy.max_age, beginning)
-        return replace(answer, sharing=Sharing(0, policy.max_age, private=policy.private))
 
     def _name(self, key: _Key) -> str:
         query, operation_name, variables, viewer = key
-        parts = (self._version, viewer, operation_name, query, variables.decode())
+        parts = (self._schema, repr(viewer), operation_name, query, variables.decode())
         return sha256(orjson.dumps(parts)).hexdigest()
 
 
@@ -157,12 +169,15 @@ def _key(asked: Asked, policy: Policy, context: Context) -> _Key | None:
         variables = orjson.dumps(asked.variables or {}, option=orjson.OPT_SORT_KEYS)
     except TypeError:  # nested deeper than JSON is written
         return None
-    return asked.query, asked.operation_name, variables, context.viewer if policy.private else ""
+    return asked.query, asked.operation_name, variables, context.viewer if policy.private else None
 
 
-def _answer(kept: KeptAnswer, policy: Policy) -> Answer:
-    age = int(kept.age())
-    return Answer(kept.body, EXECUTOR, executed=True, sharing=Sharing(age, policy.max_age, private=policy.private))
+def _answer(kept: KeptAnswer, policy: Policy, context: Context) -> Answer:
+    return Answer(kept.body, EXECUTOR, executed=True, sharing=_sharing(int(kept.age()), policy, context))
+
+
+def _sharing(age: int, policy: Policy, context: Context) -> Sharing:
+    return Sharing(age, policy.max_age, private=policy.private or not context.is_guest)
 
 
 def version_of(schema_text: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from nexfit.hybrid.joined_views import PREFIX
+from nexfit.hybrid.versions import PREFIX
 from nexfit.stores.redis import RedisStore
 
 _TAKE = """

@@ -5,7 +5,7 @@ their tags. Its value is a *generation*: a view counts only in the generation it
 have been raised (Redis was away, was emptied or lost its last moments, a feed lost its history, another process took
 over) the generation changes, and with it every view is given up at once. Nobody has to remember what was not raised.
 
-A lease that is not renewed ends by itself: readers then trust a view for `UNFED` seconds only.
+A lease that is not renewed ends by itself: readers then trust a view for a moment only (`versions.UNFED`).
 """
 
 from __future__ import annotations
@@ -17,16 +17,14 @@ import structlog
 
 from nexfit.hybrid import feed_metrics
 from nexfit.hybrid.cancellation import stop_if_cancelled
+from nexfit.hybrid.versions import GENERATION
 from nexfit.stores.errors import StoreUnavailable
 from nexfit.stores.redis import RedisStore
 
-KEY = "nexfit:feeds"
+KEY = GENERATION
 
 LEASE = 2.0
 """Seconds the lease lasts when it is not renewed."""
-
-UNFED = 2.0
-"""Seconds a view is trusted while nobody tells what changed."""
 
 TICK = 0.1
 """Seconds between two renewals."""

@@ -1,11 +1,8 @@
 """Whole answers in Redis and in this process, kept under the tags of everything they show.
 
-The rules are those of joined views (`nexfit.hybrid.joined_views`): an answer counts while all its tags have the
-versions they had when its load began, in the same generation. What an answer shows is known only after it was loaded,
-so versions are read then, and an answer is not kept when a tag was raised while it was loaded. Without Redis nothing is
-kept.
-
-An answer that Redis has just confirmed is trusted for `TRUSTED` seconds without asking again.
+The rules are those of joined views (`nexfit.hybrid.joined_views`): an answer counts while its tags have the versions
+they had when it was kept, in the same generation. What an answer shows is known only after it was loaded, so versions
+are read then, and an answer is not kept when a tag was raised while it was loaded. Without Redis nothing is kept.
 """
 
 from __future__ import annotations
@@ -18,20 +15,14 @@ from typing import cast
 
 import orjson
 
-from nexfit.hybrid.freshness import KEY, UNFED
-from nexfit.hybrid.joined_views import PREFIX, TAG_LIFETIME, tag_key
+from nexfit.hybrid.cached_values import packed, unpacked
+from nexfit.hybrid.versions import PREFIX, Versions, trusted
 from nexfit.stores.errors import StoreUnavailable
 from nexfit.stores.redis import RedisStore
-
-TRUSTED = 0.1
-"""Seconds an answer is served from this process's memory after Redis said that it counts."""
 
 MOST_TAGS = 500
 MOST_BYTES = 1_000_000
 """What one answer may have; a larger one is not kept."""
-
-_CLOCKS_DIFFER = 0.1
-"""Seconds by which a tag's age, as Redis tells it, may be less than it is."""
 
 
 @dataclass(slots=True)
@@ -59,7 +50,7 @@ class KeptAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Beginning:
-    """When a load began, and in which generation of views."""
+    """When a load began (seconds since 1970, and by the monotonic clock), and in which generation of views."""
 
     at: float
     started: float
@@ -69,84 +60,82 @@ class Beginning:
 class KeptAnswers:
     """Keeps answers within `entries` and `size` bytes of this process, and in Redis until their lifetime is over."""
 
-    def __init__(self, redis: RedisStore, *, entries: int = 5000, size: int = 32_000_000) -> None:
+    def __init__(self, redis: RedisStore, versions: Versions, *, entries: int = 5000, size: int = 32_000_000) -> None:
         self._redis = redis
+        self._versions = versions
         self._entries = entries
         self._most = size
         self._size = 0
         self._memory: OrderedDict[Hashable, KeptAnswer] = OrderedDict()
-        self._distrusted = 0.0
 
-    def at_hand(self, key: Hashable) -> KeptAnswer | None:
-        """The answer, if memory has it and Redis confirmed it a moment ago."""
+    def at_hand(self, key: Hashable, within: float) -> KeptAnswer | None:
+        """The answer, if memory has it and Redis confirmed it at most `within` seconds ago.
+
+        Not what was confirmed before this process changed something.
+        """
         kept = self._memory.get(key)
-        if kept is None or kept.confirmed < self._distrusted:
+        if kept is None or kept.confirmed <= self._versions.changed_at:
             return None
-        if time.monotonic() - kept.confirmed > TRUSTED or kept.age() >= kept.lifetime:
+        if time.monotonic() - kept.confirmed > within or kept.age() >= kept.lifetime:
             return None
         return kept
-
-    def distrust(self) -> None:
-        """Ask Redis again before anything is served: this process has changed something."""
-        self._distrusted = time.monotonic()
 
     async def begin(self) -> Beginning | None:
         """The moment a load begins; None without Redis."""
         begun = time.time(), time.monotonic()
         try:
-            [generation] = await self._redis.send([("GET", KEY)])
+            generation, _, _ = await self._versions.read(())
         except StoreUnavailable:
             return None
-        return Beginning(*begun, _text(generation))
+        return Beginning(*begun, generation)
 
     async def find(self, key: Hashable, name: str) -> tuple[KeptAnswer | None, Beginning | None]:
         """The answer, if it counts, and the moment a load begins otherwise (None without Redis).
 
         `name` is what `key` is called in Redis.
         """
-        kept = self._memory.get(key)
         begun = time.time(), time.monotonic()
         try:
-            if kept is None:
-                found, generation = await self._redis.send([("GET", _key(name)), ("GET", KEY)])
-                kept = _unpacked(cast("bytes | None", found))
-                if kept is None:
-                    return None, Beginning(*begun, _text(generation))
-            [read] = await self._redis.send([("MGET", KEY, *map(tag_key, kept.tags))])
+            kept = self._memory.get(key)
+            if kept is not None:
+                if await self._counts(kept, begun[1]):
+                    if key in self._memory:
+                        self._memory.move_to_end(key)
+                    return kept, None
+                self._forget(key)
+            # Another process may have kept a later one.
+            generation, _, [found] = await self._versions.read((), ("GET", _key(name)))
+            kept = _unpacked(cast("bytes | None", found))
+            if kept is not None and await self._counts(kept, begun[1]):
+                self._remember(key, kept)
+                return kept, None
         except StoreUnavailable:
             return None, None
-        current, *versions = [_text(version) for version in cast("list[object]", read)]
-        beginning = Beginning(*begun, current)
-        age = kept.age()
-        trusted = kept.generation == beginning.generation if beginning.generation else age < UNFED
-        if not trusted or age >= kept.lifetime or versions != list(kept.versions):
-            self._forget(key)
-            return None, beginning
-        kept.confirmed = beginning.started
-        self._remember(key, kept)
-        return kept, beginning
+        return None, Beginning(*begun, generation)
 
     async def keep(
         self, key: Hashable, name: str, body: bytes, tags: Collection[str], lifetime: float, beginning: Beginning
     ) -> KeptAnswer | None:
-        """Keep an answer for `lifetime` seconds at most; None where it must not be kept."""
+        """Keep an answer for `lifetime` seconds at most; None where it must not be kept.
+
+        An answer that is kept is as good as one that was loaded now.
+        """
         if len(tags) > MOST_TAGS or len(body) > MOST_BYTES:
             return None
         ordered = sorted(tags)
-        keys = [tag_key(tag) for tag in ordered]
         asked = time.monotonic()
         try:
-            [generation, *versions], *left = cast(
-                "list[list[object]]", await self._redis.send([("MGET", KEY, *keys), *(("PTTL", key) for key in keys)])
-            )
-            # A tag lives TAG_LIFETIME from when it was raised, so what is left of that tells when it was.
-            took = time.monotonic() - beginning.started + _CLOCKS_DIFFER
-            raised_after = (TAG_LIFETIME - took) * 1000
-            if _text(generation) != beginning.generation or any(cast("int", one) > raised_after for one in left):
+            generation, versions, raised = await self._versions.read_since(ordered, beginning.started)
+            if generation != beginning.generation or raised:
                 return None
-            kept = KeptAnswer(
-                body, ordered, [_text(one) for one in versions], beginning.generation, beginning.at, lifetime, asked
-            )
+            unknown = [place for place, version in enumerate(versions) if not version]
+            if unknown:
+                given = await self._versions.give([ordered[place] for place in unknown])
+                for place, version in zip(unknown, given, strict=True):
+                    versions[place] = version
+                if not generation:
+                    return None  # a tag may have been raised and forgotten since, and no generation would tell
+            kept = KeptAnswer(body, ordered, versions, generation, beginning.at, lifetime, asked)
             remaining = int((lifetime - kept.age()) * 1000)
             if remaining <= 0:
                 return None
@@ -155,6 +144,15 @@ class KeptAnswers:
             return None
         self._remember(key, kept)
         return kept
+
+    async def _counts(self, kept: KeptAnswer, asked: float) -> bool:
+        """Whether the answer counts, as Redis says."""
+        generation, versions, _ = await self._versions.read(kept.tags)
+        age = kept.age()
+        if not trusted(kept.generation, generation, age) or age >= kept.lifetime or versions != kept.versions:
+            return False
+        kept.confirmed = asked
+        return True
 
     def _remember(self, key: Hashable, kept: KeptAnswer) -> None:
         self._forget(key)
@@ -174,17 +172,13 @@ def _key(name: str) -> str:
     return f"{PREFIX}:answer:{name}"
 
 
-def _text(value: object) -> str:
-    return value.decode() if isinstance(value, bytes) else ""
-
-
 def _packed(kept: KeptAnswer) -> bytes:
-    head = [kept.tags, kept.versions, kept.generation, kept.at, kept.lifetime]
-    return orjson.dumps(head) + b"\n" + kept.body
+    head = orjson.dumps([kept.tags, kept.versions, kept.generation, kept.at, kept.lifetime])
+    return packed(head, kept.body)
 
 
 def _unpacked(stored: bytes | None) -> KeptAnswer | None:
     if stored is None:
         return None
-    head, _, body = stored.partition(b"\n")
+    head, body = unpacked(stored)
     return KeptAnswer(body, *orjson.loads(head))

@@ -25,7 +25,10 @@ class RedisStore:
 
     def __init__(self, settings: RedisSettings) -> None:
         self._settings = settings
+        self.came_back_at = 0.0
+        """When it answered for the first time after a failure, by the monotonic clock; 0 while it never failed."""
         self._refused_until = 0.0
+        self._has_failed = False
         self._connection: RedisConnection | None = None
         self._connecting: asyncio.Task[RedisConnection] | None = None
         self._connections = ConnectionPool.from_url(  # knows every kind of URL; only used to make connections
@@ -60,6 +63,7 @@ class RedisStore:
         try:
             connection = self._connection
             if connection is None or connection.ended:
+                self._has_failed = self._has_failed or connection is not None
                 connection = await self._connect()
             answers = await connection.send(batch)
         except (RedisError, ConnectionEnded, OSError, TimeoutError) as error:
@@ -70,9 +74,13 @@ class RedisStore:
                     connection.end()  # no longer the primary: the address may lead to another server by now
                 raise self._failed(str(answer))
         self._refused_until = 0.0
+        if self._has_failed:
+            self._has_failed = False
+            self.came_back_at = time.monotonic()
         return answers
 
     def _failed(self, detail: str) -> StoreUnavailable:
+        self._has_failed = True
         self._refused_until = time.monotonic() + self._settings.retry_after
         return StoreUnavailable("redis", detail)
 
