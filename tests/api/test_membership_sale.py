@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from bson import ObjectId
@@ -19,7 +20,7 @@ SELL = """mutation ($i: SellMembershipInput!) { sellMembership(input: $i) {
 
 async def sells(client: Client, **input_: Any) -> Any:
     """The payload."""
-    return (await client.data(SELL, {"i": input_}))["sellMembership"]
+    return (await client.data(SELL, {"i": {"idempotencyKey": uuid4().hex, **input_}}))["sellMembership"]
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ async def booked(gym: Gym, **date: int) -> tuple[Actor, ObjectId, ObjectId]:
     """A member with a seat on a date that starts at START and lasts an hour: member, booking, date."""
     member = await gym.member()
     made = await gym.date(START, **date)
-    return member, await booking.book(gym.desk, member, made, member=None, now=NOW), made
+    return member, await booking.book(gym.desk, member, made, member=None, key=str(ObjectId()), now=NOW), made
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ async def test_fifty_scans_are_one_entry(gym: Gym) -> None:
 async def test_who_waits_or_left_cannot_come_in(gym: Gym) -> None:
     _, _, date = await booked(gym, capacity=1)
     waiting = await gym.member()
-    made = await booking.book(gym.desk, waiting, date, member=None, now=NOW)
+    made = await booking.book(gym.desk, waiting, date, member=None, key=str(ObjectId()), now=NOW)
     with pytest.raises(InvalidTransition):
         await attendance.check_in(gym.desk, waiting, made, now=START)
     await cancellation.cancel(gym.desk, waiting, made, now=NOW)
@@ -83,7 +83,7 @@ async def test_staff_correct_attendance_for_a_day(gym: Gym) -> None:
 
 async def test_a_date_is_closed_after_its_grace_and_waiting_ends_at_the_start(gym: Gym) -> None:
     _, _, date = await booked(gym, capacity=1)
-    await booking.book(gym.desk, await gym.member(), date, member=None, now=NOW)
+    await booking.book(gym.desk, await gym.member(), date, member=None, key=str(ObjectId()), now=NOW)
     await attendance.close_dates(gym.desk, now=START + MINUTE)
     assert await gym.states(date) == {"booked": 1, "expired": 1}
     await attendance.close_dates(gym.desk, now=START + 89 * MINUTE)

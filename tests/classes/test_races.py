@@ -12,11 +12,12 @@ from collections.abc import Coroutine
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from bson import ObjectId
 
 from nexfit.domains.classes import attendance, booking, cancellation
 from nexfit.domains.classes.errors import BookingClash, ClassFull, WeeklyLimitReached
-from nexfit.domains.errors import Refusal
+from nexfit.domains.errors import IdempotencyConflict, Refusal
 from nexfit.domains.identity.access import Actor
 
 from .conftest import DAY, NOW, Gym
@@ -34,12 +35,12 @@ async def outcomes(calls: list[Coroutine[Any, Any, Any]]) -> Counter[str]:
 
 def book(gym: Gym, number: int, actor: Actor, date: ObjectId) -> Coroutine[Any, Any, ObjectId]:
     """Book at one of the two desks."""
-    return booking.book(gym.desks[number % 2], actor, date, member=None, now=NOW)
+    return booking.book(gym.desks[number % 2], actor, date, member=None, key=str(ObjectId()), now=NOW)
 
 
 async def test_the_last_seat_goes_to_one_of_two_hundred(gym: Gym) -> None:
     members = [await gym.member() for _ in range(200)]
-    for round_ in range(10):
+    for round_ in range(4):
         date = await gym.date(NOW + (1 + round_) * DAY, capacity=1, waitlist=50)
         members = members[20:] + members[:20]
         found = await outcomes([book(gym, number, member, date) for number, member in enumerate(members)])
@@ -91,7 +92,7 @@ async def test_booking_leaving_and_coming_in_any_order_never_oversell(gym: Gym) 
         for _ in range(6):
             desk = gym.desks[chance.randrange(2)]
             try:
-                made = await booking.book(desk, member, date, member=None, now=NOW)
+                made = await booking.book(desk, member, date, member=None, key=str(ObjectId()), now=NOW)
                 await asyncio.sleep(chance.random() / 50)
                 if chance.random() < 0.2:
                     await attendance.check_in(desk, member, made, now=NOW)
@@ -136,3 +137,19 @@ async def test_closing_dates_on_four_workers_moves_every_booking_once(gym: Gym) 
             "ClassBooked": 2, "WaitlistJoined": 1, "ClassMissed": 2, "WaitlistExpired": 1,
         }  # fmt: skip
     assert await attendance.close_dates(gym.desk, now=after) == 0
+
+
+async def test_fifty_copies_of_one_request_are_one_booking(gym: Gym) -> None:
+    date = await gym.date(NOW + DAY, capacity=10)
+    member, other = await gym.member(), await gym.date(NOW + 2 * DAY)
+    copies = [
+        booking.book(gym.desks[number % 2], member, date, member=None, key="tap", now=NOW) for number in range(50)
+    ]
+    assert len(set(await asyncio.gather(*copies))) == 1
+    assert await gym.states(date) == {"booked": 1}
+    # Also long after, when the date could not be booked any more.
+    late = await booking.book(gym.desk, member, date, member=None, key="tap", now=NOW + 5 * DAY)
+    assert [row["_id"] for row in await gym.bookings(date)] == [late]
+    with pytest.raises(IdempotencyConflict):
+        await booking.book(gym.desk, member, other, member=None, key="tap", now=NOW)
+    assert await gym.states(other) == {}

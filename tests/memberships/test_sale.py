@@ -18,7 +18,7 @@ from bson import Decimal128, ObjectId
 from pydantic import SecretStr
 from pymongo import AsyncMongoClient
 
-from nexfit.domains.errors import NotFound, Refusal, Unauthenticated
+from nexfit.domains.errors import IdempotencyConflict, NotFound, Refusal, Unauthenticated
 from nexfit.domains.finance.tax import NoTaxRate, rate_on, split_tax
 from nexfit.domains.finance.words import PaymentMethod
 from nexfit.domains.identity.access import GUEST, Actor
@@ -100,7 +100,14 @@ class Shop:
 
     async def sell(self, plan: ObjectId, member: ObjectId, **more: Any) -> ObjectId:
         """Sell at NOW for cash, at the price the test made the plan with."""
-        given = {"method": PaymentMethod.CASH, "expected_total": PRICE, "renew": False, "now": NOW, "actor": self.owner}
+        given = {
+            "method": PaymentMethod.CASH,
+            "expected_total": PRICE,
+            "renew": False,
+            "now": NOW,
+            "actor": self.owner,
+            "key": str(uuid4()),
+        }
         given |= more
         return await sale.sell(self.units, self.stores.mongo, given.pop("actor"), plan=plan, member=member, **given)
 
@@ -259,6 +266,21 @@ async def test_twenty_desks_sell_one_membership_once(shop: Shop) -> None:
     )
     assert (taken["n"], taken["total"]) == (1, PRICE)
     assert await shop.database.member_subscriptions.count_documents({"userId": member}) == 1
+    assert await shop.agrees(member)
+
+
+async def test_fifty_copies_of_one_request_are_one_sale(shop: Shop) -> None:
+    member, plan = await shop.person(), await shop.plan()
+    copies = await asyncio.gather(*(shop.sell(plan, member, key="tap") for _ in range(50)))
+    assert len(set(copies)) == 1
+    await shop.database.memberships.update_one({"_id": plan}, {"$set": {"price": Decimal128(Decimal(1))}})
+    assert await shop.sell(plan, member, key="tap") == copies[0]
+    with pytest.raises(IdempotencyConflict):
+        await shop.sell(plan, member, key="tap", renew=True)
+    [taken] = await shop.stores.postgres.fetch(
+        "SELECT count(*) AS n, sum(amount) AS total FROM finance.transactions WHERE user_id = $1", str(member)
+    )
+    assert (taken["n"], taken["total"]) == (1, PRICE)
     assert await shop.agrees(member)
 
 

@@ -59,7 +59,6 @@ async def test_fifty_at_once_take_effect_once_and_get_one_answer(
     kind: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(unit_of_work, "TRIES", 40)  # on a machine with much else to do
     body = _Body(name, 0.02)
 
     async def ask() -> Any:

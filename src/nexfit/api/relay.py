@@ -24,6 +24,12 @@ T = TypeVar("T")
 DEFAULT_PAGE = 20
 MAX_PAGE = 100
 
+IDEMPOTENCY_KEY = (
+    "Chosen by the client, 1 to 255 characters, new for every intention. Sent again with the same input within 48 "
+    "hours it gives the first result again; with another input it is refused."
+)
+"""Description of `idempotencyKey`."""
+
 _GLOBAL_ID = re.compile(r"([A-Z][A-Za-z]{1,40}):([0-9a-f-]{1,40}(?::[0-9A-Za-z:-]{1,60})?)")
 
 

@@ -32,7 +32,7 @@ T = TypeVar("T")
 W = TypeVar("W", bound="_Work")
 W_co = TypeVar("W_co", bound="_Work", covariant=True)
 
-TRIES = 8
+TRIES = 40
 """Runs of a body at most."""
 
 RETRY_SECONDS = 6.0
@@ -164,7 +164,7 @@ class Unit(Generic[W]):
                 async with self as work:
                     result = await body(work)
             except (WriteConflict, ConnectionLost) as error:
-                pause = random.uniform(0, min(0.5, 0.01 * 2**tried))  # noqa: S311
+                pause = random.uniform(0, min(0.2, 0.01 * 2**tried))  # noqa: S311
                 if tried == TRIES or asyncio.get_running_loop().time() + pause > deadline:
                     raise
                 log.info("runs again", unit=self._name, tried=tried, error=str(error))

@@ -14,6 +14,7 @@ from nexfit.api.classes.types import ClassOccurrence
 from nexfit.api.context import Context
 from nexfit.api.errors import UserError, user_error
 from nexfit.api.fields import Args, batch, column
+from nexfit.api.relay import IDEMPOTENCY_KEY as KEY
 from nexfit.api.relay import object_id
 from nexfit.domains.classes import attendance, booking, bookings, cancellation, timetable
 from nexfit.domains.errors import BadInput, Refusal
@@ -44,6 +45,7 @@ class BookClassInput:
     """Input of `bookClass`."""
 
     occurrence: strawberry.ID = strawberry.field(description="The date.")
+    idempotency_key: str = strawberry.field(description=KEY)
     user: strawberry.ID | None = strawberry.field(
         default=None, description="For whom, by staff with check_in, also after the start; default the viewer."
     )
@@ -121,6 +123,7 @@ async def _book(parents: Sequence[Record], args: BookClassArgs, context: Context
             context.actor,
             object_id(asked.occurrence, "ClassOccurrence", "occurrence"),
             member=object_id(asked.user, "User", "user") if asked.user is not None else None,
+            key=asked.idempotency_key,
             now=context.now,
         )
 

@@ -15,7 +15,7 @@ from nexfit.api.errors import UserError, user_error
 from nexfit.api.fields import Args, batch, column
 from nexfit.api.finance import types as finance  # noqa: F401  # PaymentMethod becomes an enum of the schema there
 from nexfit.api.memberships.types import MemberSubscription
-from nexfit.api.relay import object_id
+from nexfit.api.relay import IDEMPOTENCY_KEY, object_id
 from nexfit.domains.errors import BadInput, Refusal
 from nexfit.domains.finance.words import PaymentMethod
 from nexfit.domains.memberships import contracts, sale
@@ -40,6 +40,7 @@ class SellMembershipInput:
     expected_total: Decimal = strawberry.field(
         description="What the member was told, in the plan's currency; another price is refused as PRICE_CHANGED."
     )
+    idempotency_key: str = strawberry.field(description=IDEMPOTENCY_KEY)
     renew: bool = strawberry.field(
         default=False, description="One more term of a membership the member holds, from the day after its end."
     )
@@ -66,6 +67,7 @@ async def _sell(parents: Sequence[Record], args: SellMembershipArgs, context: Co
             method=asked.method,
             expected_total=asked.expected_total,
             renew=asked.renew,
+            key=asked.idempotency_key,
             now=context.now,
         )
     except Refusal as refused:

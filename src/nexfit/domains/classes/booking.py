@@ -35,42 +35,61 @@ _WAITING = {"status": "scheduled", "$expr": {"$lt": ["$waitlisted", "$waitlistLi
 
 
 async def book(
-    desk: ClassDesk, actor: Actor, occurrence: ObjectId, *, member: ObjectId | None, now: datetime
+    desk: ClassDesk, actor: Actor, occurrence: ObjectId, *, member: ObjectId | None, key: str, now: datetime
 ) -> ObjectId:
     """Give the viewer, or for staff with `check_in` the named member, a place on a date; the booking's id.
 
-    Raises Unauthenticated, NotFound, BookingClosed, AlreadyBooked, MembershipRequired, WeeklyLimitReached,
-    BookingClash, ClassFull; then nothing was written.
+    The same `key` and input give the first booking again, whatever became of it. Raises Unauthenticated, NotFound,
+    BookingClosed, AlreadyBooked, MembershipRequired, WeeklyLimitReached, BookingClash, ClassFull, IdempotencyConflict;
+    then nothing was written.
     """
     viewer = actor.require()
     user = member or viewer
     found = await find_date(desk.mongo, occurrence)
     if found is None:
         raise NotFound("There is no such date.", path=("occurrence",))
-    date, facility = found
+    facility = found[1]
     by_staff = user != viewer
     if by_staff and not may(actor, facility, "check_in"):
         raise NotFound("There is no such member.", path=("user",))
-    if date["status"] != "scheduled" or not (
-        now < date["endsAt"] if by_staff else is_bookable(date["startsAt"], now, Policy.of(facility))
-    ):
-        raise BookingClosed
 
-    async def body(work: MongoWork) -> ObjectId:
-        return await _take_place(work, occurrence, user, viewer, now)
+    async def body(work: MongoWork) -> str:
+        date = await work.mongo.find_one(OCCURRENCES, {"_id": occurrence}, DATE_COLUMNS)
+        if date is None or date["status"] != "scheduled":
+            raise BookingClosed
+        if not (now < date["endsAt"] if by_staff else is_bookable(date["startsAt"], now, Policy.of(facility))):
+            raise BookingClosed
+        return str(await _take_place(work, date, user, viewer, now))
 
-    return await desk.change("book_class", occurrence, body)
+    asked = {"occurrence": str(occurrence), "user": str(user)}
+    return ObjectId(await desk.once("bookClass", occurrence, viewer, key, asked, body))
 
 
-async def _take_place(work: MongoWork, occurrence: ObjectId, user: ObjectId, by: ObjectId, now: datetime) -> ObjectId:
+async def _take_place(
+    work: MongoWork, date: Mapping[str, Any], user: ObjectId, by: ObjectId, now: datetime
+) -> ObjectId:
+    # The date first, because it is what everybody wants: who has lost that race learns so before doing anything else.
+    place = await _claim(work.mongo, date, now)
     await take_turn(work.mongo, user)
-    date = await work.mongo.find_one(OCCURRENCES, {"_id": occurrence}, DATE_COLUMNS)
-    if date is None or date["status"] != "scheduled":
-        raise BookingClosed
     refused = await hindrance(work.mongo, user, date)
     if refused is not None:
         raise refused
-    booking = await _claim(work.mongo, date, user, now)
+    if place is None:
+        raise ClassFull
+    booking: Document = {
+        "_id": ObjectId(),
+        "classId": date["classId"],
+        "occurrenceId": date["_id"],
+        "facilityId": date["facilityId"],
+        "userId": user,
+        "date": date["startsAt"],
+        "bookedAt": now,
+        **place,
+    }
+    try:
+        await work.mongo.insert(BOOKINGS, booking)
+    except ConstraintViolated as error:
+        raise AlreadyBooked from error
     position = booking.get("waitlistPosition")
     tell(
         work,
@@ -82,28 +101,13 @@ async def _take_place(work: MongoWork, occurrence: ObjectId, user: ObjectId, by:
     return ObjectId(booking["_id"])
 
 
-async def _claim(tx: MongoTransaction, date: Mapping[str, Any], user: ObjectId, now: datetime) -> Document:
-    """Take a seat or a waiting place by a conditional update of the date, and insert the booking that holds it."""
-    booking: Document = {
-        "_id": ObjectId(),
-        "classId": date["classId"],
-        "occurrenceId": date["_id"],
-        "facilityId": date["facilityId"],
-        "userId": user,
-        "date": date["startsAt"],
-        "bookedAt": now,
-    }
+async def _claim(tx: MongoTransaction, date: Mapping[str, Any], now: datetime) -> Document | None:
+    """Take a seat or a waiting place by a conditional update of the date: the booking's state, None when it is full."""
     seat = {"$inc": {"seatsTaken": 1}, "$set": {"updatedAt": now}}
-    waiting = {"$inc": {"waitlisted": 1, "waitlistJoined": 1}, "$set": {"updatedAt": now}}
     if await tx.claim(OCCURRENCES, {"_id": date["_id"], **_SEAT}, seat, ("_id",)) is not None:
-        booking["status"] = str(BookingStatus.BOOKED)
-    else:
-        joined = await tx.claim(OCCURRENCES, {"_id": date["_id"], **_WAITING}, waiting, ("waitlistJoined",))
-        if joined is None:
-            raise ClassFull
-        booking |= {"status": str(BookingStatus.WAITLISTED), "waitlistPosition": joined["waitlistJoined"]}
-    try:
-        await tx.insert(BOOKINGS, booking)
-    except ConstraintViolated as error:
-        raise AlreadyBooked from error
-    return booking
+        return {"status": str(BookingStatus.BOOKED)}
+    waiting = {"$inc": {"waitlisted": 1, "waitlistJoined": 1}, "$set": {"updatedAt": now}}
+    joined = await tx.claim(OCCURRENCES, {"_id": date["_id"], **_WAITING}, waiting, ("waitlistJoined",))
+    if joined is None:
+        return None
+    return {"status": str(BookingStatus.WAITLISTED), "waitlistPosition": joined["waitlistJoined"]}

@@ -1,7 +1,7 @@
 """What every change of a booking goes through: reading the date, telling the fact, keeping the audit entry.
 
-Lock order within a transaction: the booking, then members' turns, then the date. All changes of one date wait for each
-other in the process first (`ClassDesk.turns`); MongoDB decides between processes, and the loser runs again.
+All changes of one date wait for each other in the process first (`ClassDesk.turns`); MongoDB decides between processes,
+and the loser runs again.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from bson import ObjectId
 from nexfit.domains.classes import events
 from nexfit.domains.classes.documents import BookingStatus
 from nexfit.domains.classes.policies import Policy
+from nexfit.domains.idempotency import once
 from nexfit.hybrid.audit import Audit
 from nexfit.hybrid.turns import Turns
 from nexfit.hybrid.unit_of_work import MongoWork, UnitsOfWork
@@ -76,6 +77,20 @@ class ClassDesk:
     units: UnitsOfWork
     mongo: Mongo
     turns: Turns
+
+    async def once(
+        self,
+        operation: str,
+        occurrence: ObjectId,
+        actor: ObjectId,
+        key: str,
+        input: Mapping[str, Any],
+        body: Callable[[MongoWork], Awaitable[str]],
+    ) -> str:
+        """As `change`, for a request under an idempotency key. Raises what `domains.idempotency.once` raises."""
+        async with self.turns.take(occurrence):
+            result: str = await once(self.mongo, self.units.mongo(operation), actor, operation, key, input, body)
+            return result
 
     async def change(self, name: str, occurrence: ObjectId, body: Callable[[MongoWork], Awaitable[T]]) -> T:
         """Run a change of one date as a unit of work, when it is its turn. Raises what `Unit.run` raises."""

@@ -18,6 +18,7 @@ from bson import ObjectId
 from nexfit.domains.errors import NotFound
 from nexfit.domains.finance.tax import rate_on, split_tax
 from nexfit.domains.finance.words import BillingCycle, PaymentMethod
+from nexfit.domains.idempotency import once
 from nexfit.domains.identity.access import Actor, may
 from nexfit.domains.memberships import contracts, mirror
 from nexfit.domains.memberships.documents import DurationUnit
@@ -79,27 +80,36 @@ async def sell(
     method: PaymentMethod,
     expected_total: Decimal,
     renew: bool,
+    key: str,
     now: datetime,
 ) -> ObjectId:
     """Sell a plan to a member, or one more term of it; the contract's id.
 
-    Raises Unauthenticated, NotFound, PriceChanged, NoTaxRate, OtherCurrency, AlreadySubscribed, NothingToRenew,
-    NotRenewable; then nothing was written in either store.
+    The same `key` and input give the first sale again. Raises Unauthenticated, NotFound, PriceChanged, NoTaxRate,
+    OtherCurrency, AlreadySubscribed, NothingToRenew, NotRenewable, IdempotencyConflict; then nothing was written.
     """
     seller = actor.require()
     offer = await _offer(mongo, actor, plan, member, now)
-    if expected_total != offer.price:
-        raise PriceChanged(price=f"{offer.price:f} {offer.currency}")
 
-    async def body(work: BothWork) -> ObjectId:
+    async def body(work: BothWork) -> str:
+        if expected_total != offer.price:
+            raise PriceChanged(price=f"{offer.price:f} {offer.currency}")
         try:
-            return await _sell(work, offer, method, seller, renew=renew)
+            return str(await _sell(work, offer, method, seller, renew=renew))
         except ConstraintViolated as error:
             if error.constraint in _ONE_LIVE:  # somebody sold it at the same moment: look again
                 raise WriteConflict(error.store, str(error)) from error
             raise
 
-    return await units.both("sell_membership").run(body)
+    asked = {
+        "plan": str(plan),
+        "member": str(member),
+        "method": str(method),
+        "expectedTotal": f"{expected_total.normalize():f}",
+        "renew": renew,
+    }
+    unit = units.both("sell_membership")
+    return ObjectId(await once(mongo, unit, seller, "sellMembership", key, asked, body))
 
 
 async def _offer(mongo: Mongo, actor: Actor, plan: ObjectId, member: ObjectId, now: datetime) -> Offer:
