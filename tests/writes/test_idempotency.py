@@ -15,7 +15,7 @@ from bson import ObjectId
 
 from nexfit.domains.errors import BadInput, ErrorCode, IdempotencyConflict
 from nexfit.domains.idempotency import once
-from nexfit.hybrid import idempotency, unit_of_work
+from nexfit.hybrid import idempotency
 from nexfit.hybrid.unit_of_work import UnitsOfWork
 from nexfit.settings import Settings
 from nexfit.stores.connections import Stores
