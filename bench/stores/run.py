@@ -60,6 +60,7 @@ def _run(given: argparse.Namespace, console: Console) -> int:
         secret = {
             "NEXFIT_AUTH_SECRET": secrets.token_urlsafe(48),
             "NEXFIT_AUTH_ACCESS_TOKEN_MINUTES": "1440",
+            "NEXFIT_BACKGROUND": "false",  # its commands are not the operations'
             "NEXFIT_HTTP_RESPONSE_CACHE": "false",  # how answers are made is measured here, not how they are kept
         }
         targets = []

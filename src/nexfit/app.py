@@ -34,6 +34,7 @@ from nexfit.hybrid.unit_of_work import UnitsOfWork
 from nexfit.logs import configure_logs
 from nexfit.metrics import CONTENT_TYPE as METRICS_TYPE
 from nexfit.metrics import exposition, make_registry
+from nexfit.operations.background import background
 from nexfit.operations.demo.logins import demo_logins
 from nexfit.settings import Settings
 from nexfit.stores.connections import Stores, open_stores
@@ -72,7 +73,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
             responses = _responses(services, operations)
             app.state.endpoint = Endpoint(services, operations, persisted, responses, _graphiql(settings))
             app.state.metrics = make_registry(operations, services.views, responses)
-            async with following(watch):
+            async with following(watch), background(settings):
                 with _rare_collections():
                     yield
             services.views.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -84,5 +84,5 @@ def make_registry(operations: Operations, views: JoinedViews, responses: Respons
 
 
 def exposition(registry: CollectorRegistry) -> bytes:
-    """All metrics in Prometheus' text format."""
-    return generate_latest(registry)
+    """All metrics in Prometheus' text format: the application's, and those of the process and its background work."""
+    return generate_latest(registry) + generate_latest(REGISTRY)

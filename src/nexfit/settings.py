@@ -177,4 +177,7 @@ class Settings(BaseSettings):
     operations: OperationsSettings = OperationsSettings()
     auth: AuthSettings = Field(default_factory=AuthSettings)
     encryption: EncryptionSettings = EncryptionSettings()
+    background: bool = Field(
+        default=True, description="Offer the process for the work beside requests: change feeds, comparisons."
+    )
     demo: bool = Field(default=False, description="Offer the demo logins in GraphiQL. Never in production.")

@@ -133,6 +133,7 @@ async def seeded(urls: ServerUrls, *, scale: float, redis_database: int) -> Asyn
             tries_per_address=10_000,
         ),
         http=HttpSettings(response_cache=False),  # what is tested here is how answers are made
+        background=False,
     )
     async with Redis.from_url(redis) as cache:
         held = await cache.dbsize()

@@ -78,6 +78,7 @@ async def graphiql_url(
         mongo=MongoSettings(url=SecretStr(servers.urls.mongo), database=mongo_database),
         postgres=PostgresSettings(url=SecretStr(postgres_url)),
         redis=RedisSettings(url=SecretStr(redis_url)),
+        background=False,
         demo=True,
     )
     await migrate_up(settings)

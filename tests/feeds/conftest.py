@@ -102,9 +102,14 @@ async def cache(settings: Settings) -> AsyncIterator[Redis]:
 async def following(settings: Settings) -> AsyncIterator[asyncio.Task[None]]:
     """Changes are followed while the block runs; it begins when they are."""
     async with open_stores(settings) as stores:
+        before = await _term(stores)  # the last follower's lease may not have ended
+
+        async def has_begun() -> bool:
+            return await _term(stores) > before
+
         work = asyncio.create_task(follow_changes(stores))
         try:
-            await until(lambda: fed(stores))
+            await until(has_begun)
             yield work
         finally:
             work.cancel()
@@ -121,8 +126,13 @@ async def followed(settings: Settings) -> AsyncIterator[None]:
 
 async def fed(stores: Stores) -> bool:
     """Whether somebody promises that views are fresh."""
+    return await _term(stores) > 0
+
+
+async def _term(stores: Stores) -> int:
+    """The number of the follower that promises so; 0 without one."""
     (held,) = await stores.redis.send([("GET", freshness.KEY)])
-    return held is not None
+    return int(held.partition(b":")[0]) if isinstance(held, bytes) else 0
 
 
 async def until(holds: Callable[[], Awaitable[Any]], seconds: float = 10.0) -> float:

@@ -18,9 +18,9 @@ from redis.asyncio import Redis
 from nexfit.domains import tags
 from nexfit.domains.finance import overview
 from nexfit.hybrid import postgres_feed
-from nexfit.hybrid.freshness import UNFED
 from nexfit.hybrid.joined_views import JoinedViews, View
 from nexfit.hybrid.postgres_feed import RowChange, mark_now, prune, read_on
+from nexfit.hybrid.versions import UNFED
 from nexfit.settings import Settings
 from nexfit.stores.connections import Stores
 
@@ -81,7 +81,7 @@ async def test_figures_hear_of_a_payment(stores: Stores, mongo: Database, postgr
         for _ in range(4):
             assert await is_there()
             calls.clear()
-            await asyncio.sleep(UNFED + 0.5)
+            await asyncio.sleep(UNFED + 1)
             assert await is_there()
             if not calls:
                 break

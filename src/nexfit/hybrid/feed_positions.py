@@ -94,9 +94,9 @@ async def compared(postgres: Postgres) -> None:
 
 
 async def since_compared(postgres: Postgres) -> float:
-    """Seconds since everything was compared, infinite when it never was. Raises StoreError."""
+    """Seconds since everything was compared; 0 if it never was: a feed's first gap asks for that. Raises StoreError."""
     rows = await postgres.fetch(_SINCE_COMPARED)
-    return float(rows[0]["seconds"]) if rows else float("inf")
+    return float(rows[0]["seconds"]) if rows else 0.0
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
 
 import structlog
+from prometheus_client import Gauge
 
 from nexfit.hybrid.cancellation import stop_if_cancelled
 from nexfit.settings import PostgresSettings
@@ -25,6 +26,8 @@ PULSE = 0.5
 
 REST = 2.0
 """Seconds a process leaves a task alone after failing at it."""
+
+LEADS = Gauge("nexfit_leads", "Tasks this process leads: of all processes together, one.", ["task"])
 
 log = structlog.get_logger(__name__)
 
@@ -78,10 +81,13 @@ class _Session:
 
 
 async def _run(name: str, work: Work) -> None:
+    LEADS.labels(name).set(1)
     try:
         await work()
     except Exception:
         log.exception("a task failed; another process may try", task=name)
+    finally:
+        LEADS.labels(name).set(0)
 
 
 async def _first(event: Awaitable[object], seconds: float) -> None:

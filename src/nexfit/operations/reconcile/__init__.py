@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+from nexfit.hybrid import feed_positions
 from nexfit.operations.member_facts import Stores, all_members, project_all, repair_money
 from nexfit.operations.reconcile.contracts import ContractsComparison
 from nexfit.operations.reconcile.members import FactsComparison, MoneyComparison
@@ -58,12 +59,15 @@ async def reconcile(
 ) -> ReconcileReport:
     """Compare everything; with `repair` follow the owner where there is one, with `rebuild` write all facts anew first.
 
-    `now` (default: each moment as it comes) decides which booking is a member's next one. Raises StoreError.
+    A repair makes up for the gaps of the feeds that were there when it began. `now` (default: each moment as it comes)
+    decides which booking is a member's next one. Raises StoreError.
     """
     started = time.monotonic()
+    gaps = await feed_positions.gaps(stores.postgres)
     progress = on_progress or (lambda _name, _count: None)
     rebuilt = await _rebuild(stores, progress, now) if rebuild else 0
     drift: dict[str, Drift] = {}
+    compared_by: dict[str, str] = {}
     checked: dict[str, int] = {}
     for comparison in COMPARISONS:
         checked[comparison.name] = 0
@@ -72,14 +76,23 @@ async def reconcile(
             await asyncio.sleep(settle)
             still = await _disagreements(stores, comparison, suspects, now)
             lasting = [finding for finding in still if seen.get(_key(finding)) == finding]
+            compared_by |= dict.fromkeys((finding.kind for finding in lasting), comparison.name)
             await _settle(stores, comparison, lasting, repair, drift, now)
+    if repair:
+        for gap in gaps:
+            await feed_positions.close_gap(stores.postgres, gap)
+        await feed_positions.compared(stores.postgres)
     DRIFT.clear()
     for kind, one in drift.items():
         DRIFT.labels(kind).set(one.found)
     for name, count in checked.items():
         CHECKED.labels(name).inc(count)
     FINISHED.set_to_current_time()
-    return ReconcileReport(MappingProxyType(drift), MappingProxyType(checked), rebuilt, time.monotonic() - started)
+    return ReconcileReport(
+        *(MappingProxyType(drift), MappingProxyType(compared_by), MappingProxyType(checked)),
+        rebuilt,
+        time.monotonic() - started,
+    )
 
 
 async def _suspects(

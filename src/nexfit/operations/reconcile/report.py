@@ -59,6 +59,8 @@ class ReconcileReport:
     """What differed, by kind, and what was looked at, by comparison. `seconds` it took."""
 
     drift: Mapping[str, Drift]
+    compared_by: Mapping[str, str]
+    """The comparison each kind of drift was found by."""
     checked: Mapping[str, int]
     rebuilt: int
     """Rows of member facts a rebuild changed; 0 without one."""
