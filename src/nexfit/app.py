@@ -7,35 +7,44 @@ import gc
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 import structlog
+from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nexfit.api.context import Services
 from nexfit.api.execution import Operations
 from nexfit.api.graphiql import DemoLogin, GraphiQLConfig, static_routes
+from nexfit.api.guard import Secured
 from nexfit.api.http import Endpoint
+from nexfit.api.observing import Observer
 from nexfit.api.persisted import PersistedOperations
 from nexfit.api.response_cache import ResponseCache, version_of
 from nexfit.api.schema import build_schema, schema_text
 from nexfit.api.trusted import read_manifest
+from nexfit.domains.errors import ErrorCode
 from nexfit.domains.identity.attempts import Attempts
 from nexfit.domains.identity.passwords import Passwords
 from nexfit.domains.identity.session_watch import SessionWatch, following
 from nexfit.domains.identity.sessions import Sessions
 from nexfit.domains.identity.tokens import Tokens
+from nexfit.hybrid.allowances import Allowances
 from nexfit.hybrid.joined_views import JoinedViews
 from nexfit.hybrid.kept_answers import KeptAnswers
 from nexfit.hybrid.unit_of_work import UnitsOfWork
 from nexfit.logs import configure_logs
 from nexfit.metrics import CONTENT_TYPE as METRICS_TYPE
-from nexfit.metrics import exposition, make_registry
+from nexfit.metrics import exposition, make_registry, request_metrics
 from nexfit.operations.background import background
 from nexfit.operations.demo.logins import demo_logins
+from nexfit.request_log import request_log
 from nexfit.settings import Settings
 from nexfit.stores.connections import Stores, open_stores
 from nexfit.stores.errors import StoreError
@@ -46,6 +55,16 @@ log = structlog.get_logger(__name__)
 
 COLLECT_AFTER = (10_000, 20, 20)
 """Thresholds of Python's garbage collector while the application serves."""
+
+CORS_HEADERS = (
+    "authorization",
+    "content-type",
+    "x-request-id",
+    "graphql-preflight",
+    "apollo-require-preflight",
+    "x-apollo-operation-name",
+)
+"""Request headers that pages of other origins may send."""
 
 PROBE_SECONDS = 1.0
 """How long `/readyz` waits for a store: who probes gives up soon, too."""
@@ -66,13 +85,18 @@ def create_app(settings: Settings | None = None) -> Starlette:
             tokens = Tokens(settings.auth, watch)
             attempts = Attempts(stores.redis, settings.auth)
             sessions = Sessions(stores.redis, tokens, watch, settings.auth)
-            services = Services(settings, stores, views, units, passwords, tokens, attempts, sessions)
+            allowances = _allowances(settings, stores)
+            services = Services(
+                settings, stores, views, units, passwords, tokens, attempts, sessions, allowances=allowances
+            )
             app.state.stores = stores
-            operations = Operations(build_schema())
+            operations = Operations(build_schema(), limits=settings.limits, http=settings.http)
             persisted = _persisted(services, operations)
             responses = _responses(services, operations)
-            app.state.endpoint = Endpoint(services, operations, persisted, responses, _graphiql(settings))
-            app.state.metrics = make_registry(operations, services.views, responses)
+            registry = make_registry(operations, services.views, responses)
+            observers = _observers(settings, registry)
+            app.state.endpoint = Endpoint(services, operations, persisted, responses, _graphiql(settings), observers)
+            app.state.metrics = registry
             async with following(watch), background(settings):
                 with _rare_collections():
                     yield
@@ -80,7 +104,9 @@ def create_app(settings: Settings | None = None) -> Starlette:
         passwords.close()
 
     return _Application(
+        settings,
         lifespan=lifespan,
+        exception_handlers={HTTPException: _refused},
         routes=[
             Route(GRAPHQL_PATH, _GraphQL(), methods=["GET", "POST"]),
             Route("/healthz", _healthz),
@@ -115,6 +141,29 @@ def _persisted(services: Services, operations: Operations) -> PersistedOperation
     )
 
 
+def _observers(settings: Settings, registry: CollectorRegistry) -> list[Observer]:
+    secret = settings.auth.secret.get_secret_value()
+    return [
+        request_log(secret, every=settings.http.log_requests),
+        *([request_metrics(registry)] if settings.http.metrics else []),
+    ]
+
+
+def _allowances(settings: Settings, stores: Stores) -> Allowances | None:
+    given = settings.limits
+    if not given.points_per_second:
+        return None
+    return Allowances(stores.redis, size=given.points, per_second=given.points_per_second)
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    """What has no route or another method, told as the endpoint tells everything."""
+    status, headers = (error.status_code, error.headers) if isinstance(error, HTTPException) else (500, None)
+    message = "Only GET and POST are answered here." if status == 405 else "There is nothing at this address."
+    body = {"errors": [{"message": message, "extensions": {"code": str(ErrorCode.BAD_USER_INPUT)}}]}
+    return JSONResponse(body, status, {**(headers or {}), "cache-control": "no-store"})
+
+
 def _graphiql(settings: Settings) -> GraphiQLConfig | None:
     if not settings.http.graphiql:
         return None
@@ -125,13 +174,31 @@ def _graphiql(settings: Settings) -> GraphiQLConfig | None:
 class _Application(Starlette):
     """Starlette's application, with a short way to its busiest endpoint: past its middleware and its router."""
 
+    def __init__(self, settings: Settings, **more: Any) -> None:
+        super().__init__(**more)
+        self._entry: ASGIApp = self._short
+        self._rest = Secured(super().__call__, hsts=settings.http.hsts)
+        if settings.http.cors_origins:
+            self._entry = CORSMiddleware(
+                self._short,
+                allow_origins=settings.http.cors_origins,
+                allow_methods=("GET", "POST"),
+                allow_headers=CORS_HEADERS,
+                expose_headers=("retry-after", "x-request-id"),
+                max_age=86_400,
+            )
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request, or run the lifespan."""
+        await self._entry(scope, receive, send)
+
+    async def _short(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["method"] in ("GET", "POST"):
             path: str = scope["path"]
             if path.removeprefix(scope.get("root_path", "")) == GRAPHQL_PATH:
                 await self.state.endpoint(scope, receive, send)
                 return
-        await super().__call__(scope, receive, send)
+        await self._rest(scope, receive, send)
 
 
 class _GraphQL:

@@ -22,8 +22,11 @@ from nexfit.local_servers import URLS_FILE, PortInUse, set_encryption_keys, vari
 from nexfit.operations.demo import NotEmpty, demo_logins, seed
 from nexfit.operations.setup import migrate_up
 from nexfit.progress import bar_per_step, progress
-from nexfit.settings import HttpSettings, Settings
+from nexfit.settings import HttpSettings, LimitSettings, Settings
 from nexfit.stores.connections import open_stores
+
+_LIMITS = LimitSettings(points=1_000_000, points_per_second=100_000)
+"""Whoever measures on their own machine is one viewer with all its power."""
 
 SECRET_FILE = "auth-secret"  # noqa: S105 - a file's name
 
@@ -50,7 +53,9 @@ def run(console: Console, *, port: int, data_dir: Path, start_over: bool, demo: 
             write_private(data_dir / URLS_FILE, json.dumps(variables(urls)))
             set_encryption_keys(data_dir)
             os.environ.setdefault("NEXFIT_AUTH_SECRET", _secret(data_dir / SECRET_FILE))
-            settings = Settings(http=HttpSettings(port=port, metrics=True), demo=demo)
+            settings = Settings(
+                http=HttpSettings(port=port, metrics=True, log_requests=False), limits=_LIMITS, demo=demo
+            )
             asyncio.run(_prepare(settings, bars, demo=demo))
         except BaseException:
             servers.stop()

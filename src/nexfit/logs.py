@@ -6,14 +6,26 @@ Tracebacks never show the values of variables: a password or a token may be amon
 from __future__ import annotations
 
 import sys
+from contextvars import ContextVar
 
 import structlog
+
+current_request: ContextVar[str | None] = ContextVar("nexfit_request", default=None)
+"""The id of the request that is being answered."""
+
+
+def _with_request(_: object, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    id_ = current_request.get()
+    if id_ is not None:
+        event.setdefault("request_id", id_)
+    return event
 
 
 def configure_logs() -> None:
     """Set up structlog for this process; doing it again changes nothing."""
     processors: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
+        _with_request,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     if sys.stderr.isatty():

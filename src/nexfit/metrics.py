@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
-from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from nexfit.api.execution import Operations
+from nexfit.api.observing import Observer, Seen
 from nexfit.api.response_cache import ResponseCache
 from nexfit.hybrid.joined_views import JoinedViews
+
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+_COSTS = (1, 3, 10, 30, 100, 300, 1000, 3000)
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -36,6 +41,31 @@ class _Engine(Collector):
             "nexfit_documents_prepared", "Documents parsed and validated", value=counters.documents
         )
         yield CounterMetricFamily("nexfit_plans_compiled", "Plans compiled", value=counters.compiled)
+
+
+def request_metrics(registry: CollectorRegistry) -> Observer:
+    """Counts requests. The only label a client has a say in is a published operation's name."""
+    requests = Counter("nexfit_requests", "Requests answered", ["operation", "status"], registry=registry)
+    seconds = Histogram("nexfit_request_seconds", "Time to answer", ["operation"], buckets=_SECONDS, registry=registry)
+    cost = Histogram("nexfit_operation_cost", "What operations cost", buckets=_COSTS, registry=registry)
+    errors = Counter("nexfit_request_errors", "Top-level errors by code", ["code"], registry=registry)
+    commands = Counter("nexfit_store_commands", "Commands sent to a store", ["store"], registry=registry)
+
+    @contextmanager
+    def counted(seen: Seen) -> Iterator[None]:
+        yield
+        operation = seen.operation or "other"
+        requests.labels(operation, seen.status).inc()
+        seconds.labels(operation).observe(seen.seconds)
+        if seen.cost:
+            cost.observe(seen.cost)
+        for code in seen.codes:
+            errors.labels(code).inc()
+        for store, sent in seen.commands.sent.items():
+            if sent:
+                commands.labels(store).inc(len(sent))
+
+    return counted
 
 
 class _Cache(Collector):

@@ -10,8 +10,9 @@ import base64
 import binascii
 import re
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -67,8 +68,33 @@ class HttpSettings(Section):
     drain_seconds: Seconds = Field(default=10.0, description="Seconds a shutdown waits for requests under way.")
     max_body_bytes: int = Field(default=1_000_000, ge=1_000, le=100_000_000)
     graphiql: bool = True
+    introspection: bool = Field(default=True, description="Tell clients the schema.")
+    suggestions: bool = Field(default=True, description="Offer names of the schema to who misspells one.")
+    cors_origins: tuple[str, ...] = Field(
+        default=(), description='Pages of these origins may use the API, e.g. ["https://app.example"].'
+    )
+    trusted_proxies: tuple[str, ...] = Field(
+        default=(), description='Addresses or networks whose X-Forwarded-For is believed, e.g. ["10.0.0.0/8"].'
+    )
+    hsts: bool = Field(default=False, description="Tell browsers to come by HTTPS only.")
+    log_requests: bool = Field(default=True, description="Log a line per request; without, only failed and slow ones.")
     response_cache: bool = Field(default=True, description="Answer what `@cacheControl` allows from a cache.")
     metrics: bool = Field(default=False, description="Answer /metrics to everybody who can reach the port.")
+
+
+class LimitSettings(Section):
+    """What one operation may hold, and what one viewer may ask for (docs/decisions/0012-limits-and-cost.md)."""
+
+    characters: int = Field(default=16_000, ge=100)
+    tokens: int = Field(default=2_000, ge=10)
+    depth: int = Field(default=15, ge=1, le=80, description="Fields within one another.")
+    root_fields: int = Field(default=20, ge=1)
+    aliases: int = Field(default=30, ge=0)
+    directives: int = Field(default=50, ge=0)
+    fields: int = Field(default=2_000, ge=1, description="Fields, wherever fragments bring them in.")
+    cost: int = Field(default=5_000, ge=1, description="Objects in an answer.")
+    points: int = Field(default=50_000, ge=1, description="A viewer's points: an operation takes its cost, and one.")
+    points_per_second: float = Field(default=1_000, ge=0, description="Points that come back; 0 counts none.")
 
 
 class OperationsSettings(Section):
@@ -158,6 +184,13 @@ def _key(text: str, what: str) -> bytes:
     return key
 
 
+PRODUCTION: Mapping[str, Mapping[str, Any]] = {
+    "http": {"graphiql": False, "introspection": False, "suggestions": False, "hsts": True},
+    "operations": {"only_trusted": True},
+}
+"""The production profile, by section."""
+
+
 class Settings(BaseSettings):
     """All settings of a process; frozen after start."""
 
@@ -174,6 +207,7 @@ class Settings(BaseSettings):
     postgres: PostgresSettings = PostgresSettings()
     redis: RedisSettings = RedisSettings()
     http: HttpSettings = HttpSettings()
+    limits: LimitSettings = LimitSettings()
     operations: OperationsSettings = OperationsSettings()
     auth: AuthSettings = Field(default_factory=AuthSettings)
     encryption: EncryptionSettings = EncryptionSettings()
@@ -181,3 +215,17 @@ class Settings(BaseSettings):
         default=True, description="Offer the process for the work beside requests: change feeds, comparisons."
     )
     demo: bool = Field(default=False, description="Offer the demo logins in GraphiQL. Never in production.")
+    production: bool = Field(
+        default=False, description="Whatever PRODUCTION names and the environment does not is set as it says there."
+    )
+
+    @model_validator(mode="after")
+    def _profile(self) -> Self:
+        if self.production:
+            for name, values in PRODUCTION.items():
+                section: Section = getattr(self, name)
+                unset = {key: value for key, value in values.items() if key not in section.model_fields_set}
+                # Made anew, so that a section's own rules hold for what the profile says, too.
+                made = type(section)(**{**section.model_dump(exclude_unset=True), **unset})
+                object.__setattr__(self, name, made)
+        return self

@@ -28,7 +28,15 @@ from nexfit.app import create_app
 from nexfit.embedded import EmbeddedServers, ServerUrls
 from nexfit.operations.demo import seed
 from nexfit.operations.setup import migrate_up
-from nexfit.settings import AuthSettings, HttpSettings, MongoSettings, PostgresSettings, RedisSettings, Settings
+from nexfit.settings import (
+    AuthSettings,
+    HttpSettings,
+    LimitSettings,
+    MongoSettings,
+    PostgresSettings,
+    RedisSettings,
+    Settings,
+)
 from nexfit.stores.commands import CommandLog, command_log
 from nexfit.stores.connections import Stores, open_stores
 
@@ -41,6 +49,14 @@ REDIS_DATABASE = 2
 
 PASSWORD = "deniz kenarında bir akşam"
 """Of accounts that tests make."""
+
+PREFLIGHTED = {"graphql-preflight": "1"}
+"""What a GET needs (`nexfit.api.guard`)."""
+
+WIDE = LimitSettings(
+    characters=1_000_000, tokens=4_000, depth=80, aliases=1_000, fields=20_000, cost=10**9, points_per_second=0
+)
+"""Limits far from what tests of everything else ask for; tests of the limits have the ones a server starts with."""
 
 
 @dataclass(slots=True)
@@ -81,7 +97,7 @@ async def running(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://nexfit.test") as client,
+        httpx.AsyncClient(transport=transport, base_url="http://nexfit.test", headers=PREFLIGHTED) as client,
     ):
         yield client
 
@@ -132,7 +148,8 @@ async def seeded(urls: ServerUrls, *, scale: float, redis_database: int) -> Asyn
             tries_per_account=10_000,
             tries_per_address=10_000,
         ),
-        http=HttpSettings(response_cache=False),  # what is tested here is how answers are made
+        http=HttpSettings(response_cache=False, log_requests=False),  # what is tested here is how answers are made
+        limits=WIDE,
         background=False,
     )
     async with Redis.from_url(redis) as cache:

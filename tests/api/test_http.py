@@ -240,7 +240,7 @@ async def test_a_document_that_cannot_run_is_refused_soon(
     started = time.perf_counter()
     response = await guest.http.post("/graphql", json={"query": query, "variables": variables}, headers=STRICT)
     assert time.perf_counter() - started < 3
-    assert_refused(response, "BAD_USER_INPUT", status=400)
+    assert_refused(response, "BAD_USER_INPUT", "COST_LIMIT", status=400)
     assert "data" not in response.json()
 
 
@@ -259,7 +259,7 @@ async def test_a_deep_operation_is_answered_or_refused(owner: Client, chain: Bus
     for levels in (5, 60, 200):
         answer = await ask(levels)
         for error in answer.get("errors", ()):
-            assert error["extensions"]["code"] == "BAD_USER_INPUT", error
+            assert error["extensions"]["code"] in ("BAD_USER_INPUT", "COST_LIMIT"), error
         if "errors" not in answer:
             found = answer["data"]["facility"]
             for _ in range(levels):
@@ -399,7 +399,7 @@ async def test_what_nobody_expected_is_masked_and_logged_under_its_id(
             assert "sinister-word" not in response.text
             for error in response.json()["errors"]:
                 assert error["path"][0] == "node"
-                assert [entry["error_id"] for entry in logs].count(error["extensions"]["errorId"]) == 1
+                assert [entry.get("error_id") for entry in logs].count(error["extensions"]["errorId"]) == 1
     finally:
         await collection.delete_one({"_id": odd})
 
@@ -415,6 +415,7 @@ async def test_a_failure_that_many_fields_share_is_logged_once(owner: Client, ch
     assert_refused(response, "UNAVAILABLE")
     errors = response.json()["errors"]
     assert len(errors) > 1
+    logs = [entry for entry in logs if entry["event"] != "request"]
     assert {error["extensions"]["errorId"] for error in errors} == {entry["error_id"] for entry in logs}
     assert len(logs) == 1
     assert response.json()["data"]["facility"]["memberships"] == [{"activeSubscribers": None}] * len(errors)

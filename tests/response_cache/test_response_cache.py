@@ -446,9 +446,10 @@ async def test_without_redis_answers_are_right_and_not_kept(
 ) -> None:
     away = settings.model_copy(update={"redis": RedisSettings(url="redis://127.0.0.1:1/0")})
     async with running(away) as http:
+        guest = Client(http)
         for name in ("One", "Two"):
             async with changed(stores, "facilities", facility, name=name):
-                response, _ = await asked(Client(http), NAME, id_of(facility))
+                response, _ = await asked(guest, NAME, id_of(facility))
                 assert response.json() == {"data": {"facility": {"name": name}}}
 
 

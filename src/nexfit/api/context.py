@@ -9,11 +9,14 @@ from typing import Any
 
 from nexfit.api.language import Speech
 from nexfit.domains.classes.places import ClassDesk
+from nexfit.domains.errors import TooOften
 from nexfit.domains.identity.access import GUEST, Actor
+from nexfit.domains.identity.addresses import network_of
 from nexfit.domains.identity.attempts import Attempts
 from nexfit.domains.identity.passwords import Passwords
 from nexfit.domains.identity.sessions import Sessions
 from nexfit.domains.identity.tokens import Tokens
+from nexfit.hybrid.allowances import Allowances
 from nexfit.hybrid.joined_views import JoinedViews
 from nexfit.hybrid.turns import Turns
 from nexfit.hybrid.unit_of_work import UnitsOfWork
@@ -34,6 +37,7 @@ class Services:
     attempts: Attempts
     sessions: Sessions
     turns: Turns = field(default_factory=Turns)
+    allowances: Allowances | None = None
 
     @property
     def classes(self) -> ClassDesk:
@@ -103,6 +107,21 @@ class Context:
     def is_guest(self) -> bool:
         """Whether nobody in particular asks; it does not count as having asked."""
         return self._actor.user_id is None
+
+    async def spend(self, points: int) -> None:
+        """Take from the points of who asks (of the address, for a guest); raises TooOften."""
+        allowances = self.services.allowances
+        if allowances is None or not points:
+            return
+        wait = await allowances.spend(self.spender, points)
+        if wait:
+            raise TooOften(wait)
+
+    @property
+    def spender(self) -> str:
+        """Whose points are spent."""
+        user = self._actor.user_id
+        return str(user) if user is not None else f"guest:{network_of(self.address)}"
 
     @property
     def stores(self) -> Stores:

@@ -5,7 +5,8 @@ An ASGI application by itself: what answers a cached response in some ten micros
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import orjson
@@ -13,11 +14,14 @@ import structlog
 from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
+from nexfit.api import guard
 from nexfit.api.context import Context, Services
+from nexfit.api.cost import objects_in
 from nexfit.api.errors import INTERNAL
 from nexfit.api.execution import Answer, Asked, Operations, Sharing
 from nexfit.api.graphiql import GraphiQLConfig, graphiql_page, wants_graphiql
 from nexfit.api.language import Speech, negotiated
+from nexfit.api.observing import Observer, Seen
 from nexfit.api.persisted import PersistedOperations, UnknownOperation
 from nexfit.api.requests import (
     BadRequest,
@@ -29,18 +33,26 @@ from nexfit.api.requests import (
     read_post,
 )
 from nexfit.api.response_cache import ResponseCache
-from nexfit.domains.errors import ErrorCode
+from nexfit.domains.errors import ErrorCode, Refusal, TooOften
 from nexfit.domains.identity.access import GUEST, Actor
+from nexfit.domains.identity.addresses import client_address, networks
 from nexfit.domains.identity.session_watch import SessionsUnknown
 from nexfit.domains.identity.tokens import InvalidToken
-
-JSON = b"application/json; charset=utf-8"
-GRAPHQL_RESPONSE = b"application/graphql-response+json; charset=utf-8"
+from nexfit.logs import current_request
 
 _NO_STORE = (b"cache-control", b"no-store")
-_NO_SNIFF = (b"x-content-type-options", b"nosniff")
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reply:
+    """What goes back: a status, a body, and headers beside those that every reply has."""
+
+    status: int
+    body: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    sharing: Sharing | None = None
 
 
 class Endpoint:
@@ -53,71 +65,139 @@ class Endpoint:
         persisted: PersistedOperations,
         responses: ResponseCache | None,
         graphiql: GraphiQLConfig | None,
+        observers: Sequence[Observer] = (),
     ) -> None:
+        settings = services.settings
         self._services = services
         self._operations = operations
         self._responses = responses
         self._persisted = persisted
         self._graphiql = graphiql
-        self._most_bytes = services.settings.http.max_body_bytes
+        self._observers = observers
+        self._demo = settings.demo
+        self._most_bytes = settings.http.max_body_bytes
+        self._proxies = networks(settings.http.trusted_proxies)
+        self._headers = (*guard.SECURITY_HEADERS, guard.HSTS) if settings.http.hsts else guard.SECURITY_HEADERS
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
         headers: Headers = dict(scope["headers"])
-        reads = scope["method"] != "POST"
-        if reads and self._graphiql is not None and wants_graphiql(Request(scope)):
+        if scope["method"] != "POST" and self._graphiql is not None and wants_graphiql(Request(scope)):
             page = graphiql_page(self._graphiql, root_path=scope.get("root_path", ""))
             await page(scope, receive, send)
             return
-        strict = b"application/graphql-response+json" in headers.get(b"accept", b"")
-        media_type = GRAPHQL_RESPONSE if strict else JSON
+        id_ = guard.request_id(headers)
+        current_request.set(id_)
         wanted = headers.get(b"accept-language")
         speech = Speech(negotiated(wanted.decode("latin-1"))) if wanted else Speech()
+        media = guard.media_type(headers.get(b"accept"))
+        if not self._observers:
+            reply = await self._reply(scope, receive, headers, media, speech, None)
+        else:
+            reply = await self._observed(scope, receive, headers, media, speech, Seen(id_))
+        if reply is not None:
+            more = [*self._headers, (guard.REQUEST_ID, id_.encode()), *reply.headers]
+            if speech.spoken:
+                more.append((b"content-language", ", ".join(sorted(speech.spoken)).encode()))
+            await _send(send, reply, media or guard.JSON, more)
+
+    async def _observed(
+        self, scope: Scope, receive: Receive, headers: Headers, media: bytes | None, speech: Speech, seen: Seen
+    ) -> _Reply | None:
+        with seen.watched_by(self._observers):
+            reply = await self._reply(scope, receive, headers, media, speech, seen)
+            seen.status = reply.status if reply is not None else 499
+        return reply
+
+    async def _reply(
+        self, scope: Scope, receive: Receive, headers: Headers, media: bytes | None, speech: Speech, seen: Seen | None
+    ) -> _Reply | None:
+        """The reply; None where the client has left."""
+        reads = scope["method"] != "POST"
         try:
-            now = datetime.now(UTC)
-            actor = self._actor(headers, now)
+            if media is None:
+                raise BadRequest("Accept application/json or application/graphql-response+json.", 406)
+            if reads:
+                guard.require_preflight(headers)
+            context = self._context(scope, headers, speech)
+            if seen is not None:
+                seen.viewer = context.spender
+            await context.spend(1)
             asked = (
                 read_get(scope["query_string"]) if reads else await read_post(receive, headers, limit=self._most_bytes)
             )
-            client = scope.get("client")
-            context = Context(
-                self._services,
-                now,
-                actor,
-                address=client[0] if client else "",
-                user_agent=headers.get(b"user-agent", b"").decode("latin-1"),
-                speech=speech,
-            )
-            answer = await self._answer(asked, context, headers, queries_only=reads)
-        except BadRequest as refused:
-            more = ((b"www-authenticate", b"Bearer"),) if refused.status == 401 else ()
-            body = _refusal(speech.refusal(refused), refused.code)
-            await _respond(send, refused.status, media_type, body, *more, *_language(speech))
+            answer = await self._answer(asked, context, headers, seen, queries_only=reads)
         except Disconnected:
-            return
+            return None
+        except Refusal as refused:
+            if seen is not None:
+                seen.codes = (str(refused.code),)
+            return _refused(refused, speech)
         except Exception:
             log.exception("request failed")
-            body = _refusal(speech.say(INTERNAL), ErrorCode.INTERNAL)
-            await _respond(send, 500, media_type, body, *_language(speech))
-        else:
-            # The older media type keeps 200 for a well-formed request whatever GraphQL says of it.
-            status = 200 if answer.executed or not strict else 400
-            shown = ((b"x-nexfit-executor", answer.executor.encode()),) if self._services.settings.demo else ()
-            await _respond(send, status, media_type, answer.body, *shown, *_language(speech), sharing=answer.sharing)
+            return _Reply(500, _body_of(speech.say(INTERNAL), ErrorCode.INTERNAL))
+        # The older media type keeps 200 for a well-formed request whatever GraphQL says of it.
+        status = 200 if answer.executed or media is guard.JSON else 400
+        more: tuple[tuple[bytes, bytes], ...] = ()
+        if answer.retry_after is not None:
+            status, more = 429, ((b"retry-after", b"%d" % answer.retry_after),)
+        if self._demo:
+            more = (*more, (b"x-nexfit-executor", answer.executor.encode()))
+        return _Reply(status, answer.body, more, answer.sharing)
 
-    async def _answer(self, asked: GraphQLRequest, context: Context, headers: Headers, *, queries_only: bool) -> Answer:
+    def _context(self, scope: Scope, headers: Headers, speech: Speech) -> Context:
+        now = datetime.now(UTC)
+        client = scope.get("client")
+        address = client_address(client[0] if client else "", headers.get(b"x-forwarded-for"), self._proxies)
+        return Context(
+            self._services,
+            now,
+            self._actor(headers, now),
+            address=address,
+            user_agent=headers.get(b"user-agent", b"").decode("latin-1"),
+            speech=speech,
+        )
+
+    async def _answer(
+        self, asked: GraphQLRequest, context: Context, headers: Headers, seen: Seen | None, *, queries_only: bool
+    ) -> Answer:
         try:
             query = await self._persisted.document(asked.query, asked.extensions)
         except UnknownOperation as unknown:
-            return Answer(_refusal(context.speech.refusal(unknown), unknown.code), "none", executed=False, failed=True)
+            body = _body_of(context.speech.refusal(unknown), unknown.code)
+            return Answer(body, "none", executed=False, failed=True, codes=(str(unknown.code),))
         context.max_staleness = max_staleness(asked.extensions)
         operation = Asked(query, asked.variables, asked.operation_name, queries_only)
         if self._responses is None:
-            return await self._operations.run(operation, context)
-        control = headers.get(b"cache-control")
-        wishes = {part.strip().lower() for part in control.split(b",")} if control else ()
-        keep = b"no-store" not in wishes
-        return await self._responses.run(operation, context, fresh=b"no-cache" in wishes, keep=keep)
+            answer = await self._operations.run(operation, context)
+        else:
+            control = headers.get(b"cache-control")
+            wishes = {part.strip().lower() for part in control.split(b",")} if control else ()
+            keep = b"no-store" not in wishes
+            answer = await self._responses.run(operation, context, fresh=b"no-cache" in wishes, keep=keep)
+        if seen is not None:
+            seen.executor, seen.codes, seen.cost = answer.executor, answer.codes, self._operations.cost(operation)
+            if self._persisted.trusts(query):
+                seen.operation = self._operations.name(operation)
+        if asked.extensions and asked.extensions.get("cost") is True:
+            return self._with_cost(answer, operation, context)
+        return answer
+
+    def _with_cost(self, answer: Answer, operation: Asked, context: Context) -> Answer:
+        """The answer with what it cost and what the viewer has left, as Shopify tells it."""
+        body = orjson.loads(answer.body)
+        cost: dict[str, object] = {
+            "requestedQueryCost": self._operations.cost(operation),
+            "actualQueryCost": objects_in(body.get("data")),
+        }
+        if (allowances := self._services.allowances) is not None:
+            cost["throttleStatus"] = {
+                "maximumAvailable": int(allowances.size),
+                "currentlyAvailable": allowances.available(context.spender),
+                "restoreRate": int(allowances.per_second),
+            }
+        body["extensions"] = {**body.get("extensions", {}), "cost": cost}
+        return replace(answer, body=orjson.dumps(body), sharing=None)
 
     def _actor(self, headers: Headers, now: datetime) -> Actor:
         """Who asks; a token that does not hold is refused, never taken for a guest."""
@@ -135,32 +215,27 @@ class Endpoint:
             raise BadRequest("A store does not answer. Try again in a moment.", 503, ErrorCode.UNAVAILABLE) from None
 
 
-def _refusal(message: str, code: ErrorCode) -> bytes:
-    return orjson.dumps({"errors": [{"message": message, "extensions": {"code": str(code)}}]})
+def _refused(refusal: Refusal, speech: Speech) -> _Reply:
+    body = _body_of(speech.refusal(refusal), refusal.code, **refusal.details())
+    if isinstance(refusal, TooOften):
+        return _Reply(429, body, ((b"retry-after", b"%d" % refusal.seconds),))
+    status = refusal.status if isinstance(refusal, BadRequest) else 400
+    return _Reply(status, body, ((b"www-authenticate", b"Bearer"),) if status == 401 else ())
 
 
-def _language(speech: Speech) -> tuple[tuple[bytes, bytes], ...]:
-    """Names the languages that messages are in; nothing where nothing was said."""
-    return ((b"content-language", ", ".join(sorted(speech.spoken)).encode()),) if speech.spoken else ()
+def _body_of(message: str, code: ErrorCode, **more: object) -> bytes:
+    return orjson.dumps({"errors": [{"message": message, "extensions": {"code": str(code), **more}}]})
 
 
-async def _respond(
-    send: Send,
-    status: int,
-    media_type: bytes,
-    body: bytes,
-    *more: tuple[bytes, bytes],
-    sharing: Sharing | None = None,
-) -> None:
+async def _send(send: Send, reply: _Reply, media_type: bytes, more: Iterable[tuple[bytes, bytes]]) -> None:
     headers = [
         (b"content-type", media_type),
-        (b"content-length", b"%d" % len(body)),
-        _NO_SNIFF,
+        (b"content-length", b"%d" % len(reply.body)),
         *more,
-        *([_NO_STORE] if sharing is None else _shared(sharing)),
+        *([_NO_STORE] if reply.sharing is None else _shared(reply.sharing)),
     ]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.start", "status": reply.status, "headers": headers})
+    await send({"type": "http.response.body", "body": reply.body})
 
 
 def _shared(sharing: Sharing) -> Iterable[tuple[bytes, bytes]]:

@@ -58,6 +58,7 @@ class PersistedOperations:
         self._redis = redis
         self._valid = valid
         self._trusted = trusted or {}
+        self._trusted_texts = frozenset(self._trusted.values())
         self._only_trusted = only_trusted
         self._known: SegmentedCache[str, str] = SegmentedCache(entries, characters, len)
 
@@ -84,6 +85,10 @@ class PersistedOperations:
         if query is not None and hash_ not in self._trusted:
             await self._register(query, hash_)
         return found
+
+    def trusts(self, document: str) -> bool:
+        """Whether the document is one of the manifest's."""
+        return document in self._trusted_texts
 
     def _trusted_document(self, hash_: str) -> str:
         document = self._trusted.get(hash_)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -48,10 +49,23 @@ class GraphQLRequest:
 
 async def read_post(receive: Receive, headers: Headers, *, limit: int) -> GraphQLRequest:
     """The request in the body of a POST, of at most `limit` bytes. Raises BadRequest, Disconnected."""
-    content_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-    if content_type not in _JSON_TYPES:
+    if not _is_json(headers.get(b"content-type", b"")):
         raise BadRequest("Send the operation as application/json.", 415)
+    if headers.get(b"content-encoding", b"identity").lower() not in (b"", b"identity"):
+        raise BadRequest("Send the body as it is, without a content-encoding.", 415)
+    if int(headers.get(b"content-length", b"0")) > limit:  # the server has checked that it is a number
+        raise BadRequest("The body is larger than {most} bytes.", 413, most=limit)
     return _checked(_json(await _body(receive, limit)))
+
+
+@lru_cache(256)
+def _is_json(content_type: bytes) -> bool:
+    """Whether a body is JSON in UTF-8, the only encoding JSON has."""
+    name, *parameters = (part.strip().lower() for part in content_type.split(b";"))
+    return name in _JSON_TYPES and all(
+        not parameter.startswith(b"charset") or parameter.replace(b'"', b"") in (b"charset=utf-8", b"charset=utf8")
+        for parameter in parameters
+    )
 
 
 def read_get(query_string: bytes) -> GraphQLRequest:

@@ -16,6 +16,7 @@ class ErrorCode(StrEnum):
     PERSISTED_QUERY_NOT_FOUND = "PERSISTED_QUERY_NOT_FOUND"
     OPERATION_NOT_TRUSTED = "OPERATION_NOT_TRUSTED"
     IDEMPOTENCY_CONFLICT = "IDEMPOTENCY_CONFLICT"
+    COST_LIMIT = "COST_LIMIT"
     RATE_LIMITED = "RATE_LIMITED"
     INVALID_REFRESH_TOKEN = "INVALID_REFRESH_TOKEN"  # noqa: S105 - a code
     NOT_FOUND = "NOT_FOUND"
@@ -84,6 +85,19 @@ class InvalidCredentials(Refusal):
     """Unknown user or wrong password; which of the two is not told."""
 
     code = ErrorCode.INVALID_CREDENTIALS
+
+
+class TooMuch(Refusal):
+    """One operation asks for more than one request may: `limit` names what of, e.g. `depth`; `most` is allowed."""
+
+    code = ErrorCode.COST_LIMIT
+
+    def __init__(self, text: str, *, limit: str, most: int, **values: object) -> None:
+        super().__init__(text, path=(), most=most, **values)
+        self.limit = limit
+
+    def details(self) -> dict[str, object]:
+        return {"limit": self.limit, **self.values}
 
 
 class TooOften(Refusal):

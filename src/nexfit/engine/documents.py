@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 from graphql import (
     ASTValidationRule,
@@ -15,7 +16,6 @@ from graphql import (
     OperationDefinitionNode,
     SelectionSetNode,
     VariableNode,
-    parse,
     validate,
 )
 
@@ -29,7 +29,7 @@ _REFERENCE_ONLY = {"defer", "stream", "experimental_disableErrorPropagation"}
 class Operation:
     """One operation of a valid document."""
 
-    __slots__ = ("conditions", "covered", "node", "variables")
+    __slots__ = ("conditions", "covered", "estimate", "node", "variables")
 
     def __init__(
         self,
@@ -52,6 +52,8 @@ class Operation:
             )
         )
         """Variables that decide @skip and @include: each combination of their values has a plan of its own."""
+        self.estimate: Callable[[Mapping[str, Any]], int] | None = None
+        """For who weighs operations before they run, to keep what was found out about this one."""
         self.covered = not any(directive.name.value in _REFERENCE_ONLY for directive in directives)
 
 
@@ -110,15 +112,15 @@ def prepare(
     schema: GraphQLSchema,
     source: str,
     rules: Collection[type[ASTValidationRule]],
+    parse: Callable[[str], DocumentNode],
     *,
-    max_tokens: int | None,
     max_errors: int,
     hide_suggestions: bool,
 ) -> Prepared:
     """Parse and validate; what is wrong is in `errors` of the answer."""
     document: DocumentNode | None = None
     try:
-        document = parse(source, max_tokens=max_tokens)
+        document = parse(source)
         errors: Sequence[GraphQLError] = validate(
             schema, document, rules, max_errors=max_errors, hide_suggestions=hide_suggestions
         )

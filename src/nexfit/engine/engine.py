@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 from graphql import (
     ASTValidationRule,
+    DocumentNode,
     ExecutionResult,
     GraphQLError,
     GraphQLSchema,
     OperationType,
     create_source_event_stream,
     experimental_execute_incrementally,
-    parse,
     specified_rules,
 )
+from graphql import parse as graphql_parse
 from graphql.execution import Executor
 from graphql.execution.values import VariableValues
 from graphql.pyutils import is_awaitable
@@ -48,7 +50,8 @@ class Engine:
     """Executes the operations of one schema. Belongs to one event loop; keeps nothing of a request.
 
     `schema` is a graphql-core schema of any origin. `spec_of` gives the fast meaning of a field (see `fields`); a field
-    without one runs its own resolver. `rules` are added to the specified validation rules.
+    without one runs its own resolver. `rules` are added to the specified validation rules. `parse` reads a document
+    in place of graphql-core's own function, and may refuse it with a GraphQLError.
 
     Parsed documents and plans are cached within bounds: `documents` and `plans` count entries, `document_characters`
     and `plan_fields` bound their size. A new document does not evict one that was used twice before.
@@ -65,6 +68,7 @@ class Engine:
         plan_fields: int = 50_000,
         rules: Collection[type[ASTValidationRule]] = (),
         max_tokens: int | None = None,
+        parse: Callable[[str], DocumentNode] | None = None,
         max_errors: int = 5,
         hide_suggestions: bool = False,
     ) -> None:
@@ -72,7 +76,7 @@ class Engine:
         self.counters = Counters()
         self._spec_of = spec_of
         self._rules = (*specified_rules, *rules)
-        self._max_tokens = max_tokens
+        self._parse = parse or partial(graphql_parse, max_tokens=max_tokens)
         self._max_errors = max_errors
         self._hide_suggestions = hide_suggestions
         self._documents: SegmentedCache[str, Prepared] = SegmentedCache(
@@ -81,7 +85,7 @@ class Engine:
         self._plans: SegmentedCache[tuple[Operation, tuple[bool, ...]], OperationPlan] = SegmentedCache(
             plans, plan_fields, lambda plan: plan.size
         )
-        self._reference = cast("Executor[Any]", Executor.build(schema, parse("{ __typename }")))
+        self._reference = cast("Executor[Any]", Executor.build(schema, graphql_parse("{ __typename }")))
 
     def prepare(self, source: str) -> Prepared:
         """The parsed and validated document, from the cache when it was seen before."""
@@ -92,7 +96,7 @@ class Engine:
                 self.schema,
                 source,
                 self._rules,
-                max_tokens=self._max_tokens,
+                self._parse,
                 max_errors=self._max_errors,
                 hide_suggestions=self._hide_suggestions,
             )

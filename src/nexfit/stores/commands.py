@@ -32,6 +32,17 @@ def record(store: StoreName, command: str) -> None:
 
 
 @contextmanager
+def request_commands() -> Iterator[CommandLog]:
+    """Collect a request's commands, which a log that is open around it gets as well. Complete when the context ends."""
+    outer = _current.get()
+    with command_log() as log:
+        yield log
+    if outer is not None:
+        for store, sent in log.sent.items():
+            outer.sent[store] += sent
+
+
+@contextmanager
 def command_log() -> Iterator[CommandLog]:
     """Collect the commands of this task and of the tasks it starts."""
     log = CommandLog()

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from nexfit.domains.errors import TooOften
+from nexfit.domains.identity.addresses import network_of
 from nexfit.hybrid.buckets import Bucket, take
 from nexfit.settings import AuthSettings
 from nexfit.stores.redis import RedisStore
@@ -45,7 +46,7 @@ class Attempts:
             Bucket(f"{what}:{kind}:{_digest(name)}", size, size / WITHIN, least=amount, most=amount)
             for kind, name, size in (
                 ("account", account, self.settings.tries_per_account),
-                ("address", address, self.settings.tries_per_address),
+                ("address", network_of(address), self.settings.tries_per_address),
             )
         ]
 
