@@ -10,7 +10,7 @@ from bson import ObjectId
 
 from nexfit.stores.connections import Stores
 
-from .conftest import Client, facility_of, global_id, login
+from .conftest import Client, facility_of, global_id, local, login
 
 SELL = """mutation ($i: SellMembershipInput!) { sellMembership(input: $i) {
   memberSubscription { id status startDate endDate user { firstName email }
@@ -79,3 +79,40 @@ async def test_only_staff_with_the_permission_sell(small_owner: Client, offer: t
         client = await login(http, f"{email}@demo.nexfit.app") if email else Client(http)
         refused = await sells(client, plan=plan, user=user, method="CASH", expectedTotal=price)
         assert [error["code"] for error in refused["userErrors"]] == [code]
+
+
+REFUND = """mutation ($i: RefundPaymentInput!) { refundPayment(input: $i) {
+  refund { id type status amount { amount currency } original { id } } userErrors { code path } } }"""
+
+
+async def test_money_taken_at_the_desk_is_given_back_there(
+    small_owner: Client, small_stores: Stores, offer: tuple[str, str, str]
+) -> None:
+    [row] = await small_stores.postgres.fetch(
+        """SELECT transaction_id FROM finance.transactions
+           WHERE transaction_type = 'manual_payment' AND user_id = $1 AND status = 'succeeded' LIMIT 1""",
+        local(offer[2]),
+    )
+    payment = global_id("Transaction", row["transaction_id"])
+
+    async def asks(client: Client, **input_: Any) -> Any:
+        given = {"transaction": payment, "amount": "10.00", "idempotencyKey": "tap", **input_}
+        return (await client.data(REFUND, {"i": given}))["refundPayment"]
+
+    first = await asks(small_owner)
+    assert first["userErrors"] == []
+    assert (first["refund"]["type"], first["refund"]["amount"]["amount"]) == ("REFUND", "10.00")
+    assert first["refund"]["original"] == {"id": payment}
+    assert await asks(small_owner) == first
+    for change, code, path in (
+        ({"amount": "11"}, "IDEMPOTENCY_CONFLICT", ["idempotencyKey"]),
+        ({"amount": "-1", "idempotencyKey": "a"}, "BAD_USER_INPUT", ["amount"]),
+        ({"amount": "1000000", "idempotencyKey": "b"}, "REFUND_TOO_LARGE", ["amount"]),
+        ({"transaction": "x", "idempotencyKey": "c"}, "NOT_FOUND", ["transaction"]),
+        ({"reason": "x" * 301, "idempotencyKey": "d"}, "BAD_USER_INPUT", ["reason"]),
+        ({"idempotencyKey": ""}, "BAD_USER_INPUT", ["idempotencyKey"]),
+    ):
+        refused = await asks(small_owner, **change)
+        assert [(error["code"], error["path"]) for error in refused["userErrors"]] == [(code, path)], change
+    stranger = await login(small_owner.http, "studio@demo.nexfit.app")
+    assert [error["code"] for error in (await asks(stranger))["userErrors"]] == ["NOT_FOUND"]

@@ -70,6 +70,14 @@ def object_id(value: str, type_name: str, name: str) -> ObjectId:
     return ObjectId(found)
 
 
+def short_text(value: str | None, most: int, name: str) -> str | None:
+    """An optional line of an input without surrounding space, None when empty; raises BadInput."""
+    cleaned = (value or "").strip()
+    if len(cleaned) > most or "\x00" in cleaned:
+        raise BadInput("{name} must be text of at most {most} characters.", path=(name,), name=name, most=most)
+    return cleaned or None
+
+
 @strawberry.interface(description="Anything with a global id, found again through `node(id:)`.")
 class Node:
     """Relay's Node interface."""

@@ -74,7 +74,7 @@ MATRIX: Mapping[str, Entry] = {
     "Mutation": Entry(
         _fields(
             ("login refreshToken logout logoutEverywhere revokeSession", ANYONE),
-            ("bookClass cancelBooking checkIn markAttendance cancelClassDate sellMembership", ANYONE),
+            ("bookClass cancelBooking checkIn markAttendance cancelClassDate sellMembership refundPayment", ANYONE),
         )
     ),
     # --- facilities
@@ -136,6 +136,7 @@ MATRIX: Mapping[str, Entry] = {
     ),
     "PassedOver": _part("at reason"),
     "BookingPayload": _part("booking userErrors"),
+    "RefundPaymentPayload": _part("refund userErrors"),
     "SellMembershipPayload": _part("memberSubscription userErrors"),
     "CancelClassDatePayload": _part("occurrence cancelledBookings userErrors"),
     "Schedule": _part("startTime endTime timezone recurrence"),

@@ -11,6 +11,7 @@ from nexfit.api import reference
 from nexfit.api.classes.mutations import ClassMutations
 from nexfit.api.facilities.queries import FacilityQueries
 from nexfit.api.fields import bind
+from nexfit.api.finance.mutations import FinanceMutations
 from nexfit.api.identity.mutations import IdentityMutations
 from nexfit.api.identity.queries import IdentityQueries
 from nexfit.api.memberships.mutations import MembershipMutations
@@ -24,7 +25,7 @@ class Query(NodeQueries, IdentityQueries, FacilityQueries):
 
 
 @strawberry.type(description="Everything that can be changed.")
-class Mutation(IdentityMutations, ClassMutations, MembershipMutations):
+class Mutation(IdentityMutations, ClassMutations, MembershipMutations, FinanceMutations):
     """Root of mutations."""
 
 

@@ -15,9 +15,9 @@ from nexfit.api.context import Context
 from nexfit.api.errors import UserError, user_error
 from nexfit.api.fields import Args, batch, column
 from nexfit.api.relay import IDEMPOTENCY_KEY as KEY
-from nexfit.api.relay import object_id
+from nexfit.api.relay import object_id, short_text
 from nexfit.domains.classes import attendance, booking, bookings, cancellation, timetable
-from nexfit.domains.errors import BadInput, Refusal
+from nexfit.domains.errors import Refusal
 from nexfit.engine.fields import Record
 
 MOST_REASON = 300
@@ -162,7 +162,11 @@ async def _cancel_date(parents: Sequence[Record], args: CancelClassDateArgs, con
     try:
         id_ = object_id(args.input.occurrence, "ClassOccurrence", "occurrence")
         ended = await cancellation.cancel_date(
-            context.services.classes, context.actor, id_, reason=_reason(args.input.reason), now=context.now
+            context.services.classes,
+            context.actor,
+            id_,
+            reason=short_text(args.input.reason, MOST_REASON, "reason"),
+            now=context.now,
         )
     except Refusal as refused:
         return [{"userErrors": [user_error(refused)]}] * len(parents)
@@ -170,13 +174,6 @@ async def _cancel_date(parents: Sequence[Record], args: CancelClassDateArgs, con
     mongo = context.stores.mongo
     found = await timetable.by_ids(mongo, timetable.OCCURRENCES, [id_], asked.columns) if asked else {}
     return [{"occurrence": found.get(id_), "cancelledBookings": ended, "userErrors": []}] * len(parents)
-
-
-def _reason(text: str | None) -> str | None:
-    cleaned = (text or "").strip()
-    if len(cleaned) > MOST_REASON or "\x00" in cleaned:
-        raise BadInput("A reason has at most {most} characters.", path=("reason",), most=MOST_REASON)
-    return cleaned or None
 
 
 @strawberry.type

@@ -1,0 +1,32 @@
+"""What giving money back can be refused for."""
+
+from __future__ import annotations
+
+from nexfit.domains.errors import ErrorCode, Refusal
+
+
+class NotRefundable(Refusal):
+    """Only money that was taken at the desk, and has arrived, is given back there."""
+
+    code = ErrorCode.INVALID_TRANSITION
+
+    def __init__(self) -> None:
+        super().__init__("Only money taken at the desk can be given back there.", path=("transaction",))
+
+
+class RefundTooLarge(Refusal):
+    """More than was paid and has not been given back."""
+
+    code = ErrorCode.REFUND_TOO_LARGE
+
+    def __init__(self) -> None:
+        super().__init__("This is more than what is left of the payment.", path=("amount",))
+
+
+class NoAmount(Refusal):
+    """An amount is positive, and has no more decimals than its currency."""
+
+    code = ErrorCode.BAD_USER_INPUT
+
+    def __init__(self, *, currency: str) -> None:
+        super().__init__("An amount in {currency} is expected, more than 0.", path=("amount",), currency=currency)
