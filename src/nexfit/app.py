@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nexfit.api.context import Services
 from nexfit.api.execution import Operations
+from nexfit.api.files import files_route
 from nexfit.api.graphiql import DemoLogin, GraphiQLConfig, static_routes
 from nexfit.api.guard import Secured
 from nexfit.api.http import Endpoint
@@ -109,6 +110,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
         exception_handlers={HTTPException: _refused},
         routes=[
             Route(GRAPHQL_PATH, _GraphQL(), methods=["GET", "POST"]),
+            files_route(settings),
             Route("/healthz", _healthz),
             Route("/readyz", _readyz),
             *([Route("/metrics", _metrics)] if settings.http.metrics else []),

@@ -128,6 +128,13 @@ class AuthSettings(Section):
     tries_per_address: int = Field(default=100, ge=1, le=1_000_000, description="The same, from one address.")
 
 
+class FilesSettings(Section):
+    """Private files, such as pictures of bodies."""
+
+    root: Path = Field(default=Path(".data/files"), description="The folder they are in.")
+    address_seconds: int = Field(default=600, ge=1, le=86_400, description="How long a signed address is good.")
+
+
 class EncryptionSettings(Section):
     """Keys of the fields that are kept encrypted; `nexfit keys new` makes one."""
 
@@ -211,6 +218,7 @@ class Settings(BaseSettings):
     operations: OperationsSettings = OperationsSettings()
     auth: AuthSettings = Field(default_factory=AuthSettings)
     encryption: EncryptionSettings = EncryptionSettings()
+    files: FilesSettings = FilesSettings()
     background: bool = Field(
         default=True, description="Offer the process for the work beside requests: change feeds, comparisons."
     )

@@ -332,7 +332,10 @@ async def test_a_walk_through_everything_finds_nothing_foreign(
     assert asked > 60
     assert found.keys() >= set(PUBLIC)
     if name in ("owner", "studio_owner"):  # the walk does lead to everything there is
-        assert found.keys() == object_type_names
+        assert found.keys() == object_type_names - {
+            "CoachClient",
+            "Measurement",
+        }  # these are for coach and client alone
 
 
 object_type_names = {type_.name for type_ in schema.get_possible_types(schema.type_map["Node"])}  # type: ignore[arg-type]

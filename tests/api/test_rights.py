@@ -40,6 +40,9 @@ OFTEN_NULL = {
         for name in ("waitlistPosition", "passedOver", "promotedAt", "cancelledAt", "checkedInAt")
     ),
     ("ClassOccurrence", "viewerBooking"),
+    ("Measurement", "notes"),
+    ("CoachClient", "endDate"),
+    ("CoachClient", "privateNotes"),
 }
 """Fields the sampled entities may lack a value of, whoever asks."""
 
@@ -114,6 +117,14 @@ class Samples:
             for person in people:
                 own = [global_id(type_, id_) for id_, (_, whose) in scope.items() if whose == person]
                 self.ids.setdefault(type_, []).extend(own[:3])
+        coach = str(roles["coach"].user)
+        clients = sorted(client for whose, client in truth.clients if whose == coach)[:4]
+        assert clients
+        self.ids["User"] += [global_id("User", client) for client in clients]
+        for type_ in ("CoachClient", "Measurement"):  # of the coach's clients, and of strangers
+            scope = truth.scope[type_].items()
+            self.ids[type_] += [global_id(type_, id_) for id_, (_, person) in scope if person in clients][:8]
+            self.ids[type_] += [global_id(type_, id_) for id_, (_, person) in scope if person not in clients][:8]
 
 
 @pytest.fixture(scope="module")

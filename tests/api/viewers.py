@@ -52,6 +52,12 @@ class Truth:
         """By type: local id to (facility, person)."""
         self.facility_of: dict[str, str] = {}
         """What is public to the facility whose it is."""
+        self.author: dict[str, str] = {}
+        """A relation to its coach."""
+        self.clients: set[tuple[str, str]] = set()
+        """Active (coach, client)."""
+        self.consents: dict[tuple[str, str], set[str]] = {}
+        """What an active client opens to the coach."""
         self.coaches: set[str] = set()
         self.staff: dict[str, set[str]] = {}
         self.contact: dict[str, set[str]] = {}
@@ -78,6 +84,22 @@ class Truth:
         truth.scope["ClassBooking"] = {
             str(row["_id"]): (str(row["facilityId"]), str(row["userId"])) for row in bookings
         }
+        measured = await stores.mongo.database["measurements"].find({}, {"userId": 1}).to_list()
+        truth.scope["Measurement"] = {str(row["_id"]): ("", str(row["userId"])) for row in measured}
+        relations = await stores.mongo.database["coach_clients"].find({}).to_list()
+        truth.scope["CoachClient"] = {str(row["_id"]): ("", str(row["clientId"])) for row in relations}
+        truth.author = {str(row["_id"]): str(row["coachId"]) for row in relations}
+        active = {
+            (row["coachId"], row["clientId"]): row["createdAt"]
+            for row in relations
+            if row["relationship"]["status"] == "active"
+        }
+        truth.clients = {(str(coach), str(client)) for coach, client in active}
+        for consent in await stores.mongo.database["consents"].find({}).to_list():
+            since = active.get((consent["granteeId"], consent["userId"]))
+            if since is not None and "endedAt" not in consent and consent["grantedAt"] >= since:
+                pair = str(consent["granteeId"]), str(consent["userId"])
+                truth.consents[pair] = set(consent["scopes"])
         for user in await stores.mongo.database["users"].find({}).to_list():
             truth.contact[str(user["_id"])] = {user["email"], user.get("phoneNumber", user["email"])}
             if {"coach", "gym_coach", "studio_coach"} & set(user["role"]):
@@ -101,17 +123,25 @@ class Truth:
             return True
         if type_ == "User":
             by_staff = any(id_ in self.people_of(role.may(permission)) for permission in right.permissions)
-            return (right.own and id_ == str(role.user)) or by_staff
+            return (right.own and id_ == str(role.user)) or by_staff or self.opened(role, id_, right)
+        if right.author and self.author.get(id_) == str(role.user):
+            return True
         facility, person = (self.facility_of[id_], "") if type_ in PUBLIC else self.scope[type_][id_]
-        return (right.own and person == str(role.user)) or any(
-            facility in role.may(permission) for permission in right.permissions
+        return (
+            (right.own and person == str(role.user))
+            or any(facility in role.may(permission) for permission in right.permissions)
+            or self.opened(role, person, right)
         )
 
+    def opened(self, role: Role, client: str, right: Right) -> bool:
+        """Whether a client opens one of the right's scopes to the role."""
+        return not right.scopes.isdisjoint(self.consents.get((str(role.user), client), ()))
+
     def visible(self, role: Role, type_: str, id_: str) -> bool:
-        """Whether `node` finds the entity for a role. What coaches offer is public, and so are their names."""
+        """Whether `node` finds the entity for a role. Coaches are public; their clients they find as well."""
         found = MATRIX[type_].found
         return (
             type_ in PUBLIC
-            or (type_ == "User" and id_ in self.coaches)
+            or (type_ == "User" and (id_ in self.coaches or (str(role.user), id_) in self.clients))
             or (found is not None and self.has(role, type_, id_, found))
         )

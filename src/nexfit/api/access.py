@@ -8,6 +8,7 @@ from bson import ObjectId
 
 from nexfit.api.context import Context
 from nexfit.api.rights import Scope
+from nexfit.domains.coaching import consents
 from nexfit.domains.facilities import directory
 from nexfit.domains.identity.access import Actor, Right, may
 from nexfit.engine.fields import Record
@@ -30,11 +31,17 @@ async def permitted(right: Right, scope: Scope, records: Sequence[Record], conte
         known = [
             yes or ObjectId(record.get(scope.facility)) in managed for yes, record in zip(known, records, strict=True)
         ]
+    if right.scopes and scope.person and not all(known):
+        clients = {ObjectId(record.get(scope.person)) for yes, record in zip(known, records, strict=True) if not yes}
+        opened = await consents.open_to(context.stores.mongo, actor.user_id, right.scopes, clients)
+        known = [
+            yes or ObjectId(record.get(scope.person)) in opened for yes, record in zip(known, records, strict=True)
+        ]
     return known
 
 
 def _known(right: Right, scope: Scope, record: Record, actor: Actor) -> bool:
-    if right.anyone or (right.own and scope.is_of(actor, record)):
+    if right.anyone or (right.own and scope.is_of(actor, record)) or (right.author and scope.is_by(actor, record)):
         return True
     return bool(right.permissions) and (
         record.get(PERMITTED) in right.permissions

@@ -22,6 +22,7 @@ from nexfit.api.identity.sessions import sessions_by_ids
 from nexfit.api.relay import MAX_PAGE, Node, parse_global_id
 from nexfit.api.rights import entry_of
 from nexfit.domains.classes import bookings, timetable
+from nexfit.domains.coaching import relations
 from nexfit.domains.errors import BadInput
 from nexfit.domains.facilities import directory
 from nexfit.domains.facilities.documents import StaffPermission
@@ -29,6 +30,7 @@ from nexfit.domains.finance import ledger
 from nexfit.domains.identity import people
 from nexfit.domains.identity.access import staff
 from nexfit.domains.memberships import contracts, members, plans
+from nexfit.domains.training import measurements
 from nexfit.engine.fields import TYPENAME, Record
 
 Find = Callable[[Context, Sequence[str], frozenset[str]], Awaitable[Mapping[str, Mapping[str, Any]]]]
@@ -52,7 +54,7 @@ async def _occurrences(context: Context, ids: Sequence[str], columns: frozenset[
 
 
 async def _users(context: Context, ids: Sequence[str], columns: frozenset[str]) -> Mapping[str, Any]:
-    """The viewer, members and staff of the facilities whose members the viewer may read, and coaches."""
+    """The viewer, who is a member or staff where the viewer may read members, the viewer's clients, and coaches."""
     wanted = set(_object_ids(ids))
     others = {id_ for id_ in wanted if id_ != context.actor.user_id}
     permitted: set[ObjectId] = set()
@@ -61,7 +63,10 @@ async def _users(context: Context, ids: Sequence[str], columns: frozenset[str]) 
         permitted = others & set().union(*managed.values())
         if managed and others - permitted:
             permitted |= await members.members_among(context.stores.postgres, managed, others - permitted)
-    found = await people.visible_by_ids(context.stores.mongo, wanted, wanted - others | permitted, columns)
+    known = wanted - others | permitted
+    if wanted - known and context.actor.user_id is not None:
+        known |= await relations.clients_among(context.stores.mongo, context.actor.user_id, wanted - known)
+    found = await people.visible_by_ids(context.stores.mongo, wanted, known, columns)
     return {
         str(id_): {**user, PERMITTED: StaffPermission.MEMBERS_READ} if id_ in permitted else user
         for id_, user in found.items()
@@ -74,6 +79,14 @@ async def _member_subscriptions(context: Context, ids: Sequence[str], columns: f
 
 async def _class_bookings(context: Context, ids: Sequence[str], columns: frozenset[str]) -> Mapping[str, Any]:
     return _by_text(await bookings.by_ids(context.stores.mongo, _object_ids(ids), columns))
+
+
+async def _coach_clients(context: Context, ids: Sequence[str], columns: frozenset[str]) -> Mapping[str, Any]:
+    return _by_text(await relations.by_ids(context.stores.mongo, _object_ids(ids), columns))
+
+
+async def _measurements(context: Context, ids: Sequence[str], columns: frozenset[str]) -> Mapping[str, Any]:
+    return _by_text(await measurements.by_ids(context.stores.mongo, _object_ids(ids), columns))
 
 
 async def _members(context: Context, ids: Sequence[str], columns: frozenset[str]) -> Mapping[str, Any]:
@@ -106,6 +119,8 @@ FINDERS: Mapping[str, Find] = {
     "Membership": _memberships,
     "Class": _classes,
     "ClassOccurrence": _occurrences,
+    "CoachClient": _coach_clients,
+    "Measurement": _measurements,
     "ClassBooking": _class_bookings,
     "User": _users,
     "Session": sessions_by_ids,
@@ -126,7 +141,7 @@ async def _found(name: str, context: Context, ids: Sequence[str], columns: froze
     allowed = await permitted(entry.found, entry.scope, list(found.values()), context)
     proven = {PERMITTED: next(iter(entry.found.permissions), None)}
     return {
-        id_: row if entry.scope.is_of(context.actor, row) else {**row, **proven}
+        id_: row if proven[PERMITTED] is None or entry.scope.is_of(context.actor, row) else {**row, **proven}
         for (id_, row), yes in zip(found.items(), allowed, strict=True)
         if yes
     }

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from nexfit.domains.facilities.documents import StaffPermission
-from nexfit.domains.identity.access import ANYONE, MINE, RIGHTS_COLUMNS, SELF, SHOWN, Actor, Right, staff
+from nexfit.domains.identity.access import ANYONE, AUTHOR, MINE, RIGHTS_COLUMNS, SELF, SHOWN, Actor, Right, coach, staff
+from nexfit.domains.identity.documents import ConsentScope
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,17 +22,22 @@ class Scope:
 
     facility: str | None = None
     person: str | None = None
+    author: str | None = None
     facility_record: bool = False
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns a record must carry for its rights to be known."""
-        named = tuple(column for column in (self.facility, self.person) if column)
+        named = tuple(column for column in (self.facility, self.person, self.author) if column)
         return (*named, *RIGHTS_COLUMNS) if self.facility_record else named
 
     def is_of(self, actor: Actor, record: Mapping[str, Any]) -> bool:
         """Whether the record is about the actor."""
         return self.person is not None and actor.is_user(record.get(self.person))
+
+    def is_by(self, actor: Actor, record: Mapping[str, Any]) -> bool:
+        """Whether the actor keeps the record."""
+        return self.author is not None and actor.is_user(record.get(self.author))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,7 @@ def _part(names: str) -> Entry:
 _MEMBERS = staff(StaffPermission.MEMBERS_READ)
 _MONEY = staff(StaffPermission.FINANCE_READ)
 _ANALYTICS = staff(StaffPermission.ANALYTICS_READ)
+_BODY = coach(ConsentScope.MEASUREMENTS)
 _OF_DOCUMENT = Scope(facility="facilityId", person="userId")
 _OF_ROW = Scope(facility="facility_id", person="user_id")
 
@@ -74,7 +81,9 @@ MATRIX: Mapping[str, Entry] = {
     "Mutation": Entry(
         _fields(
             ("login refreshToken logout logoutEverywhere revokeSession", ANYONE),
-            ("bookClass cancelBooking checkIn markAttendance cancelClassDate sellMembership refundPayment", ANYONE),
+            ("bookClass cancelBooking checkIn markAttendance cancelClassDate", ANYONE),
+            ("sellMembership refundPayment", ANYONE),
+            ("grantConsent withdrawConsent", ANYONE),
         )
     ),
     # --- facilities
@@ -224,11 +233,40 @@ MATRIX: Mapping[str, Entry] = {
             # Staff see them of people they came to by way of their members or staff, not of everybody they meet.
             ("email phoneNumber roles createdAt", SELF | _MEMBERS),
             ("facilities memberSubscriptions classBookings subscriptions invoices transactions sessions", SELF),
+            ("clients coaches consents medicalReads", SELF),
+            ("bodyProfile measurements", SELF | _BODY),
+            ("medicalConditions", SELF | coach(ConsentScope.MEDICAL)),
         ),
         found=SELF | _MEMBERS,
         scope=Scope(person="_id"),
         named=True,
     ),
+    "BodyProfile": _part("dateOfBirth height weight"),
+    "Measurement": Entry(
+        _fields(
+            ("id date measurements notes user", SELF | _BODY),
+            ("photos", SELF | coach(ConsentScope.PHOTOS)),
+        ),
+        found=SELF | _BODY,
+        scope=Scope(person="userId"),
+    ),
+    "BodyMeasurements": _part(
+        "weight bodyFatPercentage muscleMass chestCircumference waistCircumference hipCircumference armCircumference"
+        " thighCircumference"
+    ),
+    "ProgressPhoto": _part("url position date"),
+    "CoachClient": Entry(
+        _fields(
+            ("id status startDate endDate goals coach client notes sharedScopes createdAt", SELF | AUTHOR),
+            ("privateNotes", AUTHOR),
+        ),
+        found=SELF | AUTHOR,
+        scope=Scope(person="clientId", author="coachId"),
+    ),
+    "Note": _part("text date"),
+    "Consent": _part("coach scopes grantedAt updatedAt"),
+    "MedicalRead": _part("at viewer fields"),
+    "ConsentPayload": _part("consent userErrors"),
     "Session": Entry(
         _fields(("id deviceName userAgent ipAddress createdAt lastUsedAt expiresAt current", SELF)),
         found=SELF,

@@ -9,6 +9,7 @@ from strawberry.schema.config import StrawberryConfig
 
 from nexfit.api import reference
 from nexfit.api.classes.mutations import ClassMutations
+from nexfit.api.coaching.consents import ConsentMutations
 from nexfit.api.facilities.queries import FacilityQueries
 from nexfit.api.fields import bind
 from nexfit.api.finance.mutations import FinanceMutations
@@ -25,7 +26,13 @@ class Query(NodeQueries, IdentityQueries, FacilityQueries):
 
 
 @strawberry.type(description="Everything that can be changed.")
-class Mutation(IdentityMutations, ClassMutations, MembershipMutations, FinanceMutations):
+class Mutation(
+    IdentityMutations,
+    ClassMutations,
+    MembershipMutations,
+    FinanceMutations,
+    ConsentMutations,
+):
     """Root of mutations."""
 
 

@@ -50,6 +50,13 @@ def instant(value: object) -> datetime:
     return parsed.astimezone(UTC)  # refuses what lies outside of the years a store can be asked for
 
 
+def integer(value: object) -> int:
+    """Read a part of a place that a 64-bit column numbers rows with."""
+    if not isinstance(value, int) or isinstance(value, bool) or not -(2**63) <= value < 2**63:
+        raise TypeError
+    return value
+
+
 def object_id(value: object) -> ObjectId:
     """Read an ObjectId part of a place."""
     try:

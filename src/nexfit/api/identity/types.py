@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 
 from nexfit.api.caching import Cached, CacheScope
+from nexfit.api.coaching import loaders as coaching
 from nexfit.api.context import Context
 from nexfit.api.fields import Args, batch, column
 from nexfit.api.identity import loaders
@@ -20,14 +21,25 @@ from nexfit.engine.fields import Record
 
 if TYPE_CHECKING:
     from nexfit.api.classes.bookings import ClassBooking
+    from nexfit.api.coaching.types import CoachClient, Consent, MedicalRead
     from nexfit.api.facilities.types import Facility
     from nexfit.api.finance.types import Invoice, Subscription, Transaction
     from nexfit.api.memberships.types import MemberSubscription
+    from nexfit.api.training.measurements import Measurement
 
 strawberry.enum(Role, description="What a person is on the platform.")
 
 
 _OWN = Cached(60, CacheScope.PRIVATE)
+
+
+@strawberry.type(description="A body in figures.")
+class BodyProfile:
+    """The client's part of a person's profile."""
+
+    date_of_birth: date | None = column(description="Day of birth.")
+    height: float | None = column(description="Centimetres.")
+    weight: float | None = column(description="Kilograms.")
 
 
 @strawberry.type(description="A person. Contact data is null for those who may not see it.")
@@ -73,6 +85,43 @@ class User(Node):
         loaders.transactions_of_viewer,
         args=PageArgs,
         description="The person's payments and refunds, latest first; for the person only.",
+    )
+    body_profile: BodyProfile | None = batch(
+        coaching.body_profiles,
+        needs=("_id",),
+        description="The body in figures; for the person, and a coach with the scope measurements.",
+    )
+    measurements: Connection[Annotated[Measurement, strawberry.lazy("nexfit.api.training.measurements")]] | None = (
+        batch(
+            coaching.measurements_of_people,
+            needs=("_id",),
+            args=PageArgs,
+            description="What was measured, latest first; for the person, and a coach with the scope measurements.",
+        )
+    )
+    medical_conditions: list[str] | None = batch(
+        coaching.medical_conditions_of_people,
+        needs=("_id",),
+        description="Kept encrypted; for the person, and a coach with the scope medical, whose reads are recorded.",
+    )
+    medical_reads: Connection[Annotated[MedicalRead, strawberry.lazy("nexfit.api.coaching.types")]] | None = batch(
+        coaching.medical_reads_of_viewer,
+        args=PageArgs,
+        description="Who read the person's medical fields, latest first; for the person only.",
+    )
+    clients: Connection[Annotated[CoachClient, strawberry.lazy("nexfit.api.coaching.types")]] | None = batch(
+        coaching.clients_of_viewer,
+        args=coaching.RelationsArgs,
+        description="The person's clients, the oldest relation first; for the person only.",
+    )
+    coaches: Connection[Annotated[CoachClient, strawberry.lazy("nexfit.api.coaching.types")]] | None = batch(
+        coaching.coaches_of_viewer,
+        args=coaching.RelationsArgs,
+        description="The person's coaches, the oldest relation first; for the person only.",
+    )
+    consents: list[Annotated[Consent, strawberry.lazy("nexfit.api.coaching.types")]] | None = batch(
+        coaching.consents_of_viewer,
+        description="What the person lets coaches see; for the person only.",
     )
     sessions: Connection[Session] | None = batch(
         sessions_of_viewer,

@@ -36,12 +36,14 @@ GUEST = Actor()
 class Right:
     """Who may see something: any one of the ways is enough, and none at all is nobody. `|` joins two.
 
-    `permissions` are those of a facility's staff entries, which its owner has all of; `scopes` are what a client lets
-    a coach with a live relation see; `shown` is whoever was shown the record it is a part of.
+    `own` is the person the record is about, `author` the one who keeps it. `permissions` are those of a facility's
+    staff entries, which its owner has all of; `scopes` are what a client lets a coach with an active relation see;
+    `shown` is whoever was shown the record it is a part of.
     """
 
     anyone: bool = False
     own: bool = False
+    author: bool = False
     permissions: frozenset[str] = frozenset()
     scopes: frozenset[str] = frozenset()
     shown: bool = False
@@ -50,6 +52,7 @@ class Right:
         return Right(
             self.anyone or other.anyone,
             self.own or other.own,
+            self.author or other.author,
             self.permissions | other.permissions,
             self.scopes | other.scopes,
             self.shown or other.shown,
@@ -60,6 +63,7 @@ class Right:
         return other.anyone or (
             not self.anyone
             and self.own <= other.own
+            and self.author <= other.author
             and self.permissions <= other.permissions
             and self.scopes <= other.scopes
             and self.shown <= other.shown
@@ -69,6 +73,8 @@ class Right:
 ANYONE = Right(anyone=True)
 SELF = Right(own=True)
 """The person the record is about."""
+AUTHOR = Right(author=True)
+"""The person who keeps the record, such as a coach of their client."""
 MINE = Right(anyone=True, own=True)
 """Anyone may ask, and finds what is their own: the query sees to it."""
 

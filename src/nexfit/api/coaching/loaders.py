@@ -1,0 +1,103 @@
+"""Loads what a person shares with a coach: relations, consents, measurements, medical conditions and who read them."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import strawberry
+
+from nexfit.api.context import Context
+from nexfit.api.fields import Args
+from nexfit.api.relay import PageArgs, connection, node_selection, page_request
+from nexfit.domains.coaching import consents, medical, relations
+from nexfit.domains.coaching.documents import RelationStatus
+from nexfit.domains.identity import people
+from nexfit.domains.training import measurements
+from nexfit.engine.fields import Record
+
+strawberry.enum(RelationStatus, description="State of a coach and client relation.")
+
+_PROFILE = "roleSpecificData.client"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelationsArgs(PageArgs):
+    """Which relations."""
+
+    status: Annotated[RelationStatus | None, strawberry.argument(description="Only in this state.")] = None
+
+
+def _relations_of_viewer(side: str) -> Callable[..., Awaitable[Sequence[Any]]]:
+    async def load(parents: Sequence[Record], args: RelationsArgs, context: Context) -> Sequence[Any]:
+        order = f"coach_clients:{side}:{args.status}"
+        page = await relations.page_of(
+            context.stores.mongo,
+            side,
+            context.actor.require(),
+            args.status,
+            page_request(args, order),
+            node_selection(args.selection).columns,
+        )
+        return [connection(page, order, args.selection)] * len(parents)
+
+    return load
+
+
+clients_of_viewer = _relations_of_viewer(relations.COACH)
+coaches_of_viewer = _relations_of_viewer(relations.CLIENT)
+
+
+async def consents_of_viewer(parents: Sequence[Record], args: Args, context: Context) -> Sequence[Any]:
+    """What the viewer lets coaches see."""
+    found = await consents.of_client(context.stores.mongo, context.actor.require(), args.selection.columns)
+    return [found] * len(parents)
+
+
+async def private_notes_of_relations(parents: Sequence[Record], _: Args, context: Context) -> Sequence[Any]:
+    """The coach's own remarks of each relation; no other read of a relation carries them."""
+    ids = [parent["_id"] for parent in parents]
+    found = await relations.by_ids(context.stores.mongo, ids, ("notes.private",))
+    return [(found.get(id_, {}).get("notes") or {}).get("private") for id_ in ids]
+
+
+async def scopes_of_relations(parents: Sequence[Record], _: Args, context: Context) -> Sequence[Any]:
+    """What each relation's coach may see of its client now."""
+    found = await consents.shared(context.stores.mongo, [(parent["coachId"], parent["clientId"]) for parent in parents])
+    return [found.get((parent["coachId"], parent["clientId"]), []) for parent in parents]
+
+
+async def body_profiles(parents: Sequence[Record], args: Args, context: Context) -> Sequence[Any]:
+    """The client's part of each person's profile, as far as it tells of the body."""
+    # One column more, which tells that there is such a part where nothing of it is asked for.
+    columns = {f"{_PROFILE}.{column}" for column in (*args.selection.columns, "height")}
+    found = await people.by_ids(context.stores.mongo, [parent["_id"] for parent in parents], columns)
+    return [(found.get(parent["_id"], {}).get("roleSpecificData") or {}).get("client") for parent in parents]
+
+
+async def measurements_of_people(parents: Sequence[Record], args: PageArgs, context: Context) -> Sequence[Any]:
+    """A connection of what each person measured."""
+    pages = await measurements.pages_of(
+        context.stores.mongo,
+        [parent["_id"] for parent in parents],
+        page_request(args, measurements.ORDER),
+        node_selection(args.selection).columns,
+    )
+    return [connection(page, measurements.ORDER, args.selection) for page in pages]
+
+
+async def medical_conditions_of_people(parents: Sequence[Record], _: Args, context: Context) -> Sequence[Any]:
+    """The conditions each person told; who reads another one's leaves an audit entry."""
+    found = await medical.conditions(
+        context.stores, context.services.units, context.actor, [parent["_id"] for parent in parents]
+    )
+    return [found.get(parent["_id"]) for parent in parents]
+
+
+async def medical_reads_of_viewer(parents: Sequence[Record], args: PageArgs, context: Context) -> Sequence[Any]:
+    """A connection of who read the viewer's medical fields."""
+    request = page_request(args, medical.READS_ORDER)
+    columns = node_selection(args.selection).columns
+    page = await medical.reads_of(context.stores, context.actor.require(), request, columns)
+    return [connection(page, medical.READS_ORDER, args.selection)] * len(parents)

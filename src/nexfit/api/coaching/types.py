@@ -1,0 +1,87 @@
+"""Coaches and their clients as clients see them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import strawberry
+
+from nexfit.api.coaching import loaders
+from nexfit.api.fields import batch, column, derived, row_column
+from nexfit.api.identity.types import User, user_field
+from nexfit.api.relay import Node, id_reader
+from nexfit.domains.coaching.documents import RelationStatus
+from nexfit.domains.identity.documents import ConsentScope
+from nexfit.engine.fields import Record
+
+strawberry.enum(ConsentScope, description="A kind of personal data a client may open to a coach.")
+
+
+def _nested(outer: str, inner: str) -> Any:
+    def compute(record: Record, _args: object, _context: object) -> Any:
+        return (record.get(outer) or {}).get(inner)
+
+    return derived(compute, needs=(f"{outer}.{inner}",), description=_DESCRIBED[outer, inner])
+
+
+_DESCRIBED = {
+    ("relationship", "status"): "Where it stands.",
+    ("relationship", "startDate"): "Since when.",
+    ("relationship", "endDate"): "Until when.",
+    ("notes", "visible"): "Remarks both read.",
+}
+
+
+@strawberry.type(description="A dated remark of a coach.")
+class Note:
+    """Embedded in a relation."""
+
+    text: str = column(description="What it says.")
+    date: datetime = column(description="When it was made.")
+
+
+@strawberry.type(description="A coach's relation to a client; the two alone can find it.")
+class CoachClient(Node):
+    """From MongoDB's `coach_clients`."""
+
+    id: strawberry.ID = column("_id", read=id_reader("CoachClient"), description="The global id.")
+    status: RelationStatus = _nested("relationship", "status")
+    start_date: datetime | None = _nested("relationship", "startDate")
+    end_date: datetime | None = _nested("relationship", "endDate")
+    goals: list[str] | None = column(description="What they work for.")
+    notes: list[Note] | None = _nested("notes", "visible")
+    private_notes: list[Note] | None = batch(
+        loaders.private_notes_of_relations, needs=("_id",), description="The coach's own remarks; for the coach alone."
+    )
+    shared_scopes: list[ConsentScope] = batch(
+        loaders.scopes_of_relations,
+        needs=("coachId", "clientId"),
+        description="What the coach may see of the client now.",
+    )
+    created_at: datetime = column(description="When it was asked for.")
+    coach: User | None = user_field("coachId", description="The coach.")
+    client: User | None = user_field("clientId", description="The client.")
+
+
+@strawberry.type(description="What a client lets one coach see while their relation is active.")
+class Consent:
+    """From MongoDB's `consents`."""
+
+    coach: User | None = user_field("granteeId", description="Who may see it.")
+    scopes: list[ConsentScope] = column(description="What may be seen.")
+    granted_at: datetime = column(description="When the first of it was granted.")
+    updated_at: datetime = column(description="When it was changed last.")
+
+
+def _fields(record: Record, _args: object, _context: object) -> Any:
+    return (record.get("new_state") or {}).get("fields", [])
+
+
+@strawberry.type(description="That somebody read medical fields.")
+class MedicalRead:
+    """From PostgreSQL's `finance.audit_logs`, to which nobody can do anything but add."""
+
+    at: datetime = row_column("created_at", description="When.")
+    viewer: User | None = user_field("user_id", description="Who.")
+    fields: list[str] = derived(_fields, needs=("new_state",), description="Which fields.")

@@ -1,0 +1,51 @@
+"""Measurements as clients see them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import strawberry
+
+from nexfit.api.fields import batch, column
+from nexfit.api.identity.types import User, user_field
+from nexfit.api.relay import Node, id_reader
+from nexfit.api.training import photos
+
+
+@strawberry.type(description="Figures of a body; what was not measured is null.")
+class BodyMeasurements:
+    """Embedded in a measurement."""
+
+    weight: float | None = column(description="Kilograms.")
+    body_fat_percentage: float | None = column(description="Percent.")
+    muscle_mass: float | None = column(description="Kilograms.")
+    chest_circumference: float | None = column(description="Centimetres.")
+    waist_circumference: float | None = column(description="Centimetres.")
+    hip_circumference: float | None = column(description="Centimetres.")
+    arm_circumference: float | None = column(description="Centimetres.")
+    thigh_circumference: float | None = column(description="Centimetres.")
+
+
+@strawberry.type(description="A picture of a body.")
+class ProgressPhoto:
+    """Embedded in a measurement."""
+
+    url: str = column(description="An address that shows it for some minutes, to whoever has it.")
+    position: str | None = column(description="From which side.")
+    date: datetime = column(description="When it was taken.")
+
+
+@strawberry.type(description="What a person measured at one moment.")
+class Measurement(Node):
+    """From MongoDB's `measurements`."""
+
+    id: strawberry.ID = column("_id", read=id_reader("Measurement"), description="The global id.")
+    date: datetime = column(description="When.")
+    measurements: BodyMeasurements = column(description="The figures.")
+    notes: str | None = column(description="Remarks.")
+    photos: list[ProgressPhoto] | None = batch(
+        photos.of_measurements,
+        needs=("photos",),
+        description="Pictures; for the person, and a coach with the scope photos.",
+    )
+    user: User | None = user_field("userId", description="Whose.")
