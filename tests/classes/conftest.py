@@ -24,7 +24,7 @@ from nexfit.hybrid.turns import Turns
 from nexfit.hybrid.unit_of_work import UnitsOfWork
 from nexfit.operations.setup import migrate_up
 from nexfit.settings import MongoSettings, PostgresSettings, RedisSettings, Settings
-from nexfit.stores.connections import open_stores
+from nexfit.stores.connections import Stores, open_stores
 
 NOW = datetime(2026, 6, 15, 9, 0, tzinfo=UTC)
 """A Monday noon in Istanbul."""
@@ -44,6 +44,7 @@ class Gym:
     desks: list[ClassDesk]
     facility: ObjectId
     owner: Actor
+    stores: Stores
     plans: dict[int | None, ObjectId] = field(default_factory=dict)
 
     @property
@@ -93,7 +94,7 @@ class Gym:
                 "membershipId": await self._plan(weekly),
                 "subscriptionId": str(uuid4()),
                 "startDate": datetime(2026, 1, 1, tzinfo=UTC),
-                "endDate": until.replace(hour=0, minute=0),
+                "endDate": until.replace(hour=0, minute=0, second=0, microsecond=0),
                 "status": status,
                 "autoRenew": True,
                 "paymentHistory": [],
@@ -184,7 +185,7 @@ async def gym(servers: EmbeddedServers) -> AsyncIterator[Gym]:
                 "updatedAt": NOW,
             }
         )
-        yield Gym(database, desks, facility, Actor(owner))
+        yield Gym(database, desks, facility, Actor(owner), stores)
         await client.drop_database(name)
     await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
     await admin.close()

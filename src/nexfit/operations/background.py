@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from nexfit.hybrid.leadership import Work, lead
+from nexfit.operations.closing import keep_dates_closed
 from nexfit.operations.feeds import follow_changes
 from nexfit.operations.reconcile.schedule import keep_reconciled
 from nexfit.settings import Settings
@@ -22,6 +23,7 @@ def tasks_of(settings: Settings, stores: Stores) -> Mapping[str, Work]:
     return {
         "feeds": partial(follow_changes, stores),
         "reconcile": partial(keep_reconciled, settings),
+        "dates": partial(keep_dates_closed, stores),
     }
 
 
