@@ -89,6 +89,8 @@ def serve(
         workers=workers or settings.http.workers,
         timeout_graceful_shutdown=int(settings.http.drain_seconds),
         access_log=False,
+        proxy_headers=False,  # who may say where a request comes from is a setting of ours
+        server_header=False,
     )
 
 

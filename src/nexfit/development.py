@@ -88,6 +88,8 @@ def _serve(settings: Settings, console: Console, started: float) -> None:
         host=settings.http.host,
         port=settings.http.port,
         log_level="warning",
+        proxy_headers=False,
+        server_header=False,
         timeout_graceful_shutdown=int(settings.http.drain_seconds),
     )
     with suppress(KeyboardInterrupt):
