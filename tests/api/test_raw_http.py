@@ -11,7 +11,7 @@ import json
 import re
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -20,10 +20,10 @@ import pytest
 import uvicorn
 
 from nexfit.app import create_app
-from nexfit.settings import LimitSettings, Settings
+from nexfit.settings import PRODUCTION, LimitSettings, Settings
 
 from .conftest import _LEAKS
-from .test_limits import HOSTILE
+from .test_limits import HOSTILE, around
 
 SECONDS = 1.5
 """What no request may take, measured as this process's CPU time, so that a busy machine does not count."""
@@ -48,7 +48,7 @@ async def listening(settings: Settings) -> AsyncIterator[int]:
         server_header=False,
     )
     server = uvicorn.Server(config)
-    server.capture_signals = lambda: _no_signals()  # type: ignore[method-assign]
+    server.capture_signals = nullcontext  # type: ignore[method-assign]
     running = asyncio.create_task(server.serve())
     while not server.started:
         assert not running.done()
@@ -56,12 +56,6 @@ async def listening(settings: Settings) -> AsyncIterator[int]:
     yield server.servers[0].sockets[0].getsockname()[1]
     server.should_exit = True
     await running
-
-
-class _no_signals:  # noqa: N801 - stands in for a function
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None: ...
 
 
 @pytest.fixture(scope="module")
@@ -185,7 +179,7 @@ CASES: dict[str, tuple[bytes, int | tuple[int, ...]]] = {
     "150 nested selections": (query("{ a" * 150 + "}" * 150), 200),
     "3,000 nested selections": (query("{a" * 3_000), 200),
     "3,000 nested lists": (query("{ nodes(ids: " + "[" * 3_000 + ") { id } }"), 200),
-    "introspection in circles": (query("{ __schema { types { " + "fields { type { " * 6 + "name" + " } }" * 6 + " } } }"), 200),
+    "circles": (query("{ __schema { types { " + around(6, "fields { type { ", "name", " } }") + " } } }"), 200),
     "a forged cursor": (query('{ facilities(after: "YXJyYXljb25uZWN0aW9uOi01") { totalCount } }'), 200),
     "a binary cursor": (query('{ facilities(after: "//79/A==") { totalCount } }'), 200),
     "an id of nothing": (query('{ node(id: "Tm9wZTp4") { id } }'), 200),
@@ -198,8 +192,8 @@ CASES: dict[str, tuple[bytes, int | tuple[int, ...]]] = {
     "extensions that are none": (request(b'{"query": "{ __typename }", "extensions": 5}'), 400),
     "a token of nobody": (request(b'{"query": "{ __typename }"}', "authorization: Bearer x.y.z"), 401),
     "a scheme of nobody": (request(b'{"query": "{ __typename }"}', "authorization: \xff\xfe"), 401),
-    "languages without end": (request(b'{"query": "{ __typename }"}', "accept-language: " + "tr;q=0.1," * 1_000), 200),
-    "types without end": (request(b'{"query": "{ __typename }"}', "accept: " + "a/b," * 4_000 + "*/*"), (200, 406, 431)),
+    "languages without end": (request(b'{"query": "{ __typename }"}', "accept-language: " + "tr;q=0," * 999), 200),
+    "types without end": (request(b'{"query": "{ __typename }"}', "accept: " + "a/b," * 4_000 + "*/*"), (406, 431)),
     "a request id with a line in it": (request(b'{"query": "{ __typename }"}', 'x-request-id: a"\tb'), 200),
     "addresses made up": (request(b'{"query": "{ __typename }"}', "x-forwarded-for: 127.0.0.1", "x-real-ip: ::1"), 200),
     "no HTTP at all": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 hello\r\n\r\n", 400),
@@ -334,9 +328,7 @@ async def test_statuses_follow_the_media_type(port: int) -> None:
 
 
 async def test_the_production_profile_shows_nothing_of_the_schema(settings: Settings) -> None:
-    http = settings.http.model_copy(
-        update={"graphiql": False, "introspection": False, "suggestions": False, "hsts": True}
-    )
+    http = settings.http.model_copy(update=dict(PRODUCTION["http"]))
     async with listening(settings.model_copy(update={"http": http})) as port:
         for text in ("{ __schema { queryType { name } } }", '{ __type(name: "User") { name } }'):
             reply = await exchange(port, query(text))
