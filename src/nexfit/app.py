@@ -31,7 +31,10 @@ from nexfit.api.response_cache import ResponseCache, version_of
 from nexfit.api.schema import build_schema, schema_text
 from nexfit.api.trusted import read_manifest
 from nexfit.domains.errors import ErrorCode
+from nexfit.domains.identity.accounts import Accounts
 from nexfit.domains.identity.attempts import Attempts
+from nexfit.domains.identity.messages import Console, Post, Provider
+from nexfit.domains.identity.one_time import Hashes
 from nexfit.domains.identity.passwords import Passwords
 from nexfit.domains.identity.session_watch import SessionWatch, following
 from nexfit.domains.identity.sessions import Sessions
@@ -71,14 +74,17 @@ PROBE_SECONDS = 1.0
 """How long `/readyz` waits for a store: who probes gives up soon, too."""
 
 
-def create_app(settings: Settings | None = None) -> Starlette:
-    """The application of one process, from the environment's settings unless others are given."""
+def create_app(settings: Settings | None = None, *, provider: Provider | None = None) -> Starlette:
+    """The application of one process, from the environment's settings unless others are given.
+
+    `provider` delivers mail and SMS; without one they are printed.
+    """
     configure_logs()
     settings = settings or Settings()
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        passwords = Passwords(settings.auth.hash_workers)
+        passwords = Passwords(settings.auth.hash_workers, bcrypt_hashes=settings.auth.bcrypt_hashes)
         async with open_stores(settings) as stores:
             views = JoinedViews(stores.redis)
             units = UnitsOfWork(stores, views.invalidate)
@@ -86,9 +92,14 @@ def create_app(settings: Settings | None = None) -> Starlette:
             tokens = Tokens(settings.auth, watch)
             attempts = Attempts(stores.redis, settings.auth)
             sessions = Sessions(stores.redis, tokens, watch, settings.auth)
+            post = Post(provider or Console())
+            accounts = Accounts(
+                stores, units, settings.auth, passwords, sessions, attempts, Hashes(settings.auth), post
+            )
             allowances = _allowances(settings, stores)
             services = Services(
-                settings, stores, views, units, passwords, tokens, attempts, sessions, allowances=allowances
+                *(settings, stores, views, units, passwords, tokens, attempts, sessions, accounts),
+                allowances=allowances,
             )
             app.state.stores = stores
             operations = Operations(build_schema(), limits=settings.limits, http=settings.http)
@@ -101,6 +112,7 @@ def create_app(settings: Settings | None = None) -> Starlette:
             async with following(watch), background(settings):
                 with _rare_collections():
                     yield
+            await post.close()
             services.views.close()
         passwords.close()
 

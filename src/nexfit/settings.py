@@ -123,6 +123,13 @@ class AuthSettings(Section):
     refresh_grace_seconds: Seconds = Field(
         default=10.0, description="Seconds within which a refresh token used twice is a race and not a theft."
     )
+    app_url: str = Field(
+        default="http://127.0.0.1:8000", pattern=r"^https?://[^\s]+$", description="Where links in messages lead."
+    )
+    bcrypt_hashes: bool = Field(
+        default=True,
+        description="Whether an earlier system's bcrypt hashes may be left: a refused login then costs one of each.",
+    )
     hash_workers: int = Field(default=2, ge=1, le=32, description="Password hashes computed at the same time.")
     tries_per_account: int = Field(default=10, ge=1, le=1_000_000, description="Wrong passwords in 15 minutes.")
     tries_per_address: int = Field(default=100, ge=1, le=1_000_000, description="The same, from one address.")

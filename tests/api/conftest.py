@@ -5,6 +5,7 @@ A second, smaller pair is for tests that write, and for comparing budgets over s
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import re
 from collections.abc import AsyncIterator
@@ -25,6 +26,7 @@ from pymongo import AsyncMongoClient
 from redis.asyncio import Redis
 
 from nexfit.app import create_app
+from nexfit.domains.identity.messages import Message, Provider
 from nexfit.embedded import EmbeddedServers, ServerUrls
 from nexfit.operations.demo import seed
 from nexfit.operations.setup import migrate_up
@@ -90,10 +92,34 @@ class Client:
         return data, log
 
 
+class Mailbox:
+    """Takes what is sent instead of delivering it."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+        self._came = asyncio.Condition()
+
+    async def send(self, message: Message) -> None:
+        """Keep it."""
+        async with self._came:
+            self.messages.append(message)
+            self._came.notify_all()
+
+    async def newest(self, to: str, kind: str, count: int = 1) -> Message:
+        """The newest of at least `count` messages of a kind to somebody, waited for."""
+
+        def found() -> list[Message]:
+            return [message for message in self.messages if (message.to, message.kind) == (to, kind)]
+
+        async with self._came, asyncio.timeout(10):
+            await self._came.wait_for(lambda: len(found()) >= count)
+        return found()[-1]
+
+
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+async def running(settings: Settings, provider: Provider | None = None) -> AsyncIterator[httpx.AsyncClient]:
     """An HTTP client of a started application."""
-    app = create_app(settings)
+    app = create_app(settings, provider=provider)
     transport = httpx.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),
@@ -145,6 +171,7 @@ async def seeded(urls: ServerUrls, *, scale: float, redis_database: int) -> Asyn
         redis=RedisSettings(url=SecretStr(redis)),
         auth=AuthSettings(
             secret=SecretStr("a secret of the tests that is long enough"),
+            bcrypt_hashes=False,  # what they cost is measured where it matters
             tries_per_account=10_000,
             tries_per_address=10_000,
         ),
@@ -250,9 +277,15 @@ def guest(http: httpx.AsyncClient) -> Client:
 
 
 @pytest.fixture(scope="session")
-async def small_http(small_settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+def mailbox() -> Mailbox:
+    """Where the messages of `small_http` end."""
+    return Mailbox()
+
+
+@pytest.fixture(scope="session")
+async def small_http(small_settings: Settings, mailbox: Mailbox) -> AsyncIterator[httpx.AsyncClient]:
     """The started application over `small_settings`."""
-    async with running(small_settings) as client:
+    async with running(small_settings, mailbox) as client:
         yield client
 
 

@@ -23,7 +23,10 @@ from nexfit.api.fields import spec_of
 from nexfit.api.relay import global_id
 from nexfit.api.schema import build_schema
 from nexfit.domains.identity.access import GUEST, Actor
+from nexfit.domains.identity.accounts import Accounts
 from nexfit.domains.identity.attempts import Attempts
+from nexfit.domains.identity.messages import Console, Post
+from nexfit.domains.identity.one_time import Hashes
 from nexfit.domains.identity.passwords import Passwords
 from nexfit.domains.identity.session_watch import SessionWatch
 from nexfit.domains.identity.sessions import Sessions
@@ -82,7 +85,11 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         tokens, attempts = Tokens(settings.auth, watch), Attempts(stores.redis, settings.auth)
         sessions = Sessions(stores.redis, tokens, watch, settings.auth)
         units = UnitsOfWork(stores, views.invalidate)
-        yield Services(settings, stores, views, units, passwords, tokens, attempts, sessions)
+        accounts = Accounts(
+            *(stores, units, settings.auth, passwords, sessions, attempts),
+            *(Hashes(settings.auth), Post(Console())),
+        )
+        yield Services(settings, stores, views, units, passwords, tokens, attempts, sessions, accounts)
     passwords.close()
 
 

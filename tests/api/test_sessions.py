@@ -196,6 +196,11 @@ async def test_an_ended_session_is_refused_by_every_process_within_a_second(
     small_http: httpx.AsyncClient, other_http: httpx.AsyncClient, small_stores: Stores
 ) -> None:
     _, email = await account(small_stores)
+    nothing = 'mutation { logout(input: { refreshToken: "x" }) { loggedOut userErrors { code } } }'
+    assert (await Client(small_http).data(nothing))["logout"] == {
+        "loggedOut": False,
+        "userErrors": [{"code": "INVALID_REFRESH_TOKEN"}],
+    }
     taken = []
     for way in (
         "mutation { logout(input: {}) { loggedOut userErrors { code } } }",

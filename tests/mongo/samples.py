@@ -38,6 +38,8 @@ _KNOWN: dict[str, Any] = {
     "capacity": 2,
     "nonce": bytes(12),
     "salt": bytes(16),
+    "tokenHash": bytes(32),
+    "codeHash": bytes(32),
     "retryKey": bytes(32),
     "ciphertext": bytes(32),
     "taxIdIndex": bytes(32),

@@ -11,6 +11,7 @@ from nexfit.api.language import Speech
 from nexfit.domains.classes.places import ClassDesk
 from nexfit.domains.errors import TooOften
 from nexfit.domains.identity.access import GUEST, Actor
+from nexfit.domains.identity.accounts import Accounts
 from nexfit.domains.identity.addresses import network_of
 from nexfit.domains.identity.attempts import Attempts
 from nexfit.domains.identity.passwords import Passwords
@@ -36,6 +37,7 @@ class Services:
     tokens: Tokens
     attempts: Attempts
     sessions: Sessions
+    accounts: Accounts
     turns: Turns = field(default_factory=Turns)
     allowances: Allowances | None = None
 

@@ -81,6 +81,8 @@ MATRIX: Mapping[str, Entry] = {
     "Mutation": Entry(
         _fields(
             ("login refreshToken logout logoutEverywhere revokeSession", ANYONE),
+            ("register verifyEmail resendVerification requestPasswordReset resetPassword changePassword", ANYONE),
+            ("requestPhoneVerification verifyPhone", ANYONE),
             ("bookClass cancelBooking checkIn markAttendance cancelClassDate", ANYONE),
             ("sellMembership refundPayment", ANYONE),
             ("grantConsent withdrawConsent", ANYONE),
@@ -232,6 +234,7 @@ MATRIX: Mapping[str, Entry] = {
             ("id firstName lastName profileImage", ANYONE),
             # Staff see them of people they came to by way of their members or staff, not of everybody they meet.
             ("email phoneNumber roles createdAt", SELF | _MEMBERS),
+            ("emailVerifiedAt phoneVerifiedAt", SELF),
             ("facilities memberSubscriptions classBookings subscriptions invoices transactions sessions", SELF),
             ("clients coaches consents medicalReads", SELF),
             ("bodyProfile measurements", SELF | _BODY),
@@ -278,6 +281,14 @@ MATRIX: Mapping[str, Entry] = {
     "LogoutPayload": _part("loggedOut userErrors"),
     "LogoutEverywherePayload": _part("ended userErrors"),
     "RevokeSessionPayload": _part("revokedId userErrors"),
+    "RegisterPayload": _part("accepted userErrors"),
+    "VerifyEmailPayload": _part("accessToken expiresAt refreshToken refreshTokenExpiresAt viewer userErrors"),
+    "ResendVerificationPayload": _part("accepted userErrors"),
+    "RequestPasswordResetPayload": _part("accepted userErrors"),
+    "ResetPasswordPayload": _part("accepted userErrors"),
+    "ChangePasswordPayload": _part("accepted userErrors"),
+    "RequestPhoneVerificationPayload": _part("accepted userErrors"),
+    "VerifyPhonePayload": _part("viewer userErrors"),
     "UserError": _part("code message path"),
 }
 

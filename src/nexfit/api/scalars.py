@@ -9,12 +9,12 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, NewType
 from urllib.parse import urlsplit
 
-import phonenumbers
 import strawberry
-from email_validator import EmailNotValidError, validate_email
 from graphql import GraphQLError, ValueNode
 from graphql.utilities import value_from_ast_untyped
 from strawberry.types.scalar import ScalarDefinition
+
+from nexfit.domains.identity.contact import email_address, phone_number
 
 EmailAddress = NewType("EmailAddress", str)
 PhoneNumber = NewType("PhoneNumber", str)
@@ -90,24 +90,21 @@ def read_decimal(value: object) -> Decimal:
 
 def read_email(value: object) -> str:
     """A syntactically valid address; deliverability is proven by verification, not here."""
-    if isinstance(value, str) and len(value) <= 255:
+    if isinstance(value, str):
         try:
-            return validate_email(value, check_deliverability=False).normalized
-        except EmailNotValidError:
+            return email_address(value)
+        except ValueError:
             pass
     raise _refuse("an e-mail address")
 
 
 def read_phone(value: object) -> str:
     """A possible number in E.164."""
-    if isinstance(value, str) and len(value) <= 32:
+    if isinstance(value, str):
         try:
-            number = phonenumbers.parse(value, None)
-        except phonenumbers.NumberParseException:
+            return phone_number(value)
+        except ValueError:
             pass
-        else:
-            if phonenumbers.is_possible_number(number):
-                return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
     raise _refuse("a phone number in E.164, such as +902121234567")
 
 

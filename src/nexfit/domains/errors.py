@@ -19,6 +19,8 @@ class ErrorCode(StrEnum):
     COST_LIMIT = "COST_LIMIT"
     RATE_LIMITED = "RATE_LIMITED"
     INVALID_REFRESH_TOKEN = "INVALID_REFRESH_TOKEN"  # noqa: S105 - a code
+    INVALID_CODE = "INVALID_CODE"
+    EMAIL_TAKEN = "EMAIL_TAKEN"
     NOT_FOUND = "NOT_FOUND"
     INVALID_TRANSITION = "INVALID_TRANSITION"
     CLASS_FULL = "CLASS_FULL"
@@ -121,6 +123,18 @@ class InvalidRefreshToken(Refusal):
 
     def __init__(self) -> None:
         super().__init__("The refresh token is not valid any more. Sign in again.", path=("refreshToken",))
+
+
+class InvalidCode(Refusal):
+    """A link or code is wrong, used or too old; which of these is not told."""
+
+    code = ErrorCode.INVALID_CODE
+
+
+class EmailTaken(Refusal):
+    """Another account was faster; told only to who proved to own the address."""
+
+    code = ErrorCode.EMAIL_TAKEN
 
 
 class NotFound(Refusal):

@@ -13,7 +13,16 @@ from typing import Any
 from nexfit.domains.classes.documents import ClassBooking, ClassOccurrence, FitnessClass, MemberTurn
 from nexfit.domains.coaching.documents import CoachClient, PtSession
 from nexfit.domains.facilities.documents import Facility
-from nexfit.domains.identity.documents import Consent, Credential, Device, Review, Session, User
+from nexfit.domains.identity.documents import (
+    Consent,
+    Credential,
+    Device,
+    OneTimeCode,
+    Registration,
+    Review,
+    Session,
+    User,
+)
 from nexfit.domains.memberships.documents import Membership, MemberSubscription, Visit
 from nexfit.domains.nutrition.documents import Food, NutritionPlan
 from nexfit.domains.training.documents import Exercise, Measurement, WorkoutLog, WorkoutProgram, WorkoutTemplate
@@ -35,6 +44,8 @@ from nexfit.stores.mongo_ddl import (
 ALL_DOCUMENTS: list[type[StoredDocument]] = [
     User,
     Credential,
+    Registration,
+    OneTimeCode,
     Session,
     Device,
     Consent,

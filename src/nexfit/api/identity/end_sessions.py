@@ -32,7 +32,7 @@ class LogoutInput:
 class LogoutPayload:
     """Payload of `logout`."""
 
-    logged_out: bool = column(read=bool, description="Whether the session is over.")
+    logged_out: bool = column(description="Whether the session is over.")
     user_errors: list[UserError] = column(description=payloads.USER_ERRORS)
 
 
@@ -124,7 +124,7 @@ class EndSessionMutations:
     """Ending sessions."""
 
     logout: LogoutPayload = batch(
-        payloads.answering(_logout),
+        payloads.answering(_logout, {"loggedOut": False}),
         args=LogoutArgs,
         description="Leave a session: its tokens are refused everywhere within a second.",
     )

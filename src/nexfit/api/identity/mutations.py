@@ -6,9 +6,14 @@ import strawberry
 
 from nexfit.api.identity.end_sessions import EndSessionMutations
 from nexfit.api.identity.login import LoginMutation
+from nexfit.api.identity.passwords import PasswordMutations
+from nexfit.api.identity.phone import PhoneMutations
 from nexfit.api.identity.refresh_token import RefreshTokenMutation
+from nexfit.api.identity.register import RegisterMutations
 
 
 @strawberry.type
-class IdentityMutations(LoginMutation, RefreshTokenMutation, EndSessionMutations):
+class IdentityMutations(
+    LoginMutation, RefreshTokenMutation, EndSessionMutations, RegisterMutations, PasswordMutations, PhoneMutations
+):
     """Root fields of this area."""

@@ -11,6 +11,7 @@ from nexfit.domains.errors import Refusal, Unauthenticated
 from nexfit.domains.identity import people
 from nexfit.domains.identity.access import Actor
 from nexfit.domains.identity.sessions import Device, Opened
+from nexfit.domains.identity.validation import InvalidInput
 from nexfit.engine.fields import BatchLoad, Record
 from nexfit.engine.selection import Selection
 
@@ -24,10 +25,12 @@ VIEWER = "Who signed in."
 USER_ERRORS = "Why not, if not."
 
 
-def answering(run: Callable[[A, Context], Awaitable[Mapping[str, Any]]]) -> BatchLoad:
+def answering(
+    run: Callable[[A, Context], Awaitable[Mapping[str, Any]]], refused: Mapping[str, Any] | None = None
+) -> BatchLoad:
     """A root field's batch function from one that makes a payload or raises a Refusal, which becomes its `userErrors`.
 
-    Unauthenticated stays an error of the request.
+    `refused` is the rest of such a payload. Unauthenticated stays an error of the request.
     """
 
     async def load(parents: Sequence[Record], args: Any, context: Context) -> Sequence[Any]:
@@ -36,13 +39,25 @@ def answering(run: Callable[[A, Context], Awaitable[Mapping[str, Any]]]) -> Batc
         except Unauthenticated:
             raise
         except Refusal as refusal:
-            payload = {"userErrors": [user_error(refusal)]}
+            payload = {**(refused or {}), "userErrors": [user_error(refusal)]}
+        except InvalidInput as invalid:
+            payload = {**(refused or {}), "userErrors": [user_error(refusal) for refusal in invalid.refusals]}
         return [payload] * len(parents)
 
     return load
 
 
-def device(context: Context, name: str | None) -> Device:
+def accepted(run: Callable[[A, Context], Awaitable[None]]) -> BatchLoad:
+    """The same for a mutation that has nothing to show: its payload says `accepted`."""
+
+    async def made(args: A, context: Context) -> Mapping[str, Any]:
+        await run(args, context)
+        return {"accepted": True}
+
+    return answering(made, {"accepted": False})
+
+
+def device(context: Context, name: str | None = None) -> Device:
     """Where the request comes from."""
     known = (name or "").strip()[:300] or None
     return Device(known, context.user_agent or None, context.address or None)

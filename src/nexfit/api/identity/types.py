@@ -54,6 +54,8 @@ class User(Node):
     phone_number: PhoneNumber | None = column(description="For the person and the facility's staff.", cache=_OWN)
     roles: list[Role] | None = column("role", description="For the person and the facility's staff.", cache=_OWN)
     created_at: datetime | None = column(description="For the person and the facility's staff.", cache=_OWN)
+    email_verified_at: datetime | None = column(description="When the address was proven; for the person.", cache=_OWN)
+    phone_verified_at: datetime | None = column(description="When the number was proven; for the person.", cache=_OWN)
     facilities: Connection[Annotated[Facility, strawberry.lazy("nexfit.api.facilities.types")]] | None = batch(
         loaders.facilities_of_viewer,
         args=PageArgs,

@@ -122,6 +122,21 @@ class RoleSpecificData(Embedded):
     studio_client: VisitorData | None = Field(default=None, alias="studio_client")
 
 
+class UserType(StrEnum):
+    """Whether an account is a person's or a company's."""
+
+    INDIVIDUAL = "individual"
+    CORPORATE = "corporate"
+
+
+class Company(Embedded):
+    """The company behind a corporate account."""
+
+    name: Line
+    tax_id: Encrypted
+    tax_id_index: Annotated[bytes, Field(min_length=32, max_length=32)] | None = None
+
+
 class User(StoredDocument):
     """A person. The password is in ``credentials``, push tokens are in ``devices``."""
 
@@ -134,6 +149,11 @@ class User(StoredDocument):
     phone_number: Phone | None = None
     role: Annotated[list[Role], Field(min_length=1, max_length=8)]
     is_active: bool
+    user_type: UserType | None = None
+    company: Company | None = None
+    email_verified_at: Instant | None = None
+    phone_verified_at: Instant | None = None
+    deactivated_at: Instant | None = None
     role_specific_data: RoleSpecificData = RoleSpecificData()
     created_at: Instant
     updated_at: Instant
@@ -157,6 +177,53 @@ class Credential(StoredDocument):
 
     class Settings(StoredDocument.Settings):
         name = "credentials"
+
+
+class Registration(StoredDocument):
+    """An account that becomes one once the e-mail address is proven; its `_id` is then the person's.
+
+    Many may wait for one address: the first whose link and password come back gets it. ``is_taken``: the address had an
+    account already, so its owner was told and the link went nowhere.
+    """
+
+    email: Email
+    email_normalized: Line
+    first_name: Word
+    last_name: Word
+    phone_number: Phone | None = None
+    role: Annotated[list[Role], Field(min_length=1, max_length=8)]
+    user_type: UserType
+    company: Company | None = None
+    password_hash: Annotated[str, Field(min_length=20, max_length=512)]
+    token_hash: Annotated[bytes, Field(min_length=32, max_length=32)]
+    is_taken: bool
+    created_at: Instant
+    expires_at: Instant
+
+    class Settings(StoredDocument.Settings):
+        name = "registrations"
+
+
+class CodeKind(StrEnum):
+    """What a one-time code is good for."""
+
+    PASSWORD_RESET = "password_reset"  # noqa: S105 - a kind
+    PHONE = "phone"
+
+
+class OneTimeCode(StoredDocument):
+    """A code or link sent to somebody, as a keyed hash. Without ``user_id`` it was asked for an unknown address."""
+
+    user_id: Id | None = None
+    kind: CodeKind
+    code_hash: Annotated[bytes, Field(min_length=32, max_length=32)]
+    target: Annotated[str, Field(min_length=3, max_length=320)] | None = None
+    tries: Count = 0
+    created_at: Instant
+    expires_at: Instant
+
+    class Settings(StoredDocument.Settings):
+        name = "one_time_codes"
 
 
 class SessionEnd(StrEnum):

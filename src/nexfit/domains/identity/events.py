@@ -34,3 +34,20 @@ class SessionsEnded(AccountEvent):
 
     session_ids: Sequence[str]
     because: SessionEnd
+
+
+class AccountRegistered(AccountEvent):
+    """Somebody proved an e-mail address and has an account from now on."""
+
+    roles: Sequence[str]
+
+
+class PasswordChanged(AccountEvent):
+    """By its owner, or by a link sent to the owner's address."""
+
+
+class PhoneVerified(AccountEvent):
+    """A phone number is proven to be the person's."""
+
+    def tags(self) -> Sequence[str]:
+        return (f"user:{self.user_id}",)

@@ -17,11 +17,15 @@ MAX_PASSWORD_BYTES = 1024
 
 _hasher = PasswordHasher()
 
+_NOBODY_OLD = "$2b$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW"
+"""A bcrypt hash of as many rounds as the earlier system's."""
+
 
 class Passwords:
     """Hashes and verifies in at most `workers` threads, so that a burst of logins cannot take every core."""
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, *, bcrypt_hashes: bool = True) -> None:
+        self._bcrypt_hashes = bcrypt_hashes
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="passwords")
         # Verified against for unknown users, so that they take as long as known ones.
         self._nobody = _hasher.hash("nobody's password")
@@ -35,11 +39,20 @@ class Passwords:
         return await self._run(_hasher.hash, password)
 
     async def verify(self, password: str, stored: str | None) -> bool:
-        """Whether the password belongs to the stored hash; None (no such user) takes the same time and is False."""
+        """Whether the password belongs to the stored hash; None (no such user) takes the same time and is False.
+
+        While bcrypt hashes may be left, a refusal does the work of both kinds, so that time tells neither the account
+        with an old hash nor the unknown one.
+        """
         if len(password.encode("utf-8", "surrogatepass")) > MAX_PASSWORD_BYTES:
             return False
         matches = await self._run(_verify, password, stored or self._nobody)
-        return matches and stored is not None
+        if matches and stored is not None:
+            return True
+        if self._bcrypt_hashes:
+            is_old = stored is not None and stored.startswith("$2")
+            await self._run(_verify, password, self._nobody if is_old else _NOBODY_OLD)
+        return False
 
     async def _run(self, function: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)

@@ -88,6 +88,8 @@ def user_document(
         "phoneNumber": phone,
         "role": roles,
         "isActive": True,
+        "emailVerifiedAt": created,
+        "phoneVerifiedAt": created,
         "roleSpecificData": data,
         "createdAt": created,
         "updatedAt": created,
