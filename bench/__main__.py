@@ -34,6 +34,9 @@ SECTIONS: dict[str, Section] = {
     "peers": Section(
         "bench.peers.section:main", "the engine and the API, next to Strawberry and to GraphQL servers on Node"
     ),
+    "crashes": Section(
+        "bench.crashes.section:main", "kills writers of both stores at every step, and compares the stores afterwards"
+    ),
     "plans": Section(
         "bench.plans:main", "what compiling an operation costs, and what a stream of unknown ones leaves behind"
     ),

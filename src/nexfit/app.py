@@ -87,7 +87,8 @@ def create_app(settings: Settings | None = None, *, provider: Provider | None = 
         passwords = Passwords(settings.auth.hash_workers, bcrypt_hashes=settings.auth.bcrypt_hashes)
         async with open_stores(settings) as stores:
             views = JoinedViews(stores.redis)
-            units = UnitsOfWork(stores, views.invalidate)
+            news = asyncio.Event()
+            units = UnitsOfWork(stores, views.invalidate, news.set)
             watch = SessionWatch(stores.mongo, stores.redis, settings.auth)
             tokens = Tokens(settings.auth, watch)
             attempts = Attempts(stores.redis, settings.auth)
@@ -109,7 +110,7 @@ def create_app(settings: Settings | None = None, *, provider: Provider | None = 
             observers = _observers(settings, registry)
             app.state.endpoint = Endpoint(services, operations, persisted, responses, _graphiql(settings), observers)
             app.state.metrics = registry
-            async with following(watch), background(settings):
+            async with following(watch), background(settings, news):
                 with _rare_collections():
                     yield
             await post.close()

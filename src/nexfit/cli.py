@@ -12,6 +12,7 @@ import typer
 from rich.table import Table
 
 from nexfit.commands import keys, reconcile
+from nexfit.commands.recover import recover
 from nexfit.commands.running import LOCAL, MOST_SHOWN, DataDir, console, errors
 from nexfit.commands.running import expected as _expected
 from nexfit.commands.running import failed as _failed
@@ -36,6 +37,7 @@ app.command()(reconcile.reconcile)
 app.add_typer(imports, name="import")
 operations = typer.Typer(no_args_is_help=True, help="The operations clients are built with.")
 app.add_typer(operations, name="operations")
+app.command()(recover)
 
 
 @app.command()

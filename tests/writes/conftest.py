@@ -213,6 +213,12 @@ def through(url: SecretStr, proxy: Proxy) -> SecretStr:
     return SecretStr(parts._replace(netloc=f"{credentials}@127.0.0.1:{proxy.port}").geturl())
 
 
+def upstream(url: SecretStr) -> tuple[str, int]:
+    """Where a URL leads."""
+    parts = urlsplit(url.get_secret_value())
+    return parts.hostname or "", parts.port or 0
+
+
 @dataclass(frozen=True, slots=True)
 class Guarded:
     """Units of work whose connections to both servers can be stalled and cut."""
@@ -226,10 +232,6 @@ class Guarded:
 @pytest.fixture
 async def guarded(settings: Settings, purged: Purged) -> AsyncIterator[Guarded]:
     """Units of work behind proxies."""
-
-    def upstream(url: SecretStr) -> tuple[str, int]:
-        parts = urlsplit(url.get_secret_value())
-        return parts.hostname or "", parts.port or 0
 
     async with proxying(upstream(settings.postgres.url)) as postgres, proxying(upstream(settings.mongo.url)) as mongo:
         way = settings.model_copy(

@@ -54,7 +54,7 @@ class Envelope:
         """As it stands in the stream."""
         return orjson.dumps(
             {
-                "id": self.event_id,
+                "id": str(self.event_id),
                 "type": self.type,
                 "aggregate": self.aggregate,
                 "aggregateId": self.aggregate_id,

@@ -151,6 +151,13 @@ class Mongo:
             raise _translate(error) from error
         return result.matched_count == 1
 
+    async def delete(self, collection: str, filter: Mapping[str, Any]) -> int:
+        """Delete the matching documents; how many. Raises StoreError."""
+        try:
+            return (await self.database[collection].delete_many(filter)).deleted_count
+        except PyMongoError as error:
+            raise _translate(error) from error
+
     async def count(self, collection: str, filter: Mapping[str, Any]) -> int:
         """Number of matching documents; raises StoreError."""
         counted = await self.aggregate(collection, [{"$match": filter}, {"$count": "n"}])
