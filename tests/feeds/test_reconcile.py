@@ -13,6 +13,7 @@ import asyncpg
 import pytest
 from bson import ObjectId
 
+from nexfit.domains.memberships import mirror
 from nexfit.embedded import EmbeddedServers
 from nexfit.operations.reconcile import reconcile
 from nexfit.operations.reconcile.metrics import DRIFT
@@ -227,6 +228,33 @@ async def test_a_commit_in_doubt_is_no_drift(stores: Stores, mongo: Database, po
     assert (await reconcile(stores, repair=True, settle=0)).drift == {}
     assert await mongo.member_subscriptions.count_documents({"_id": contract["_id"], "status": "cancelled"}) == 1
     assert (await mongo.member_subscriptions.find_one({"_id": changed.contract["_id"]}))["status"] == "frozen"
+
+
+async def test_a_commit_that_ends_while_it_is_looked_at_is_no_drift(
+    stores: Stores, mongo: Database, postgres: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    member = await somebody(mongo, status="active")
+    await postgres.execute("BEGIN")
+    await postgres.execute(
+        "UPDATE finance.subscriptions SET status = 'frozen' WHERE subscription_id = $1",
+        UUID(member.contract["subscriptionId"]),
+    )
+    await postgres.execute("PREPARE TRANSACTION 'nexfit:ends'")
+    await mongo.member_subscriptions.update_one({"_id": member.contract["_id"]}, {"$set": {"status": "frozen"}})
+    fetch, ended = stores.postgres.fetch, False
+
+    async def ends_behind_the_subscriptions(sql: str, *arguments: object) -> list[asyncpg.Record]:
+        nonlocal ended
+        found = await fetch(sql, *arguments)
+        if "current_period_end" in sql and not ended:
+            ended = True
+            await postgres.execute("COMMIT PREPARED 'nexfit:ends'")
+        return found
+
+    monkeypatch.setattr(stores.postgres, "fetch", ends_behind_the_subscriptions)
+    assert await mirror.discrepancies(stores.postgres, stores.mongo, [member.pair]) == []
+    assert ended
+    assert await mirror.discrepancies(stores.postgres, stores.mongo, [member.pair]) == []
 
 
 @asynccontextmanager

@@ -38,9 +38,7 @@ SELECT subscription_id, facility_id, user_id, plan_id, status, start_date, curre
   created_at, updated_at
 FROM finance.subscriptions WHERE subscription_id = ANY ($1::uuid[])
 """
-_FREE = """
-SELECT subscription_id FROM finance.subscriptions WHERE subscription_id = ANY ($1::uuid[]) FOR SHARE SKIP LOCKED
-"""
+_FREE = f"{_SUBSCRIPTIONS} FOR SHARE SKIP LOCKED"
 # What settled an invoice of the contract, and what the contract names already: a failed attempt has no other trace.
 _PAYMENTS = """
 SELECT w.subscription_id, t.transaction_id, t.facility_id, t.user_id, t.amount, t.currency, t.payment_method, t.status,
@@ -111,10 +109,11 @@ async def discrepancies(postgres: Postgres, mongo: Mongo, pairs: Collection[Pair
         one = Discrepancy(str(id_), mirrored, true)
         if mirrored is None or true is None or one.fields:
             result.append(one)
-    # Of a row that somebody holds, MongoDB may know the next state before it is committed here.
+    # MongoDB may know the next state of a row before it is committed here. Until then somebody holds the row, and from
+    # then on it is another one than was compared.
     changing = [UUID(one.subscription_id) for one in result if one.true is not None]
-    free = {str(row["subscription_id"]) for row in await postgres.fetch(_FREE, changing)} if changing else set()
-    return [one for one in result if one.true is None or one.subscription_id in free]
+    free = {row["subscription_id"]: row for row in await postgres.fetch(_FREE, changing)} if changing else {}
+    return [one for one in result if one.true is None or free.get(id_ := UUID(one.subscription_id)) == rows[id_]]
 
 
 async def repair(mongo: Mongo, found: Collection[Discrepancy]) -> list[Discrepancy]:
