@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from nexfit.api.context import Services
@@ -25,6 +25,10 @@ from nexfit.api.files import files_route
 from nexfit.api.graphiql import DemoLogin, GraphiQLConfig, static_routes
 from nexfit.api.guard import Secured
 from nexfit.api.http import Endpoint
+from nexfit.api.live.connections import Connections
+from nexfit.api.live.event_streams import EventStreams
+from nexfit.api.live.fanout import Fanout
+from nexfit.api.live.sockets import Sockets
 from nexfit.api.observing import Observer
 from nexfit.api.persisted import PersistedOperations
 from nexfit.api.response_cache import ResponseCache, version_of
@@ -106,11 +110,16 @@ def create_app(settings: Settings | None = None, *, provider: Provider | None = 
             operations = Operations(build_schema(), limits=settings.limits, http=settings.http)
             persisted = _persisted(services, operations)
             responses = _responses(services, operations)
+            fanout, connections = Fanout(services), Connections(settings.live)
+            streams = EventStreams(settings.live, operations, fanout, connections)
             registry = make_registry(operations, services.views, responses)
             observers = _observers(settings, registry)
-            app.state.endpoint = Endpoint(services, operations, persisted, responses, _graphiql(settings), observers)
+            app.state.endpoint = Endpoint(
+                services, operations, persisted, responses, streams, _graphiql(settings), observers
+            )
+            app.state.sockets = Sockets(services, operations, persisted, fanout, connections)
             app.state.metrics = registry
-            async with following(watch), background(settings, news):
+            async with following(watch), background(settings, news), fanout.feeding():
                 with _rare_collections():
                     yield
             await post.close()
@@ -123,6 +132,7 @@ def create_app(settings: Settings | None = None, *, provider: Provider | None = 
         exception_handlers={HTTPException: _refused},
         routes=[
             Route(GRAPHQL_PATH, _GraphQL(), methods=["GET", "POST"]),
+            WebSocketRoute(GRAPHQL_PATH, _Sockets()),
             files_route(settings),
             Route("/healthz", _healthz),
             Route("/readyz", _readyz),
@@ -213,6 +223,9 @@ class _Application(Starlette):
             if path.removeprefix(scope.get("root_path", "")) == GRAPHQL_PATH:
                 await self.state.endpoint(scope, receive, send)
                 return
+        if scope["type"] == "websocket" and scope["path"].removeprefix(scope.get("root_path", "")) == GRAPHQL_PATH:
+            await self.state.sockets(scope, receive, send)
+            return
         await self._rest(scope, receive, send)
 
 
@@ -221,6 +234,13 @@ class _GraphQL:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await scope["app"].state.endpoint(scope, receive, send)
+
+
+class _Sockets:
+    """The endpoint for WebSockets as a route, for an application mounted in another one."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await scope["app"].state.sockets(scope, receive, send)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from nexfit.local_servers import URLS_FILE, PortInUse, set_encryption_keys, vari
 from nexfit.operations.demo import NotEmpty, demo_logins, seed
 from nexfit.operations.setup import migrate_up
 from nexfit.progress import bar_per_step, progress
+from nexfit.serving import server_options
 from nexfit.settings import HttpSettings, LimitSettings, Settings
 from nexfit.stores.connections import open_stores
 
@@ -83,15 +84,7 @@ async def _prepare(settings: Settings, bars: Progress, *, demo: bool) -> None:
 
 
 def _serve(settings: Settings, console: Console, started: float) -> None:
-    config = uvicorn.Config(
-        create_app(settings),
-        host=settings.http.host,
-        port=settings.http.port,
-        log_level="warning",
-        proxy_headers=False,
-        server_header=False,
-        timeout_graceful_shutdown=int(settings.http.drain_seconds),
-    )
+    config = uvicorn.Config(create_app(settings), log_level="warning", **server_options(settings))
     with suppress(KeyboardInterrupt):
         _AnnouncingServer(config, console, settings, started).run()
 

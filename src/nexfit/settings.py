@@ -71,7 +71,7 @@ class HttpSettings(Section):
     introspection: bool = Field(default=True, description="Tell clients the schema.")
     suggestions: bool = Field(default=True, description="Offer names of the schema to who misspells one.")
     cors_origins: tuple[str, ...] = Field(
-        default=(), description='Pages of these origins may use the API, e.g. ["https://app.example"].'
+        default=(), description='Pages of these origins may use the API and its sockets, e.g. ["https://app.example"].'
     )
     trusted_proxies: tuple[str, ...] = Field(
         default=(), description='Addresses or networks whose X-Forwarded-For is believed, e.g. ["10.0.0.0/8"].'
@@ -108,6 +108,19 @@ class OperationsSettings(Section):
         if self.only_trusted and self.manifest is None:
             raise ValueError("only_trusted needs a manifest")
         return self
+
+
+class LiveSettings(Section):
+    """Sockets and event streams: what a process and a client may keep open, and how long it may say nothing."""
+
+    connections: int = Field(default=10_000, ge=1, le=1_000_000, description="Sockets and streams of one process.")
+    connections_per_viewer: int = Field(default=100, ge=1, le=1_000_000, description="Those of one signed-in viewer.")
+    operations: int = Field(default=100, ge=1, le=10_000, description="Operations under way on one socket.")
+    message_bytes: int = Field(default=256_000, ge=1_000, le=100_000_000, description="Size of one message.")
+    messages_per_second: float = Field(default=50.0, gt=0, le=100_000, description="Of one socket, on average.")
+    messages_at_once: int = Field(default=200, ge=1, le=100_000, description="Messages beyond that average, once.")
+    init_seconds: Seconds = Field(default=3.0, description="How long a socket may wait with its connection_init.")
+    heartbeat_seconds: Seconds = Field(default=15.0, description="Between two signs of life; a socket must answer.")
 
 
 class AuthSettings(Section):
@@ -223,6 +236,7 @@ class Settings(BaseSettings):
     http: HttpSettings = HttpSettings()
     limits: LimitSettings = LimitSettings()
     operations: OperationsSettings = OperationsSettings()
+    live: LiveSettings = LiveSettings()
     auth: AuthSettings = Field(default_factory=AuthSettings)
     encryption: EncryptionSettings = EncryptionSettings()
     files: FilesSettings = FilesSettings()

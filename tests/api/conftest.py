@@ -329,6 +329,7 @@ async def business_of(stores: Stores, facility: ObjectId) -> Business:
         "ClassOccurrence": (await newest("class_occurrences", classId=class_["_id"]))["_id"],
         "MemberSubscription": contract["_id"],
         "ClassBooking": (await newest("class_bookings", facilityId=facility))["_id"],
+        "Visit": (await newest("visits", facilityId=facility))["_id"],
     }
     for name, table, column in (
         ("Transaction", "transactions", "transaction_id"),

@@ -100,6 +100,8 @@ class Truth:
             if since is not None and "endedAt" not in consent and consent["grantedAt"] >= since:
                 pair = str(consent["granteeId"]), str(consent["userId"])
                 truth.consents[pair] = set(consent["scopes"])
+        visits = await stores.mongo.database["visits"].find({}).to_list()
+        truth.scope["Visit"] = {str(row["_id"]): (str(row["facilityId"]), str(row["userId"])) for row in visits}
         for user in await stores.mongo.database["users"].find({}).to_list():
             truth.contact[str(user["_id"])] = {user["email"], user.get("phoneNumber", user["email"])}
             if {"coach", "gym_coach", "studio_coach"} & set(user["role"]):

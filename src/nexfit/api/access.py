@@ -22,6 +22,8 @@ async def permitted(right: Right, scope: Scope, records: Sequence[Record], conte
 
     Sends one command to a store at most for each way of the right, and none for what the records tell themselves.
     """
+    if all(right.anyone or record.get(PERMITTED) in right.permissions for record in records):
+        return [True] * len(records)  # whoever asks: what was proven for these records is enough
     actor = context.actor
     known = [_known(right, scope, record, actor) for record in records]
     if all(known) or actor.user_id is None:

@@ -16,8 +16,10 @@ from nexfit.api.fields import spec_of
 from nexfit.api.language import Speech
 from nexfit.api.limits import Limits
 from nexfit.domains.errors import Refusal, TooMuch, TooOften
+from nexfit.engine.documents import Operation
 from nexfit.engine.engine import Engine
 from nexfit.engine.result import Result
+from nexfit.engine.subscription import Subscription
 from nexfit.settings import HttpSettings, LimitSettings
 
 _NO_VARIABLES: Mapping[str, Any] = {}
@@ -77,17 +79,34 @@ class Operations:
 
     async def run(self, asked: Asked, context: Context) -> Answer:
         """The answer to one operation; every failure is in it, none is raised."""
-        try:
-            refused = self._refusal(asked) or await self.refused_by_cost(asked, context)
-        except TooOften as too_often:
-            answer = _answer(Result(None, [_error(too_often)]), context.speech)
-            return replace(answer, retry_after=too_often.seconds)
-        if refused:
-            return _answer(Result(None, [refused]), context.speech)
+        if refused := self._refusal(asked):
+            return answered(Result(None, [refused]), context.speech)
+        if too_much := await self._spent(asked, context):
+            return too_much
         result = await self.engine.execute(
             asked.query, variables=asked.variables, operation_name=asked.operation_name, context=context, root={}
         )
-        return _answer(result, context.speech)
+        return answered(result, context.speech)
+
+    async def subscription(self, asked: Asked, context: Context) -> Subscription | Answer | None:
+        """The subscription that is asked for, or why it cannot start; None for an operation that `run` answers."""
+        prepared = self.engine.prepare(asked.query)
+        operation = None if prepared.errors else prepared.operation(asked.operation_name)
+        if not isinstance(operation, Operation) or operation.node.operation is not OperationType.SUBSCRIPTION:
+            return None
+        if too_much := await self._spent(asked, context):
+            return too_much
+        started = self.engine.subscription(asked.query, variables=asked.variables, operation_name=asked.operation_name)
+        return answered(started, context.speech) if isinstance(started, Result) else started
+
+    async def _spent(self, asked: Asked, context: Context) -> Answer | None:
+        """What is to be answered instead of an operation that costs too much; else its cost is spent."""
+        try:
+            refused = await self.refused_by_cost(asked, context)
+        except TooOften as too_often:
+            answer = answered(Result(None, [_error(too_often)]), context.speech)
+            return replace(answer, retry_after=too_often.seconds)
+        return answered(Result(None, [refused]), context.speech) if refused else None
 
     def faults(self, document: str) -> list[str]:
         """What keeps a document from being executed, whoever asks; none for a valid one."""
@@ -146,7 +165,13 @@ def _error(refusal: Refusal) -> GraphQLError:
     return GraphQLError(refusal.message, original_error=refusal)
 
 
-def _answer(result: Result, speech: Speech) -> Answer:
+def failed(error: Exception, speech: Speech) -> Answer:
+    """What keeps an operation from being started, or from going on, as the response that says so."""
+    return answered(Result(None, [GraphQLError(str(error), original_error=error)]), speech)
+
+
+def answered(result: Result, speech: Speech) -> Answer:
+    """A result as the response that carries it."""
     errors = presented(result.errors, speech)
     # Errors of a request have no path, and its response no `data`: nothing was executed.
     executed = result.data is not None or any(error.path for error in result.errors)

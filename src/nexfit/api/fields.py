@@ -1,4 +1,4 @@
-"""Schema fields that say how they are read: `column`, `row_column`, `derived` and `batch`.
+"""Schema fields that say how they are read: `column`, `row_column`, `derived`, `batch` and, for subscriptions, `live`.
 
 Strawberry keeps the types, arguments and descriptions; what a field does at run time is an engine specification
 (`nexfit.engine.fields`) that both executors follow. `bind` ties the two together once the schema is built.
@@ -24,6 +24,7 @@ from nexfit.engine.fields import Batch, BatchLoad, Column, Derived, FieldSpec
 from nexfit.engine.selection import Selection
 
 _SPEC = "nexfit-spec"
+_FEED = "nexfit-feed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +112,21 @@ def batch(
     )
 
 
+def live(feed: object, *, args: type[Args], description: str) -> Any:
+    """A subscription's field. `feed` says who may follow it and what each event looks like (`nexfit.api.live.feeds`).
+
+    An event is executed as a record that has the field's value under its name in camelCase.
+    """
+    return _declare(
+        lambda field, convert, _: Derived(
+            _value_at(to_camel_case(field.python_name)), arguments=partial(_make_args, args, convert)
+        ),
+        description=description,
+        args=args,
+        feed=feed,
+    )
+
+
 def bind(schema: strawberry.Schema) -> GraphQLSchema:
     """The built schema, each declared field given its specification with the names and types the schema settled on.
 
@@ -132,6 +148,7 @@ def bind(schema: strawberry.Schema) -> GraphQLSchema:
                     make = partial(definition.metadata[_SPEC], definition, convert)
                     field.extensions[_SPEC] = make(lambda load: load)
                     field.extensions[EXTENSION] = definition.metadata[EXTENSION]
+                    field.extensions[_FEED] = definition.metadata[_FEED]
                     declared.append((type_, name, field, make))
     check(core, spec_of)
     # Where private columns lie follows from all specifications together; so what loads is guarded after that.
@@ -148,6 +165,15 @@ def spec_of(field: GraphQLField) -> FieldSpec | None:
     return cast("FieldSpec | None", field.extensions.get(_SPEC))
 
 
+def _value_at(key: str) -> Callable[[Any, Any, Any], Any]:
+    return lambda event, _args, _context: event.get(key)
+
+
+def feed_of(field: GraphQLField) -> Any:
+    """The feed of a subscription's field."""
+    return field.extensions[_FEED]
+
+
 def _declare(
     make: _Make,
     *,
@@ -156,6 +182,7 @@ def _declare(
     name: str | None = None,
     deprecation_reason: str | None = None,
     cache: Cached | None = None,
+    feed: object = None,
 ) -> Any:
     return strawberry.field(
         resolver=cast("Any", _signature_of(args)),
@@ -163,7 +190,7 @@ def _declare(
         name=name,
         deprecation_reason=deprecation_reason,
         directives=[cache.directive()] if cache else [],
-        metadata={_SPEC: make, EXTENSION: cache},
+        metadata={_SPEC: make, EXTENSION: cache, _FEED: feed},
     )
 
 

@@ -21,6 +21,7 @@ from nexfit.api.errors import INTERNAL
 from nexfit.api.execution import Answer, Asked, Operations, Sharing
 from nexfit.api.graphiql import GraphiQLConfig, graphiql_page, wants_graphiql
 from nexfit.api.language import Speech, negotiated
+from nexfit.api.live.event_streams import EventStreams, wants_events
 from nexfit.api.observing import Observer, Seen
 from nexfit.api.persisted import PersistedOperations, UnknownOperation
 from nexfit.api.requests import (
@@ -55,6 +56,10 @@ class _Reply:
     sharing: Sharing | None = None
 
 
+_STREAMED = _Reply(200, b"")
+"""Stands for a reply that was sent as a stream of events."""
+
+
 class Endpoint:
     """The endpoint; one per process."""
 
@@ -64,6 +69,7 @@ class Endpoint:
         operations: Operations,
         persisted: PersistedOperations,
         responses: ResponseCache | None,
+        streams: EventStreams,
         graphiql: GraphiQLConfig | None,
         observers: Sequence[Observer] = (),
     ) -> None:
@@ -71,6 +77,7 @@ class Endpoint:
         self._services = services
         self._operations = operations
         self._responses = responses
+        self._streams = streams
         self._persisted = persisted
         self._graphiql = graphiql
         self._observers = observers
@@ -92,30 +99,46 @@ class Endpoint:
         speech = Speech(negotiated(wanted.decode("latin-1"))) if wanted else Speech()
         media = guard.media_type(headers.get(b"accept"))
         if not self._observers:
-            reply = await self._reply(scope, receive, headers, media, speech, None)
+            reply = await self._reply(scope, receive, send, headers, media, speech, id_, None)
         else:
-            reply = await self._observed(scope, receive, headers, media, speech, Seen(id_))
-        if reply is not None:
+            reply = await self._observed(scope, receive, send, headers, media, speech, id_)
+        if reply is not None and reply is not _STREAMED:
             more = [*self._headers, (guard.REQUEST_ID, id_.encode()), *reply.headers]
             if speech.spoken:
                 more.append((b"content-language", ", ".join(sorted(speech.spoken)).encode()))
             await _send(send, reply, media or guard.JSON, more)
 
     async def _observed(
-        self, scope: Scope, receive: Receive, headers: Headers, media: bytes | None, speech: Speech, seen: Seen
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        headers: Headers,
+        media: bytes | None,
+        speech: Speech,
+        id_: str,
     ) -> _Reply | None:
+        seen = Seen(id_)
         with seen.watched_by(self._observers):
-            reply = await self._reply(scope, receive, headers, media, speech, seen)
+            reply = await self._reply(scope, receive, send, headers, media, speech, id_, seen)
             seen.status = reply.status if reply is not None else 499
         return reply
 
     async def _reply(
-        self, scope: Scope, receive: Receive, headers: Headers, media: bytes | None, speech: Speech, seen: Seen | None
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        headers: Headers,
+        media: bytes | None,
+        speech: Speech,
+        id_: str,
+        seen: Seen | None,
     ) -> _Reply | None:
         """The reply; None where the client has left."""
-        reads = scope["method"] != "POST"
+        reads, streams = scope["method"] != "POST", wants_events(headers)
         try:
-            if media is None:
+            if media is None and not streams:
                 raise BadRequest("Accept application/json or application/graphql-response+json.", 406)
             if reads:
                 guard.require_preflight(headers)
@@ -126,6 +149,13 @@ class Endpoint:
             asked = (
                 read_get(scope["query_string"]) if reads else await read_post(receive, headers, limit=self._most_bytes)
             )
+            if streams:
+                document = await self._persisted.document(asked.query, asked.extensions)
+                context.max_staleness = max_staleness(asked.extensions)
+                operation = Asked(document, asked.variables, asked.operation_name, reads)
+                more = [*self._headers, (guard.REQUEST_ID, id_.encode())]
+                await self._streams(receive, send, operation, context, expires=self._expiry(headers), headers=more)
+                return _STREAMED
             answer = await self._answer(asked, context, headers, seen, queries_only=reads)
         except Disconnected:
             return None
@@ -138,12 +168,12 @@ class Endpoint:
             return _Reply(500, _body_of(speech.say(INTERNAL), ErrorCode.INTERNAL))
         # The older media type keeps 200 for a well-formed request whatever GraphQL says of it.
         status = 200 if answer.executed or media is guard.JSON else 400
-        more: tuple[tuple[bytes, bytes], ...] = ()
+        shown: tuple[tuple[bytes, bytes], ...] = ()
         if answer.retry_after is not None:
-            status, more = 429, ((b"retry-after", b"%d" % answer.retry_after),)
+            status, shown = 429, ((b"retry-after", b"%d" % answer.retry_after),)
         if self._demo:
-            more = (*more, (b"x-nexfit-executor", answer.executor.encode()))
-        return _Reply(status, answer.body, more, answer.sharing)
+            shown = (*shown, (b"x-nexfit-executor", answer.executor.encode()))
+        return _Reply(status, answer.body, shown, answer.sharing)
 
     def _context(self, scope: Scope, headers: Headers, speech: Speech) -> Context:
         now = datetime.now(UTC)
@@ -198,6 +228,13 @@ class Endpoint:
             }
         body["extensions"] = {**body.get("extensions", {}), "cost": cost}
         return replace(answer, body=orjson.dumps(body), sharing=None)
+
+    def _expiry(self, headers: Headers) -> float | None:
+        """When the request's token stops working, in seconds since 1970; None for a guest."""
+        authorization = headers.get(b"authorization")
+        if authorization is None:
+            return None
+        return self._services.tokens.expiry(authorization.decode("latin-1").partition(" ")[2].strip())
 
     def _actor(self, headers: Headers, now: datetime) -> Actor:
         """Who asks; a token that does not hold is refused, never taken for a guest."""

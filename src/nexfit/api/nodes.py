@@ -29,7 +29,7 @@ from nexfit.domains.facilities.documents import StaffPermission
 from nexfit.domains.finance import ledger
 from nexfit.domains.identity import people
 from nexfit.domains.identity.access import staff
-from nexfit.domains.memberships import contracts, members, plans
+from nexfit.domains.memberships import contracts, members, plans, visits
 from nexfit.domains.training import measurements
 from nexfit.engine.fields import TYPENAME, Record
 
@@ -96,6 +96,10 @@ async def _members(context: Context, ids: Sequence[str], columns: frozenset[str]
     return {f"{facility}:{user}": row for (facility, user), row in found.items()}
 
 
+async def _visits(context: Context, ids: Sequence[str], _: frozenset[str]) -> Mapping[str, Any]:
+    return _by_text(await visits.by_ids(context.stores.mongo, _object_ids(ids)))
+
+
 def _ledger(rows: ledger.LedgerList) -> Find:
     async def find(context: Context, ids: Sequence[str], columns: frozenset[str]) -> Mapping[str, Any]:
         return _by_text(await ledger.by_ids(context.stores.postgres, rows, _uuids(ids), columns))
@@ -126,6 +130,7 @@ FINDERS: Mapping[str, Find] = {
     "Session": sessions_by_ids,
     "MemberSubscription": _member_subscriptions,
     "Member": _members,
+    "Visit": _visits,
     "Transaction": _ledger(ledger.TRANSACTIONS),
     "Subscription": _ledger(ledger.SUBSCRIPTIONS),
     "Invoice": _invoices,

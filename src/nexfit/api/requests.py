@@ -55,7 +55,7 @@ async def read_post(receive: Receive, headers: Headers, *, limit: int) -> GraphQ
         raise BadRequest("Send the body as it is, without a content-encoding.", 415)
     if int(headers.get(b"content-length", b"0")) > limit:  # the server has checked that it is a number
         raise BadRequest("The body is larger than {most} bytes.", 413, most=limit)
-    return _checked(_json(await _body(receive, limit)))
+    return checked(_json(await _body(receive, limit)))
 
 
 @lru_cache(256)
@@ -74,7 +74,7 @@ def read_get(query_string: bytes) -> GraphQLRequest:
     for name in ("variables", "extensions"):
         if name in values:
             values[name] = _json(values[name].encode())
-    return _checked(values)
+    return checked(values)
 
 
 async def _body(receive: Receive, limit: int) -> bytes:
@@ -100,7 +100,8 @@ def _json(raw: bytes) -> Any:
         raise BadRequest("The body is not valid JSON in UTF-8.") from None
 
 
-def _checked(values: Any) -> GraphQLRequest:
+def checked(values: Any) -> GraphQLRequest:
+    """The request in a JSON object, whatever it came in. Raises BadRequest."""
     if not isinstance(values, dict):
         raise BadRequest("The body must be a JSON object with a `query`.")
     query, variables, name = values.get("query"), values.get("variables"), values.get("operationName")

@@ -69,6 +69,7 @@ def _part(names: str) -> Entry:
 
 
 _MEMBERS = staff(StaffPermission.MEMBERS_READ)
+_DESK = staff(StaffPermission.CHECK_IN)
 _MONEY = staff(StaffPermission.FINANCE_READ)
 _ANALYTICS = staff(StaffPermission.ANALYTICS_READ)
 _BODY = coach(ConsentScope.MEASUREMENTS)
@@ -86,8 +87,10 @@ MATRIX: Mapping[str, Entry] = {
             ("bookClass cancelBooking checkIn markAttendance cancelClassDate", ANYONE),
             ("sellMembership refundPayment", ANYONE),
             ("grantConsent withdrawConsent", ANYONE),
+            ("recordVisit", ANYONE),
         )
     ),
+    "SubscriptionRoot": Entry(_fields(("facilityActivity", ANYONE))),  # its feed says who may follow it, and how long
     # --- facilities
     "Facility": Entry(
         _fields(
@@ -187,6 +190,16 @@ MATRIX: Mapping[str, Entry] = {
         found=_MEMBERS,
         scope=_OF_ROW,
     ),
+    "Visit": Entry(
+        _fields(("id at source user", SELF | _MEMBERS | _DESK)),
+        found=SELF | _MEMBERS | _DESK,
+        scope=_OF_DOCUMENT,
+    ),
+    "VisitActivity": Entry(
+        _fields(("cursor at", SHOWN), ("visit", _MEMBERS)),
+        scope=_OF_DOCUMENT,
+    ),
+    "ActivityNotice": _part("cursor state"),
     # --- money
     "Transaction": Entry(
         _fields(
@@ -289,6 +302,7 @@ MATRIX: Mapping[str, Entry] = {
     "ChangePasswordPayload": _part("accepted userErrors"),
     "RequestPhoneVerificationPayload": _part("accepted userErrors"),
     "VerifyPhonePayload": _part("viewer userErrors"),
+    "RecordVisitPayload": _part("visit visitsLeft userErrors"),
     "UserError": _part("code message path"),
 }
 

@@ -15,7 +15,9 @@ from nexfit.api.fields import bind
 from nexfit.api.finance.mutations import FinanceMutations
 from nexfit.api.identity.mutations import IdentityMutations
 from nexfit.api.identity.queries import IdentityQueries
+from nexfit.api.memberships.activity import ACTIVITY_TYPES, ActivitySubscriptions
 from nexfit.api.memberships.mutations import MembershipMutations
+from nexfit.api.memberships.visits import VisitMutations
 from nexfit.api.nodes import NodeQueries
 from nexfit.api.scalars import SCALARS
 
@@ -30,15 +32,27 @@ class Mutation(
     IdentityMutations,
     ClassMutations,
     MembershipMutations,
+    VisitMutations,
     FinanceMutations,
     ConsentMutations,
 ):
     """Root of mutations."""
 
 
+@strawberry.type(description="Everything that can be followed, over WebSocket or server-sent events.")
+class SubscriptionRoot(ActivitySubscriptions):
+    """Root of subscriptions; what is billed is called Subscription."""
+
+
 def build_schema() -> GraphQLSchema:
     """The schema with every field's specification and its reference resolver."""
-    schema = strawberry.Schema(query=Query, mutation=Mutation, config=StrawberryConfig(scalar_map=SCALARS))
+    schema = strawberry.Schema(
+        query=Query,
+        mutation=Mutation,
+        subscription=SubscriptionRoot,
+        types=ACTIVITY_TYPES,
+        config=StrawberryConfig(scalar_map=SCALARS),
+    )
     core = bind(schema)
     reference.install(core)
     return core

@@ -30,6 +30,7 @@ from nexfit.engine.fields import SpecOf
 from nexfit.engine.plan import OperationPlan
 from nexfit.engine.result import Result
 from nexfit.engine.run import Run
+from nexfit.engine.subscription import Subscription
 
 
 @dataclass(slots=True)
@@ -140,15 +141,12 @@ class Engine:
 
         Closing the stream closes the source.
         """
-        selected = self._select(self.prepare(source), operation_name, variables)
-        if isinstance(selected, Result):
-            return selected
-        prepared, operation, values = selected
-        if operation.node.operation is not OperationType.SUBSCRIPTION:
-            return Result(None, [GraphQLError("Expected subscription operation.", operation.node)])
+        subscription = self.subscription(source, variables=variables, operation_name=operation_name)
+        if isinstance(subscription, Result):
+            return subscription
         executor = Executor.build(
             self.schema,
-            cast("Any", prepared.document),
+            cast("Any", self.prepare(source).document),
             root,
             context,
             dict(variables or {}),
@@ -157,23 +155,35 @@ class Engine:
         )
         if isinstance(executor, list):
             return Result(None, executor)
-        plan = self._plan(prepared, operation, values)
-        if plan is None:
-            return Result(None, [GraphQLError("This subscription is not supported.", operation.node)])
         stream = create_source_event_stream(executor)
         if is_awaitable(stream):
             stream = await stream
         if isinstance(stream, ExecutionResult):
             return Result(None, stream.errors or ())
-        return self._map_events(cast("AsyncIterator[Any]", stream), plan, values, context)
+        return self._map_events(cast("AsyncIterator[Any]", stream), subscription, context)
+
+    def subscription(
+        self, source: str, *, variables: Mapping[str, Any] | None = None, operation_name: str | None = None
+    ) -> Subscription | Result:
+        """A subscription for events that the caller gets elsewhere, or one result with the errors of starting it."""
+        selected = self._select(self.prepare(source), operation_name, variables)
+        if isinstance(selected, Result):
+            return selected
+        prepared, operation, values = selected
+        if operation.node.operation is not OperationType.SUBSCRIPTION:
+            return Result(None, [GraphQLError("Expected subscription operation.", operation.node)])
+        plan = self._plan(prepared, operation, values)
+        if plan is None or len(plan.roots[0].fields) != 1:
+            return Result(None, [GraphQLError("This subscription is not supported.", operation.node)])
+        return Subscription(plan, values)
 
     async def _map_events(
-        self, events: AsyncIterator[Any], plan: OperationPlan, variables: VariableValues, context: Any
+        self, events: AsyncIterator[Any], subscription: Subscription, context: Any
     ) -> AsyncGenerator[Result, None]:
         try:
             async for event in events:
                 self.counters.plans += 1
-                yield await Run(plan, variables, context, event).execute()
+                yield await subscription.execute(event, context)
         finally:
             close = getattr(events, "aclose", None)
             if close is not None:

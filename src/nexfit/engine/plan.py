@@ -126,3 +126,5 @@ class OperationPlan:
     reference: Executor[Any]
     """graphql-core's executor for this schema: it words the errors of values the fast path does not understand."""
     hide_suggestions: bool
+    variables_below_root: frozenset[str] | None = None
+    """Names of the variables used below a subscription's field; None while nobody asked."""

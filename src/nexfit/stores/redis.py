@@ -92,6 +92,19 @@ class RedisStore:
             self._connecting.add_done_callback(lambda task: task.cancelled() or task.exception())
         return await asyncio.shield(self._connecting)
 
+    async def connect(self, seconds: float) -> RedisConnection:
+        """A connection of the caller's own, for commands that take up to so many seconds; raises StoreUnavailable.
+
+        What is sent by it raises TimeoutError and ConnectionEnded, and no circuit breaker stands before it.
+        """
+        try:
+            opened = self._connections.make_connection()  # type: ignore[no-untyped-call]
+            async with asyncio.timeout(self._settings.connect_timeout):
+                await opened.connect()
+            return RedisConnection(opened, seconds)
+        except (RedisError, ConnectionEnded, OSError, TimeoutError) as error:
+            raise StoreUnavailable("redis", repr(error)) from error
+
     async def _open(self) -> RedisConnection:
         opened = self._connections.make_connection()  # type: ignore[no-untyped-call]
         async with asyncio.timeout(self._settings.connect_timeout):

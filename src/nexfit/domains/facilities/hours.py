@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -33,6 +34,26 @@ def is_open(hours: Sequence[Mapping[str, Any]], timezone: str, now: datetime) ->
         if entry["day"] == yesterday and past_midnight and minute < closes:
             return True
     return False
+
+
+@dataclass(frozen=True, slots=True)
+class Week:
+    """A facility's week: its Monday, and the instants between which it lies, the second one excluded."""
+
+    monday: date
+    begins: datetime
+    ends: datetime
+
+
+def local_week(timezone: str, now: datetime) -> Week:
+    """The facility's week, Monday to Sunday on its own calendar, at the instant `now`."""
+    today = local_today(timezone, now)
+    monday = today - timedelta(days=today.weekday())
+
+    def midnight(day: date) -> datetime:
+        return datetime.combine(day, time(), zone(timezone)).astimezone(UTC)
+
+    return Week(monday, midnight(monday), midnight(monday + timedelta(days=7)))
 
 
 def local_today(timezone: str, now: datetime) -> date:

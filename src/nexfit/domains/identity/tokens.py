@@ -56,6 +56,11 @@ class Tokens:
         }
         return AccessToken(jwt.encode({"alg": "HS256"}, claims, self._key), expires_at)
 
+    def expiry(self, token: str) -> float:
+        """When a token that was verified stops working, in seconds since 1970."""
+        known = self._verified.get(token)
+        return (known or self._decoded(token))[1]
+
     def verify(self, token: str, now: datetime) -> Actor:
         """The actor a token stands for; raises InvalidToken, SessionsUnknown."""
         known = self._verified.get(token)

@@ -1,12 +1,14 @@
-"""Facts about memberships people hold. Their aggregate is the subscription, a row of PostgreSQL."""
+"""Facts about memberships people hold, whose aggregate is the subscription, a row of PostgreSQL; and about visits."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from typing import ClassVar
 
+from nexfit.domains.memberships.documents import VisitSource
+from nexfit.domains.tags import DOCUMENTS, filled
 from nexfit.hybrid.events import Event, Home
 
 
@@ -47,3 +49,24 @@ class MembershipSold(MembershipFact):
 
 class MembershipRenewed(MembershipSold):
     """One more term of a membership was paid for."""
+
+
+class VisitRecorded(Event):
+    """A member came in. The aggregate is the member at the facility, in MongoDB."""
+
+    home: ClassVar[Home] = "mongo"
+    aggregate: ClassVar[str] = "member"
+
+    visit_id: str
+    user_id: str
+    at: datetime
+    source: VisitSource
+
+    @property
+    def aggregate_id(self) -> str:
+        """The facility and the person."""
+        return f"{self.facility_id}:{self.user_id}"
+
+    def tags(self) -> Sequence[str]:
+        """The member's and the facility's visits."""
+        return sorted(filled(DOCUMENTS["visits"], {"userId": self.user_id, "facilityId": self.facility_id}))

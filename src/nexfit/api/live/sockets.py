@@ -1,0 +1,399 @@
+"""GraphQL over WebSocket: the graphql-transport-ws protocol, kept strictly, over the same operations as HTTP.
+
+The access token comes in `connection_init`. A new one may come in a `ping` before the old one ends; else the socket is
+closed with 4403 when it does, and a client that connects again with a new token goes on where it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+from starlette.types import Receive, Scope, Send
+
+from nexfit.api.context import Context, Services
+from nexfit.api.execution import Answer, Asked, Operations, failed
+from nexfit.api.language import ENGLISH, Speech, negotiated
+from nexfit.api.live.connections import Connections
+from nexfit.api.live.fanout import Fanout, Follower
+from nexfit.api.live.messages import (
+    PROTOCOL,
+    BadMessage,
+    Close,
+    Message,
+    complete,
+    head_of,
+    read_message,
+    simple,
+    token_in,
+)
+from nexfit.api.live.outlets import WRITE, Waiting, Write
+from nexfit.api.persisted import PersistedOperations
+from nexfit.api.requests import GraphQLRequest, max_staleness
+from nexfit.domains.errors import BadInput, Refusal, Unauthenticated
+from nexfit.domains.identity.access import GUEST
+from nexfit.domains.identity.addresses import client_address, networks
+from nexfit.domains.identity.session_watch import SessionsUnknown
+from nexfit.domains.identity.tokens import InvalidToken
+from nexfit.stores.errors import StoreUnavailable
+
+LONGEST_REASON = 120
+"""Bytes of a close frame's reason; WebSocket allows 123."""
+
+
+class Sockets:
+    """The endpoint for WebSockets; one per process."""
+
+    def __init__(
+        self,
+        services: Services,
+        operations: Operations,
+        persisted: PersistedOperations,
+        fanout: Fanout,
+        connections: Connections,
+    ) -> None:
+        self.services = services
+        self.operations = operations
+        self.persisted = persisted
+        self.fanout = fanout
+        self.connections = connections
+        self.proxies = networks(services.settings.http.trusted_proxies)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one socket until it is closed, or refuse its handshake: 403 for its origin, 503 for want of room."""
+        await receive()  # websocket.connect
+        if not self._is_welcome(dict(scope["headers"])):
+            await _refuse(send, scope, 403)
+        elif not self.connections.open():
+            await _refuse(send, scope, 503)
+        else:
+            try:
+                await _Socket(self, scope, receive, send).run()
+            finally:
+                self.connections.close()
+
+    def _is_welcome(self, headers: Mapping[bytes, bytes]) -> bool:
+        """Whether a page of the request's origin may open a socket; who names none is no page."""
+        origin = headers.get(b"origin")
+        if origin is None:
+            return True
+        text = origin.decode("latin-1")
+        return text in self.services.settings.http.cors_origins or urlsplit(text).netloc == headers.get(
+            b"host", b""
+        ).decode("latin-1")
+
+
+class _Operation:
+    """An operation under way; `follower` once it follows something."""
+
+    __slots__ = ("follower",)
+
+    def __init__(self) -> None:
+        self.follower: Follower | None = None
+
+
+class _Outlet:
+    """Where the results of one subscription on a socket go."""
+
+    __slots__ = ("_head", "_id", "_operation", "_socket")
+
+    def __init__(self, socket: _Socket, id_: str, operation: _Operation) -> None:
+        self._socket = socket
+        self._id = id_
+        self._operation = operation
+        self._head = head_of(id_, "next")
+
+    def send(self, result: bytes) -> bool:
+        return self._socket.write(self._head + result + b"}")
+
+    def end(self, why: Refusal) -> None:
+        if isinstance(why, Unauthenticated):  # then nothing else on the socket may go on either
+            self._socket.spawn(self._socket.close(Close.FORBIDDEN, "The session has ended."))
+            return
+        self._socket.spawn(self._socket.finish(self._id, self._operation, failed(why, self._socket.speech())))
+
+
+class _Socket:
+    def __init__(self, endpoint: Sockets, scope: Scope, receive: Receive, send: Send) -> None:
+        self._endpoint = endpoint
+        self._services = endpoint.services
+        self._settings = endpoint.services.settings.live
+        self._is_spoken = PROTOCOL in scope["subprotocols"]
+        self._receive = receive
+        self._send_event = send
+        self._loop = asyncio.get_running_loop()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._operations: dict[str, _Operation] = {}
+        self._running = 0
+        self._actor = GUEST
+        self._is_initialised = False
+        self._is_closed = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._allowance = float(self._settings.messages_at_once)
+        self._counted_at = self._loop.time()
+        languages = dict(scope["headers"]).get(b"accept-language")
+        self._language = negotiated(languages.decode("latin-1")) if languages else ENGLISH
+        client = scope.get("client")
+        forwarded = dict(scope["headers"]).get(b"x-forwarded-for")
+        self._address = client_address(client[0] if client else "", forwarded, endpoint.proxies)
+        self._user_agent = dict(scope["headers"]).get(b"user-agent", b"").decode("latin-1")
+        extensions: Mapping[str, Any] = scope.get("extensions") or {}
+        write = extensions.get(WRITE)
+        self._waiting = None if write else Waiting()
+        self._write: Write = write or self._put
+
+    async def run(self) -> None:
+        """Answer messages until the socket is closed by either side."""
+        try:
+            await self._event({"type": "websocket.accept", "subprotocol": PROTOCOL if self._is_spoken else None})
+            if not self._is_spoken:
+                await self.close(Close.SUBPROTOCOL, "Subprotocol not acceptable")
+            self._close_in(self._settings.init_seconds, Close.INIT_TIMEOUT, "Connection initialisation timeout")
+            if self._waiting is not None:
+                self.spawn(self._send_waiting(self._waiting))
+            while (event := await self._receive())["type"] == "websocket.receive":
+                if not self._is_closed:
+                    await self._on(event)
+        finally:
+            self._stop()
+            for task in self._tasks:
+                task.cancel()
+
+    def spawn(self, work: Any) -> None:
+        """Run something beside the messages, at most as long as the socket lives."""
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def write(self, message: bytes) -> bool:
+        """Send a message without waiting; False, and it is not sent, while too much waits."""
+        return True if self._is_closed else self._write(message)
+
+    def speech(self) -> Speech:
+        """What is said to the client from now on."""
+        return Speech(self._language)
+
+    async def close(self, code: Close, reason: str) -> None:
+        """Close; nothing more is sent."""
+        if not self._is_closed:
+            self._stop()
+            short = reason.encode()[:LONGEST_REASON].decode(errors="ignore")
+            await self._event({"type": "websocket.close", "code": int(code), "reason": short})
+
+    async def finish(self, id_: str, operation: _Operation, answer: Answer) -> None:
+        """The last of an operation: a result and the end, or the errors that kept or keep it from going on."""
+        if self._operations.get(id_) is not operation:
+            return  # the client has ended it
+        del self._operations[id_]
+        if answer.executed:
+            await self._send(head_of(id_, "next") + answer.body + b"}")
+            await self._send(complete(id_))
+        else:
+            errors = orjson.dumps(orjson.loads(answer.body)["errors"])
+            await self._send(head_of(id_, "error") + errors + b"}")
+
+    # --- what the client sends
+
+    async def _on(self, event: Mapping[str, Any]) -> None:
+        text = event.get("text")
+        if text is None:
+            return await self.close(Close.BAD_REQUEST, "Messages are text.")
+        if len(text) > self._settings.message_bytes:
+            return await self.close(Close.TOO_BIG, f"A message has at most {self._settings.message_bytes} bytes.")
+        if not self._may_send():
+            return await self.close(Close.POLICY, "Too many messages")
+        try:
+            message = read_message(text)
+        except BadMessage as bad:
+            return await self.close(Close.BAD_REQUEST, str(bad))
+        if message.type == "subscribe":
+            return await self._on_subscribe(message)
+        if message.type == "complete":
+            self._end_by_client(message.id)
+        elif message.type == "connection_init":
+            await self._on_init(message)
+        elif message.type == "ping":
+            await self._on_ping(message)
+        return None
+
+    async def _on_init(self, message: Message) -> None:
+        if self._is_initialised:
+            return await self.close(Close.TOO_MANY_INITS, "Too many initialisation requests")
+        token = token_in(message.payload)
+        acknowledged = None if token is None else await self._signed_in(token)
+        if token is not None and acknowledged is None:
+            return None
+        if not self._endpoint.connections.enter(self._actor):
+            self._actor = GUEST
+            return await self.close(Close.TRY_AGAIN_LATER, "Too many connections")
+        self._is_initialised = True
+        if token is None and self._timer is not None:
+            self._timer.cancel()
+        await self._send(simple("connection_ack", acknowledged))
+        return None
+
+    async def _on_ping(self, message: Message) -> None:
+        token = token_in(message.payload)
+        if token is None:
+            return await self._send(simple("pong", message.payload))
+        if not self._is_initialised:
+            return await self.close(Close.UNAUTHORIZED, "Unauthorized")
+        renewed = await self._signed_in(token)
+        return None if renewed is None else await self._send(simple("pong", renewed))
+
+    async def _signed_in(self, token: str) -> Mapping[str, Any] | None:
+        """Until when the token lasts whose viewer is now this socket's; None where the socket was closed instead.
+
+        A token that does not hold closes it, and so does one of another viewer than the one it was opened for.
+        """
+        tokens = self._services.tokens
+        now = datetime.now(UTC)
+        try:
+            actor = tokens.verify(token, now)
+            if self._is_initialised and actor.user_id != self._actor.user_id:
+                raise InvalidToken
+        except SessionsUnknown:
+            await self.close(Close.TRY_AGAIN_LATER, "Try again in a moment.")
+            return None
+        except InvalidToken:
+            await self.close(Close.FORBIDDEN, "Forbidden")
+            return None
+        self._actor = actor
+        expires = tokens.expiry(token)
+        self._close_in(expires - now.timestamp(), Close.FORBIDDEN, "The access token has expired.")
+        return {"expiresAt": datetime.fromtimestamp(expires, UTC).isoformat().replace("+00:00", "Z")}
+
+    async def _on_subscribe(self, message: Message) -> None:
+        if not self._is_initialised:
+            return await self.close(Close.UNAUTHORIZED, "Unauthorized")
+        if message.id in self._operations:
+            return await self.close(Close.ID_IN_USE, f"Subscriber for {message.id} already exists")
+        operation = self._operations[message.id] = _Operation()
+        if max(self._running, len(self._operations) - 1) >= self._settings.operations:
+            refused = BadInput("More operations are under way on this socket than it may have.")
+            return await self.finish(message.id, operation, failed(refused, self.speech()))
+        assert message.request is not None  # noqa: S101  # read_message has seen to it
+        self.spawn(self._operate(message.id, operation, message.request))
+        return None
+
+    def _end_by_client(self, id_: str) -> None:
+        operation = self._operations.pop(id_, None)
+        if operation is not None and operation.follower is not None:
+            self._endpoint.fanout.leave(operation.follower)
+
+    # --- operations
+
+    async def _operate(self, id_: str, operation: _Operation, request: GraphQLRequest) -> None:
+        self._running += 1
+        try:
+            answer = await self._answer(id_, operation, request)
+        except SessionsUnknown:
+            answer = failed(StoreUnavailable("mongo", "which sessions ended is not known"), self.speech())
+        except Exception as error:
+            answer = failed(error, self.speech())
+        finally:
+            self._running -= 1
+        if answer is not None:
+            await self.finish(id_, operation, answer)
+
+    async def _answer(self, id_: str, operation: _Operation, request: GraphQLRequest) -> Answer | None:
+        """The answer to an operation; None for a subscription that has begun."""
+        if not self._services.tokens.still_holds(self._actor):
+            await self.close(Close.FORBIDDEN, "The session has ended.")
+            return None
+        context = Context(
+            self._services,
+            datetime.now(UTC),
+            self._actor,
+            address=self._address,
+            user_agent=self._user_agent,
+            speech=self.speech(),
+        )
+        await context.spend(1)
+        document = await self._endpoint.persisted.document(request.query, request.extensions)
+        asked = Asked(document, request.variables, request.operation_name)
+        context.max_staleness = max_staleness(request.extensions)
+        started = await self._endpoint.operations.subscription(asked, context)
+        if started is None:
+            return await self._endpoint.operations.run(asked, context)
+        if isinstance(started, Answer):
+            return started
+        fanout = self._endpoint.fanout
+        follower = await fanout.follow(started, context, _Outlet(self, id_, operation))
+        if self._operations.get(id_) is not operation:  # ended meanwhile
+            fanout.leave(follower)
+            return None
+        operation.follower = follower
+        try:
+            await fanout.feed(follower)
+        except BaseException:
+            fanout.leave(follower)
+            raise
+        return None
+
+    # --- the socket
+
+    async def _send(self, message: bytes) -> None:
+        if not self._is_closed:
+            await self._event({"type": "websocket.send", "text": message.decode()})
+
+    async def _event(self, event: Mapping[str, Any]) -> None:
+        try:
+            await self._send_event(event)  # type: ignore[arg-type]
+        except (OSError, RuntimeError):  # the client left (OSError), or the server has closed for a broken frame
+            self._stop()
+
+    def _put(self, message: bytes) -> bool:
+        assert self._waiting is not None  # noqa: S101
+        return self._waiting.put(message)
+
+    async def _send_waiting(self, waiting: Waiting) -> None:
+        async for messages in waiting.taken():
+            for message in messages:
+                await self._send(message)
+
+    def _stop(self) -> None:
+        """Nothing is sent any more, and nothing followed."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._waiting is not None:
+            self._waiting.end()
+        for operation in self._operations.values():
+            if operation.follower is not None:
+                self._endpoint.fanout.leave(operation.follower)
+        self._operations.clear()
+        if self._is_initialised:
+            self._endpoint.connections.leave(self._actor)
+
+    def _close_in(self, seconds: float, code: Close, reason: str) -> None:
+        """Close after so many seconds, instead of what was to be done later until now."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if not self._is_closed:
+            self._timer = self._loop.call_later(max(0.0, seconds), lambda: self.spawn(self.close(code, reason)))
+
+    def _may_send(self) -> bool:
+        """Whether the client may send another message now: so many per second, and some at once."""
+        now = self._loop.time()
+        earned = (now - self._counted_at) * self._settings.messages_per_second
+        self._allowance = min(float(self._settings.messages_at_once), self._allowance + earned) - 1
+        self._counted_at = now
+        return self._allowance >= 0
+
+
+async def _refuse(send: Send, scope: Scope, status: int) -> None:
+    """Refuse the handshake with an HTTP status, where the server can; else with its own 403."""
+    with suppress(OSError):
+        if "websocket.http.response" in (scope.get("extensions") or {}):
+            await send({"type": "websocket.http.response.start", "status": status, "headers": []})
+            await send({"type": "websocket.http.response.body", "body": b""})
+        else:
+            await send({"type": "websocket.close"})
