@@ -107,6 +107,10 @@ def create_app(settings: Settings | None = None, *, provider: Provider | None = 
                 allowances=allowances,
             )
             app.state.stores = stores
+            if settings.http.traces:
+                from nexfit.tracing import trace_stores
+
+                trace_stores(stores)
             operations = Operations(build_schema(), limits=settings.limits, http=settings.http)
             persisted = _persisted(services, operations)
             responses = _responses(services, operations)
@@ -168,7 +172,13 @@ def _persisted(services: Services, operations: Operations) -> PersistedOperation
 
 def _observers(settings: Settings, registry: CollectorRegistry) -> list[Observer]:
     secret = settings.auth.secret.get_secret_value()
+    traced: list[Observer] = []
+    if settings.http.traces:
+        from nexfit.tracing import request_traces  # an extra: not there unless it was asked for
+
+        traced.append(request_traces())
     return [
+        *traced,
         request_log(secret, every=settings.http.log_requests),
         *([request_metrics(registry)] if settings.http.metrics else []),
     ]

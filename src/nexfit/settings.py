@@ -78,6 +78,7 @@ class HttpSettings(Section):
     )
     hsts: bool = Field(default=False, description="Tell browsers to come by HTTPS only.")
     log_requests: bool = Field(default=True, description="Log a line per request; without, only failed and slow ones.")
+    traces: bool = Field(default=False, description="Make OpenTelemetry spans; needs the extra `otel`.")
     response_cache: bool = Field(default=True, description="Answer what `@cacheControl` allows from a cache.")
     metrics: bool = Field(default=False, description="Answer /metrics to everybody who can reach the port.")
 
