@@ -37,6 +37,9 @@ SECTIONS: dict[str, Section] = {
     "crashes": Section(
         "bench.crashes.section:main", "kills writers of both stores at every step, and compares the stores afterwards"
     ),
+    "feeds": Section(
+        "bench.feeds.section:main", "how soon and how fast what others write reaches tags, member facts and contracts"
+    ),
     "plans": Section(
         "bench.plans:main", "what compiling an operation costs, and what a stream of unknown ones leaves behind"
     ),
