@@ -99,25 +99,39 @@ def serve(
 @app.command()
 def schema(
     check: Annotated[bool, typer.Option("--check", help="Fail if the file differs instead of writing it.")] = False,
+    release: Annotated[
+        bool, typer.Option("--release", help="Make it the schema that later ones must not break.")
+    ] = False,
     file: Annotated[Path, typer.Option(help="The file.")] = Path("schema.graphql"),
 ) -> None:
     """Write the GraphQL schema to a file, and MongoDB's validators from the document models into `mongo_indexes`."""
+    from nexfit.api.releases import ALLOWED, breaking_changes
     from nexfit.api.schema import build_schema, schema_text
     from nexfit.operations.mongo_files import default_folder
     from nexfit.operations.mongo_schema import ALL_DOCUMENTS
     from nexfit.operations.mongo_validators import write_validators
 
     text = schema_text(build_schema())
+    released, allowed = file.with_name("schema.released.graphql"), file.with_name(ALLOWED)
     if check:
         if not file.exists() or file.read_text(encoding="utf-8") != text:
             errors.print(f"{file} is not what the code says. Run: make schema")
             raise typer.Exit(1)
-        console.print(f"{file} is up to date.")
+        on_purpose = allowed.read_text(encoding="utf-8").splitlines() if allowed.exists() else ()
+        broken = breaking_changes(released.read_text(encoding="utf-8"), text, allowed=on_purpose)
+        if broken:
+            errors.print(f"Clients of the released schema break. Keep what they use, or list it in {allowed}:")
+            errors.print("\n".join(broken), highlight=False, markup=False, soft_wrap=True)
+            raise typer.Exit(1)
+        console.print(f"{file} is up to date, and breaks nothing of {released.name}.")
         return
-    file.write_text(text, encoding="utf-8")
-    console.print(f"Wrote {file}.")
-    for written in write_validators(default_folder(), ALL_DOCUMENTS):
+    for written in (file, released) if release else (file,):
+        written.write_text(text, encoding="utf-8")
         console.print(f"Wrote {written}.")
+    if release:
+        allowed.unlink(missing_ok=True)
+    for validator in write_validators(default_folder(), ALL_DOCUMENTS):
+        console.print(f"Wrote {validator}.")
 
 
 @operations.command()

@@ -98,7 +98,7 @@ class Endpoint:
         wanted = headers.get(b"accept-language")
         speech = Speech(negotiated(wanted.decode("latin-1"))) if wanted else Speech()
         media = guard.media_type(headers.get(b"accept"))
-        if not self._observers:
+        if not self._observers or wants_events(headers):  # a stream may last for days: it is no request to sum up
             reply = await self._reply(scope, receive, send, headers, media, speech, id_, None)
         else:
             reply = await self._observed(scope, receive, send, headers, media, speech, id_)

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import cast
+
 import strawberry
-from graphql import GraphQLSchema
+import yaml
+from graphql import GraphQLEnumType, GraphQLSchema
 from strawberry.printer import print_schema
 from strawberry.schema.config import StrawberryConfig
 
@@ -55,7 +61,25 @@ def build_schema() -> GraphQLSchema:
     )
     core = bind(schema)
     reference.install(core)
+    _describe_enums(core)
     return core
+
+
+def _describe_enums(schema: GraphQLSchema) -> None:
+    """Give enum values the descriptions of `enum_values.yaml`: most enums belong to domains, which know no GraphQL."""
+    for name, values in enum_values().items():
+        type_ = schema.type_map.get(name)
+        if isinstance(type_, GraphQLEnumType):
+            for value, description in values.items():
+                if value in type_.values:
+                    type_.values[value].description = description
+
+
+@cache
+def enum_values() -> Mapping[str, Mapping[str, str]]:
+    """Descriptions by enum and value."""
+    text = (Path(__file__).parent / "enum_values.yaml").read_text(encoding="utf-8")
+    return cast("Mapping[str, Mapping[str, str]]", yaml.safe_load(text))
 
 
 def schema_text(schema: GraphQLSchema) -> str:
