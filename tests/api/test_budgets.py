@@ -84,7 +84,8 @@ async def test_a_cold_cache_is_filled_by_one_batch_for_all_parents(owner: Client
         sent = Counter(log.sent["redis"])
         # Of each view: one question for all (one more where what was at hand is outdated); versions for its tags and a
         # lease, where there were none; what was loaded.
-        assert set(sent) == {"MGET", "GET", "SET"}
+        assert set(sent) == {"MGET", "GET", "SET", "EVAL"}
+        assert sent["EVAL"] == values
         assert 6 <= sent["MGET"] <= 9
         assert sent["GET"] == values
         assert 2 * values < sent["SET"] <= 3 * values

@@ -143,6 +143,6 @@ async def test_buckets_give_from_all_or_from_none(small_stores: Stores) -> None:
     assert left < 0.5
     given = await take(redis, [Bucket(f"{name}:b", 2, 0.5, -5, -5)])
     assert given.buckets[0][1] == 2  # never more than its size
-    assert await small_stores.redis.send([("EXISTS", f"nexfit:bucket:{name}:b")]) == [0]
+    assert await small_stores.redis.send([("EXISTS", f"nexfit:{{buckets}}:{name}:b")]) == [0]
     with pytest.raises(StoreUnavailable):
         await take(redis, [Bucket(f"{name}:a", "x", 1)])  # type: ignore[arg-type]

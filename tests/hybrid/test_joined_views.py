@@ -10,11 +10,15 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
+import orjson
 import pytest
 from pydantic import SecretStr
 
+from nexfit.hybrid import joined_views, view_values
 from nexfit.hybrid.joined_views import JoinedViews, View
+from nexfit.hybrid.versions import GENERATION, tag_key
 from nexfit.settings import RedisSettings
+from nexfit.stores.commands import command_log
 from nexfit.stores.errors import StoreUnavailable
 from nexfit.stores.redis import RedisStore
 
@@ -273,3 +277,157 @@ async def test_without_redis_every_reader_loads_and_an_invalidation_says_so(view
         with pytest.raises(StoreUnavailable):
             await invalidate(views, view, "a-tag")
         await store.close()
+
+
+# --- several processes: each has views of its own
+
+
+async def test_a_hot_key_costs_one_load_when_it_expires(redis: RedisStore, source: Source) -> None:
+    """200 readers of four processes."""
+    brief = View(f"test_{uuid4().hex}", 1, lifetime=0.3)
+    processes = [JoinedViews(redis) for _ in range(4)]
+    await asyncio.gather(*(read(processes[n % 4], brief, source, "a") for n in range(200)))
+    assert source.loads == [["a"]]
+    await asyncio.sleep(0.35)
+    source.values["a"] = "new"
+    answers = await asyncio.gather(*(read(processes[n % 4], brief, source, "a") for n in range(200)))
+    assert answers == [["new"]] * 200
+    assert source.loads == [["a"]] * 2
+    counted = [process.counters[brief.name] for process in processes]
+    assert sum(one.awaited for one in counted) == 2 * 3
+    assert sum(one.shared for one in counted) == 2 * 4 * 49
+
+
+async def test_a_process_that_dies_while_it_loads_keeps_others_waiting_for_a_moment_only(
+    redis: RedisStore, view: View, source: Source
+) -> None:
+    source.gate.clear()
+    dying = asyncio.create_task(read(JoinedViews(redis), view, source, "a"))
+    await source.started.wait()
+    other = asyncio.create_task(read(JoinedViews(redis), view, source, "a"))
+    await asyncio.sleep(0.05)
+    assert len(source.loads) == 1
+    started = time.monotonic()
+    while len(source.loads) < 2:
+        await asyncio.sleep(0.01)
+        assert time.monotonic() - started < 5
+    source.gate.set()
+    assert await other == await dying == ["value of a"]
+
+
+async def test_a_load_that_fails_lets_other_processes_begin_at_once(
+    redis: RedisStore, view: View, source: Source
+) -> None:
+    source.failure = LookupError("no")
+    with pytest.raises(LookupError):
+        await read(JoinedViews(redis), view, source, "a")
+    source.failure = None
+    other = JoinedViews(redis)
+    assert await read(other, view, source, "a") == ["value of a"]
+    assert (other.counters[view.name].loaded, other.counters[view.name].awaited) == (1, 0)
+
+
+async def test_one_of_many_readers_loads_ahead_of_the_end(redis: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    view, views, loads = View(f"test_{uuid4().hex}", 1, lifetime=4.0), JoinedViews(redis), 0
+    await redis.send([("SET", GENERATION, "1:1")])
+
+    async def load(items: Sequence[str]) -> Mapping[str, Any]:
+        nonlocal loads
+        loads += 1
+        read = loads
+        await asyncio.sleep(0.1)
+        return dict.fromkeys(items, read)
+
+    async def values(readers: int) -> set[int]:
+        found = await asyncio.gather(
+            *(views.get(view, ["a"], load, tags=lambda item: [f"{view.name}:{item}"]) for _ in range(readers))
+        )
+        return {value for [value] in found}
+
+    assert await values(1) == {1}
+    assert await values(50) == {1}
+    # Throws of the dice that look ahead by twenty times what the load took: from 1.2 s on, of at least 3.2 s.
+    monkeypatch.setattr(view_values.random, "random", lambda: 1 - 1e-9)
+    await asyncio.sleep(2.1)
+    assert await values(50) == {1}  # nobody waits
+    started = time.monotonic()
+    while await values(1) == {1}:
+        await asyncio.sleep(0.01)
+        assert time.monotonic() - started < 1.0
+    assert loads == 2
+    assert views.counters[view.name].refreshed == 1
+    await redis.send([("DEL", GENERATION)])
+
+
+async def test_a_flush_hides_no_invalidation(redis: RedisStore, views: JoinedViews, view: View, source: Source) -> None:
+    """A tag without a version before the load and after it: it was raised and forgotten in between."""
+    source.gate.clear()
+    early = asyncio.create_task(read(views, view, source, "a"))
+    await source.started.wait()
+    source.values["a"] = "new"
+    await invalidate(views, view, "a-tag")
+    await redis.send([("FLUSHDB",)])
+    source.gate.set()
+    await early
+    for process in (views, JoinedViews(redis)):
+        assert await read(process, view, source, "a") == ["new"]
+
+
+async def test_an_evicted_version_gives_its_values_up(redis: RedisStore, view: View, source: Source) -> None:
+    await read(JoinedViews(redis), view, source, "a")
+    await redis.send([("DEL", tag_key(f"{view.name}:a-tag"))])
+    await read(JoinedViews(redis), view, source, "a")
+    assert len(source.loads) == 2
+
+
+async def test_what_is_at_hand_is_confirmed_unless_the_reader_bears_its_age(
+    redis: RedisStore, views: JoinedViews, view: View, source: Source
+) -> None:
+    bearing = views.within(30)
+    await read(views, view, source, "a")
+    with command_log() as log:
+        await read(views, view, source, "a")
+    assert log.sent["redis"] == ["MGET"]
+    source.values["a"] = "new"
+    await invalidate(JoinedViews(redis), view, "a-tag")  # by another process
+    with command_log() as log:
+        assert await read(bearing, view, source, "a") == ["value of a"]
+    assert log.count("redis") == 0
+    assert await read(views, view, source, "a") == ["new"]
+    assert await read(bearing, view, source, "a") == ["new"]
+    source.values["a"] = "newer"
+    await invalidate(views, view, "a-tag")  # by this process: it does not bear its own
+    assert await read(bearing, view, source, "a") == ["newer"]
+
+
+async def test_that_there_is_nothing_is_remembered_for_a_shorter_time(
+    redis: RedisStore, views: JoinedViews, view: View, source: Source
+) -> None:
+    source.values = {"nothing": None}
+    assert await read(views, view, source, "nothing", "something") == [None, "value of something"]
+    assert await read(JoinedViews(redis), view, source, "nothing") == [None]
+    assert len(source.loads) == 1
+    nothing, something = await redis.send([("PTTL", view.key("nothing")), ("PTTL", view.key("something"))])
+    assert int(str(nothing)) <= joined_views.NOTHING_LIFETIME * 1000 < int(str(something))
+
+
+async def test_large_values_are_kept_compressed(
+    redis: RedisStore, views: JoinedViews, view: View, source: Source
+) -> None:
+    source.values["a"] = [{"period": f"2026-01-{day:02}", "total": "1234.50", "ğ": None} for day in range(400)]
+    await read(views, view, source, "a")
+    [stored] = await redis.send([("STRLEN", view.key("a"))])
+    assert 0 < int(str(stored)) < 4000 < len(orjson.dumps(source.values["a"])) // 4
+    assert await read(JoinedViews(redis), view, source, "a") == [source.values["a"]]
+    assert len(source.loads) == 1
+
+
+async def test_memory_is_bounded(redis: RedisStore, view: View, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(joined_views, "MOST_IN_MEMORY", 20)
+    views, source = JoinedViews(redis), Source()
+    for n in range(5):
+        await read(views, view, source, *(f"item {n} {m}" for m in range(10)))
+        assert len(views._state.memory) <= 20
+    source.values["large"] = [str(uuid4()) for _ in range(5000)]
+    await read(views, view, source, "large")
+    assert view.key("large") not in views._state.memory

@@ -69,7 +69,8 @@ class Taken:
 
 async def take(redis: RedisStore, buckets: Sequence[Bucket]) -> Taken:
     """Take from all buckets or from none, in one round trip. Raises StoreUnavailable."""
-    keys = [f"{PREFIX}:bucket:{bucket.name}" for bucket in buckets]
+    # The braces keep all buckets in one slot of a Redis Cluster, so that one script may look into several.
+    keys = [f"{PREFIX}:{{buckets}}:{bucket.name}" for bucket in buckets]
     wanted = [amount for bucket in buckets for amount in (bucket.size, bucket.per_second, bucket.least, bucket.most)]
     [answer] = await redis.send([("EVAL", _TAKE, len(keys), *keys, *wanted)])
     wait, *parts = map(float, cast("list[bytes]", answer))

@@ -48,8 +48,11 @@ MOST_IN_MEMORY = 4096
 LARGEST_IN_MEMORY = 65_536
 """Bytes of a value, as Redis holds it, beyond which it is not kept at hand."""
 
-# Gives back a lease that is still one's own.
-_GIVE_BACK = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+LINGER = 0.05
+"""Seconds a lease lasts after its load: for those who have looked before the value was there, and ask for it now."""
+
+# Ends a lease that is still one's own, in some milliseconds.
+_END_LEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0"
 
 __all__ = ["JoinedViews", "Load", "TagsOf", "View"]
 
@@ -161,7 +164,8 @@ class JoinedViews:
             if moment.confirms(item, one):
                 found[item] = one
                 one.confirmed = clock
-                memory.move_to_end(view.key(item))
+                if view.key(item) in memory:  # another reader may have put it out meanwhile
+                    memory.move_to_end(view.key(item))
                 counters.memory += 1
         for item, written in zip(asked, cast("list[bytes | None]", answers), strict=True):
             if written is None:
@@ -237,10 +241,11 @@ class JoinedViews:
         values: dict[str, Any] = {}
         if mine:
             try:
-                values = await self._load_and_store(view, mine, load, tags, moment)
+                values = await self._load_and_store(
+                    view, mine, load, tags, moment, [_ending(leases[item], token, LINGER) for item in mine]
+                )
             except BaseException:
-                # Where it went well the lease stays until it ends by itself: the value is there.
-                await self._give_back([leases[item] for item in mine], token)
+                await self._send_if_there([_ending(leases[item], token, 0) for item in mine])
                 raise
         left = [item for item in items if item not in values]
         if left:
@@ -251,15 +256,14 @@ class JoinedViews:
         return values
 
     async def _load_and_store(
-        self, view: View, items: Sequence[str], load: Load, tags: TagsOf, moment: Moment
+        self, view: View, items: Sequence[str], load: Load, tags: TagsOf, moment: Moment, also: Sequence[Command] = ()
     ) -> dict[str, Any]:
-        counters = self._state.counters[view.name]
-        counters.loaded += len(items)
+        """`also` is sent with what is stored."""
+        self._state.counters[view.name].loaded += len(items)
         started = time.monotonic()
         loaded = await load(items)
-        took = time.monotonic() - started
         values = {item: loaded.get(item) for item in items}
-        await self._store(view, values, tags, moment, took)
+        await self._store(view, values, tags, moment, time.monotonic() - started, also)
         return values
 
     async def _awaited(self, view: View, items: Sequence[str], tags: TagsOf) -> dict[str, Any]:
@@ -276,7 +280,15 @@ class JoinedViews:
         self._state.counters[view.name].awaited += len(values)
         return values
 
-    async def _store(self, view: View, values: Mapping[str, Any], tags: TagsOf, moment: Moment, took: float) -> None:
+    async def _store(
+        self,
+        view: View,
+        values: Mapping[str, Any],
+        tags: TagsOf,
+        moment: Moment,
+        took: float,
+        also: Sequence[Command] = (),
+    ) -> None:
         """Keep what was loaded, under the versions its load began at."""
         commands: list[Command] = []
         for item, value in values.items():
@@ -295,7 +307,7 @@ class JoinedViews:
         names = list(dict.fromkeys(tag for some in tags_of.values() for tag in some))
         try:
             # Asked beside: that the load raced with a writer changes nothing, but it should be seen how often.
-            _, versions, _ = await self.versions.read(names, *commands)
+            _, versions, _ = await self.versions.read(names, *commands, *also)
         except StoreUnavailable:
             return
         now = dict(zip(names, versions, strict=True))
@@ -323,9 +335,9 @@ class JoinedViews:
         except Exception:
             log.exception("a view could not be refreshed", view=view.name)
 
-    async def _give_back(self, leases: Sequence[str], token: str) -> None:
+    async def _send_if_there(self, commands: Sequence[Command]) -> None:
         try:
-            await self._redis.send([("EVAL", _GIVE_BACK, 1, lease, token) for lease in leases])
+            await self._redis.send(commands)
         except StoreUnavailable:
             return
 
@@ -338,3 +350,7 @@ class JoinedViews:
         memory.move_to_end(key)
         while len(memory) > MOST_IN_MEMORY:
             memory.popitem(last=False)
+
+
+def _ending(lease: str, token: str, seconds: float) -> Command:
+    return "EVAL", _END_LEASE, 1, lease, token, int(seconds * 1000)
