@@ -159,7 +159,7 @@ async def test_nothing_crosses_slots_of_a_cluster_and_nothing_searches_for_keys(
             await admin.config_resetstat()
             given = settings.model_copy(
                 update={
-                    "redis": RedisSettings(url=SecretStr(valkey.url)),
+                    "redis": RedisSettings(url=SecretStr(valkey.url), timeout=5),
                     "http": HttpSettings(response_cache=True, metrics=True),
                 }
             )
