@@ -69,8 +69,10 @@ async def test_no_field_sends_more_commands_for_more_rows(
         end = target(path[-1][1]) if path else object_type("Facility" if of_facility else "User")
         below = along(path, f"{{ {shown(end, size)} }}", size)
         query = f"{{ {opening % (size, below) if of_facility else opening % below} }}"
-        await client.data(query)  # joined views are cached from here on
-        data, log = await client.counted(query)
+        for _ in range(6):  # the first fills the joined views; on a slow machine they may be gone again before the next
+            data, log = await client.counted(query)
+            if set(log.sent["redis"]) <= {"MGET", "EVAL"}:
+                break
         sent[size] = log.count("mongo") + log.count("postgres")
         found[size] = counted(data)
         assert sent[size] <= allowed, log.sent

@@ -58,7 +58,7 @@ async def test_the_desk_sells_once_and_renews(small_owner: Client, offer: tuple[
         ({"expectedTotal": "1"}, "PRICE_CHANGED", ["expectedTotal"]),
         ({"expectedTotal": "-1"}, "PRICE_CHANGED", ["expectedTotal"]),
         ({"method": "WALLET"}, "BAD_USER_INPUT", ["method"]),
-        ({"plan": global_id("User", ObjectId())}, "NOT_FOUND", ["plan"]),
+        ({"plan": global_id("User", ObjectId("6a" * 12))}, "NOT_FOUND", ["plan"]),
         ({"user": "x"}, "NOT_FOUND", ["user"]),
     ],
 )

@@ -123,12 +123,21 @@ async def members(stores: Stores, facility: str, order: str, *, descending: bool
 
 LISTS = (
     *(f"facilities {order} {direction}" for order in ("NAME", "CREATED_AT") for direction in ("ASC", "DESC")),
-    *("classes NAME", "classes START_TIME"),
+    *("classes NAME", "classes START_TIME", "schedule"),
     *(f"members {order} {direction}" for order in MEMBER_ORDERS for direction in ("ASC", "DESC")),
     "members overdue",
     *("memberSubscriptions", "transactions", "transactions failed", "subscriptions", "invoices", "invoices open"),
-    *("own facilities", "own memberSubscriptions", "own subscriptions", "own invoices", "own transactions"),
+    *(
+        "own facilities",
+        "own memberSubscriptions",
+        "own classBookings",
+        "own subscriptions",
+        "own invoices",
+        "own transactions",
+    ),
 )
+
+SINCE, UNTIL = datetime(2026, 6, 10, tzinfo=UTC), datetime(2026, 6, 12, tzinfo=UTC)
 
 LEDGER = {"transactions": "transaction_id", "subscriptions": "subscription_id", "invoices": "invoice_id"}
 
@@ -147,6 +156,13 @@ async def connection(name: str, stores: Stores, facility: str) -> Connection:
         offered = {"facilityId": ObjectId(facility), "isActive": True}
         expected = await documents(stores, "classes", offered, sort, "Class")
         return Connection(f"facility(id: $id) {{ classes(orderBy: {words[0]} %s) {{ CONNECTION }} }}", expected)
+    if kind == "schedule":
+        starting = {"facilityId": ObjectId(facility), "startsAt": {"$gte": SINCE, "$lt": UNTIL}}
+        expected = await documents(
+            stores, "class_occurrences", starting, [("startsAt", 1), ("_id", 1)], "ClassOccurrence"
+        )
+        field = f'schedule(since: "{SINCE.isoformat()}" until: "{UNTIL.isoformat()}" %s)'
+        return Connection(f"facility(id: $id) {{ {field} {{ CONNECTION }} }}", expected)
     if name == "members overdue":
         expected = await rows(
             stores,
@@ -171,7 +187,10 @@ async def connection(name: str, stores: Stores, facility: str) -> Connection:
         mine = {"ownerId": owner["_id"]}
         expected = await documents(stores, "facilities", mine, [("nameFolded", 1), ("_id", 1)], "Facility")
         return Connection("viewer { facilities(%s) { CONNECTION } }", expected)
-    if kind == "memberSubscriptions":
+    if kind == "classBookings":
+        booked = {"userId": user["_id"]}
+        expected = await documents(stores, "class_bookings", booked, [("date", -1), ("_id", -1)], "ClassBooking")
+    elif kind == "memberSubscriptions":
         held = {"userId": user["_id"]} if own else {"facilityId": ObjectId(facility)}
         sort = [("startDate", -1), ("_id", -1)]
         expected = await documents(stores, "member_subscriptions", held, sort, "MemberSubscription")
@@ -261,6 +280,7 @@ async def test_a_total_costs_one_command_and_only_when_it_is_asked_for(
 async def test_pages_of_many_parents_are_the_pages_of_each(owner: Client, stores: Stores) -> None:
     fields = {
         "classes": "classes(%s)",
+        "schedule": 'schedule(since: "2026-06-01T00:00:00Z" until: "2026-07-01T00:00:00Z" %s)',
         "members": "members(orderBy: { field: LAST_VISIT, direction: DESC } %s)",
         "memberSubscriptions": "memberSubscriptions(%s)",
         "transactions": "transactions(status: SUCCEEDED %s)",

@@ -96,7 +96,7 @@ MATRIX: Mapping[str, Entry] = {
         _fields(
             (
                 "id name type timezone address contact media operatingHours openNow amenities features equipments"
-                " createdAt classes memberships",
+                " createdAt classes schedule memberships",
                 ANYONE,
             ),
             ("staff members memberSubscriptions", _MEMBERS),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 
 import strawberry
@@ -20,6 +20,7 @@ from nexfit.domains.facilities import directory
 from nexfit.engine.fields import Record
 
 MOST_OCCURRENCES = 50
+WEEK = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,18 @@ class ClassesArgs(PageArgs):
     order_by: Annotated[ClassOrder, strawberry.argument(description="Ascending order.")] = ClassOrder.NAME
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScheduleArgs(PageArgs):
+    """Which dates of a facility."""
+
+    since: Annotated[
+        datetime | None, strawberry.argument(description="Starting from this instant on; default now.")
+    ] = None
+    until: Annotated[
+        datetime | None, strawberry.argument(description="Starting before this instant; default a week after `since`.")
+    ] = None
+
+
 strawberry.enum(ClassOrder, description="How classes are ordered.")
 
 
@@ -52,6 +65,23 @@ async def classes_of_facilities(parents: Sequence[Record], args: ClassesArgs, co
         node_selection(args.selection).columns,
     )
     return [connection(page, order, args.selection) for page in pages]
+
+
+async def schedules_of_facilities(parents: Sequence[Record], args: ScheduleArgs, context: Context) -> Sequence[Any]:
+    """A connection of the dates of all classes at each facility, earliest first."""
+    since = args.since or context.now
+    until = args.until or since + WEEK
+    if until < since:
+        raise BadInput("until must not be before since.", path=("until",))
+    pages = await timetable.schedules_of_facilities(
+        context.stores.mongo,
+        [parent["_id"] for parent in parents],
+        since,
+        until,
+        page_request(args, timetable.SCHEDULE_ORDER),
+        node_selection(args.selection).columns,
+    )
+    return [connection(page, timetable.SCHEDULE_ORDER, args.selection) for page in pages]
 
 
 async def occurrences_of_classes(parents: Sequence[Record], args: OccurrencesArgs, context: Context) -> Sequence[Any]:

@@ -10,8 +10,8 @@ import strawberry
 
 from nexfit.api.access import PERMITTED
 from nexfit.api.caching import Cached, CacheScope
-from nexfit.api.classes.loaders import ClassesArgs, classes_of_facilities
-from nexfit.api.classes.types import Class
+from nexfit.api.classes.loaders import ClassesArgs, ScheduleArgs, classes_of_facilities, schedules_of_facilities
+from nexfit.api.classes.types import Class, ClassOccurrence
 from nexfit.api.context import Context
 from nexfit.api.fields import Args, batch, column, derived
 from nexfit.api.finance import facility as figures
@@ -139,6 +139,13 @@ class Facility(Node):
         args=ClassesArgs,
         description="Classes it offers now.",
         cache=Cached(30, parents="facility:{_id}:classes"),
+    )
+    schedule: Connection[ClassOccurrence] = batch(
+        schedules_of_facilities,
+        needs=("_id",),
+        args=ScheduleArgs,
+        description="Dates of all its classes in a range, earliest first, also those that were called off.",
+        cache=Cached(10, parents="facility:{_id}:classes"),
     )
     memberships: list[Membership] = batch(
         plans_of_facilities,

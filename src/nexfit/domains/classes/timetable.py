@@ -17,6 +17,10 @@ OCCURRENCES = "class_occurrences"
 ACTIVE = {"isActive": True}
 
 
+SCHEDULE_ORDER = "class_occurrences:STARTS_AT"
+SCHEDULE_KEYS = (Key("startsAt", instant, descending=False), Key("_id", object_id, descending=False))
+
+
 class ClassOrder(StrEnum):
     """How a list of classes is ordered; ties are broken by id."""
 
@@ -66,4 +70,19 @@ async def next_occurrences(
         sort=[("startsAt", 1), ("_id", 1)],
         limit=first,
         columns=columns,
+    )
+
+
+async def schedules_of_facilities(
+    mongo: Mongo,
+    facilities: Sequence[ObjectId],
+    since: datetime,
+    until: datetime,
+    request: PageRequest,
+    columns: Iterable[str],
+) -> list[Page]:
+    """A page of the dates that start in `[since, until)` at each facility, earliest first, in one command."""
+    starting = {"startsAt": {"$gte": since, "$lt": until}}
+    return await documents_paging.pages_by_parent(
+        mongo, OCCURRENCES, "facilityId", facilities, starting, SCHEDULE_KEYS, request, columns
     )
