@@ -16,6 +16,9 @@ from typing import Any
 
 import pytest
 
+from nexfit import local_servers
+from nexfit.embedded import folder
+
 NEXFIT = Path(sys.executable).with_name("nexfit")
 ROOT = Path(__file__).parents[1]
 
@@ -171,6 +174,19 @@ def test_keys_are_rotated_from_the_command_line(data_dir: Path) -> None:
     alone = _nexfit("keys", "status", *where, NEXFIT_ENCRYPTION_KEYS=made["NEXFIT_ENCRYPTION_KEYS"])
     assert f"{new_id} (active)" in alone.stdout
     assert "local" not in alone.stdout
+
+
+def test_starting_over_leaves_a_folder_that_servers_start_in(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    folder.lock(data).release()
+    for name in (local_servers.URLS_FILE, local_servers.KEYS_FILE, local_servers.SECRET_FILE):
+        (data / name).write_text("{}")
+    local_servers.delete_data(data)
+    assert not data.exists()
+    folder.lock(data).release()
+    (data / "notes").write_text("mine")
+    local_servers.delete_data(data)
+    assert [path.name for path in data.iterdir()] == ["notes"]
 
 
 @pytest.mark.parametrize(

@@ -70,16 +70,22 @@ class UncachedFloor(Floor):
             {"$match": {"startsAt": {"$gte": now}}},
             {"$sort": {"startsAt": 1, "_id": 1}},
             {"$limit": DATES},
-            {"$project": {"_id": 1, **dict.fromkeys(sorted(shown), 1)}},
+            {"$project": {"_id": 0, **dict.fromkeys(sorted(shown), 1)}},
         ]
         joined = {
             "from": "class_occurrences",
-            "localField": "_id",
+            "localField": "parent",
             "foreignField": "classId",
             "pipeline": steps,
             "as": "rows",
         }
-        found = await self._reads.aggregate([{"$documents": [{"_id": id_} for id_ in classes]}, {"$lookup": joined}])
+        found = await self._reads.aggregate(
+            [
+                {"$documents": [{"_id": place, "parent": id_} for place, id_ in enumerate(classes)]},
+                {"$lookup": joined},
+                {"$project": {"rows": 1}},
+            ]
+        )
         return [[{key: date[key] for key in shown} for date in row["rows"]] for row in found]
 
 

@@ -179,19 +179,20 @@ class _Bench:
                 "NEXFIT_AUTH_ACCESS_TOKEN_MINUTES": "1440",
                 **PATIENCE,
             }
+            with self._started(home, "signing in", [NEXFIT], variables) as [one]:  # which needs Redis
+                subject = find_subject(one.port)
             if "stores" in wanted:
                 uncached = {**variables, "NEXFIT_REDIS_URL": stack.enter_context(_no_redis())}
                 with self._started(home, "stores", [NEXFIT, FLOOR, *self._peers()], uncached) as servers:
-                    self._measure_on_stores("stores", servers, kind="uncached")
+                    self._measure_on_stores("stores", servers, subject, kind="uncached")
             if "cache" in wanted:
                 if importlib.util.find_spec(RESPONSE_CACHE) is None:
                     self.console.print("NexFit has no response cache yet: its rows show joined views from Redis.")
                 names = [NEXFIT, *([NODE_CACHE] if self.node else [])]
                 with self._started(home, "cache", names, variables) as servers:
-                    self._measure_on_stores("cache", servers, kind="response cache")
+                    self._measure_on_stores("cache", servers, subject, kind="response cache")
 
-    def _measure_on_stores(self, group: str, servers: Sequence[Peer], *, kind: str) -> None:
-        subject = find_subject(servers[0].port)
+    def _measure_on_stores(self, group: str, servers: Sequence[Peer], subject: Subject, *, kind: str) -> None:
         today = datetime.now(UTC).date()
         self._measure(group, servers, works.on_stores(subject, today, kind=kind), subject, NEXFIT)
 

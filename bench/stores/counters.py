@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -37,6 +38,9 @@ _SESSION = (
 """Statements about the session itself: a pool that resets connections sends four of them with each use, and a new
 connection asks for types."""
 _REDIS_KEEPING = re.compile(r"client|hello|auth|select|ping|info|command|config")
+
+_LOOKING_ON = 3.0
+"""Seconds."""
 
 _STATEMENTS = f"""
 SELECT queryid, query, calls, rows, query ~ '{_SESSION}' AS session FROM pg_stat_statements
@@ -96,6 +100,7 @@ class Counters:
             target: redis.Redis.from_url(settings.url.get_secret_value()) for target, settings in redis_urls.items()
         }
         self._redis_settings = redis_urls
+        self.unasked: Mapping[str, float] = {}
         self._postgres: asyncpg.Connection[Any] = self._runner.run(_connect(postgres.url.get_secret_value()))
 
     def close(self) -> None:
@@ -152,6 +157,12 @@ class Counters:
         self._redis_before = self._redis_commands()
         self._database.drop_collection("system.profile")
         self._database.command("profile", 2)
+
+    def look_on(self) -> None:
+        """Find out how many commands come each second while nobody asks for anything: the API also works by itself."""
+        before = asdict(self.received())
+        time.sleep(_LOOKING_ON)
+        self.unasked = {name: (count - before[name]) / _LOOKING_ON for name, count in asdict(self.received()).items()}
 
     def footprint(self) -> Footprint:
         """What was received since `watch`."""

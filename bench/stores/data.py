@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import os
 import shutil
@@ -18,8 +19,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from bench.stores.errors import CannotMeasure
 from bench.stores.processes import ROOT
-from nexfit.embedded import EmbeddedServers, ServerUrls, reset
-from nexfit.local_servers import set_encryption_keys
+from nexfit.embedded import EmbeddedServers, ServerUrls
+from nexfit.local_servers import delete_data, set_encryption_keys
 from nexfit.operations.demo import SeedReport, seed
 from nexfit.operations.demo.seeding import MEMBERS
 from nexfit.operations.setup import migrate_up
@@ -61,7 +62,7 @@ def servers(home: Path, members: int, console: Console) -> Iterator[EmbeddedServ
     loaded, data = home / "loaded.json", home / "servers"
     if not _is_usable(loaded, members):
         loaded.unlink(missing_ok=True)
-        reset(data)
+        delete_data(data)
     with bars(console) as shown:
         tasks = {name: shown.add_task(f"{name}: waiting", total=None) for name in ("mongo", "postgres", "redis")}
         running = EmbeddedServers(
@@ -76,7 +77,9 @@ def servers(home: Path, members: int, console: Console) -> Iterator[EmbeddedServ
                 console.print(f"Loading {members:,} members …", highlight=False)
                 report = asyncio.run(_load(settings(running.urls, "api"), members, shown))
                 console.print(f"Loaded {report.members:,} members as of {report.today} in {report.seconds:.0f} s.")
-                loaded.write_text(json.dumps({"members": members, "today": report.today.isoformat()}))
+                loaded.write_text(
+                    json.dumps({"members": members, "today": report.today.isoformat(), "schemas": _schemas()})
+                )
             shown.stop()
             yield running
         finally:
@@ -127,11 +130,24 @@ def store_pids(running: EmbeddedServers) -> list[int]:
     return found
 
 
+def _schemas() -> str:
+    """A hash of both stores' schemas and of the demo: data loaded under others is loaded anew."""
+    files = [
+        path
+        for folder in ("migrations_pg", "mongo_indexes", "src/nexfit/operations/demo")
+        for path in sorted((ROOT / folder).rglob("*"))
+        if path.suffix in (".sql", ".yaml", ".py")
+    ]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+
+
 def _is_usable(loaded: Path, members: int) -> bool:
     try:
         found = json.loads(loaded.read_text())
         return bool(
-            found["members"] == members and datetime.now(UTC).date() - date.fromisoformat(found["today"]) <= FRESH
+            found["members"] == members
+            and found["schemas"] == _schemas()
+            and datetime.now(UTC).date() - date.fromisoformat(found["today"]) <= FRESH
         )
     except (OSError, ValueError, KeyError):
         return False

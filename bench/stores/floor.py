@@ -144,7 +144,7 @@ class Floor:
         ]
 
     async def _occurrences(self, classes: list[ObjectId], now: datetime) -> dict[ObjectId, list[Json]]:
-        selected = {"_id": 1, "capacity": 1, "seatsTaken": 1, "startsAt": 1, "waitlisted": 1}
+        selected = {"_id": 0, "capacity": 1, "seatsTaken": 1, "startsAt": 1, "waitlisted": 1}
         steps = [
             {"$match": {"startsAt": {"$gte": now}}},
             {"$sort": {"startsAt": 1, "_id": 1}},
@@ -153,15 +153,19 @@ class Floor:
         ]
         joined = {
             "from": "class_occurrences",
-            "localField": "_id",
+            "localField": "parent",
             "foreignField": "classId",
             "pipeline": steps,
             "as": "rows",
         }
-        parents: list[Json] = [{"$documents": [{"_id": id_} for id_ in classes]}, {"$lookup": joined}]
+        parents: list[Json] = [
+            {"$documents": [{"_id": place, "parent": id_} for place, id_ in enumerate(classes)]},
+            {"$lookup": joined},
+            {"$project": {"rows": 1}},
+        ]
         shown = ("startsAt", "capacity", "seatsTaken", "waitlisted")
         return {
-            found["_id"]: [{key: row[key] for key in shown} for row in found["rows"]]
+            classes[found["_id"]]: [{key: row[key] for key in shown} for row in found["rows"]]
             for found in await self._reads.aggregate(parents)
         }
 
@@ -254,10 +258,13 @@ class Floor:
             "as": "visits",
         }
         parents: list[Json] = [
-            {"$documents": [{"facility": facility, "user": user} for user in users]},
+            {"$documents": [{"_id": at, "facility": facility, "user": user} for at, user in enumerate(users)]},
             {"$lookup": joined},
+            {"$project": {"visits": 1}},
         ]
-        return {row["user"]: row["visits"][0]["at"] for row in await self._reads.aggregate(parents) if row["visits"]}
+        return {
+            users[row["_id"]]: row["visits"][0]["at"] for row in await self._reads.aggregate(parents) if row["visits"]
+        }
 
     async def _people(self, ids: set[ObjectId]) -> dict[Any, Json]:
         found = await self._reads.find("users", {"_id": {"$in": list(ids)}}, ("firstName", "lastName"))

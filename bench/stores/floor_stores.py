@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 import asyncpg
@@ -63,8 +64,8 @@ class StoreLayer:
 
     def __init__(self, mongo: Mongo, postgres: Postgres, redis: RedisStore) -> None:
         self._stores = (mongo, postgres, redis)
-        self.find = mongo.find
-        self.aggregate = mongo.aggregate_documents
+        self.find = partial(mongo.find, zoneless=True)
+        self.aggregate = partial(mongo.aggregate_documents, zoneless=True)
         self.fetch = postgres.fetch
         self.send = redis.send
 

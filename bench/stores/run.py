@@ -20,7 +20,7 @@ from bench.stores.errors import CannotMeasure
 from bench.stores.failures import show_failures
 from bench.stores.processes import Cores
 from bench.stores.target import Target
-from bench.stores.window import Window, measure
+from bench.stores.window import Window, load_of, measure, produce
 from bench.stores.works import Subject, Work, find_subject, works
 from nexfit.embedded import EmbeddedError
 from nexfit.stores.errors import StoreError
@@ -80,6 +80,7 @@ def _run(given: argparse.Namespace, console: Console) -> int:
         redis = {name: made.redis.url.get_secret_value() for name, made in settings.items()}
         bench = _Bench(given, targets, subject, counters, cores.load, pids, redis)
         checks = bench.check(wanted, console)
+        counters.look_on()
         windows = bench.run(wanted, console)
     report.show(console, windows)
     elapsed = time.monotonic() - started
@@ -112,8 +113,8 @@ class _Bench:
         """Warm everything up, then compare the targets work by work; raises CannotMeasure where answers differ."""
         for work in {work.route: work for work in wanted}.values():
             for one in self.targets:
-                load = self.loader.load(one, work, self.subject, WARM_UP_CONNECTIONS, WARM_UP_SECONDS)
-                self.loader.run_built_in(load)
+                load = load_of(one, work, self.subject, WARM_UP_CONNECTIONS, WARM_UP_SECONDS)
+                produce(load, self.load_cores)
         api, floor = self.targets
         found = [equality.check(work, api, floor, self.subject, self.counters) for work in wanted]
         for equal in found:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import orjson
@@ -94,7 +94,7 @@ def measure(
     outcome = produce(load, cores)
     elapsed = time.perf_counter() - started
     cpu, stores = target.cpu_seconds() - cpu, processes.cpu_seconds(store_pids) - stores
-    commands = _each(counters.received().since(received), outcome.sent)
+    commands = _each(counters.received().since(received), counters.unasked, elapsed, outcome.sent)
     if work.cold:  # the generator sent these before each request
         commands["redis"] -= invalidation
     return Window(
@@ -110,5 +110,8 @@ def measure(
     )
 
 
-def _each(received: Received, requests: int) -> dict[str, float]:
-    return {name: count / requests for name, count in asdict(received).items()}
+def _each(received: Received, unasked: Mapping[str, float], seconds: float, requests: int) -> dict[str, float]:
+    """Commands per request, without those that come by themselves."""
+    return {
+        name: max(0.0, count - unasked.get(name, 0.0) * seconds) / requests for name, count in asdict(received).items()
+    }

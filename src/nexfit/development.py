@@ -17,8 +17,16 @@ from rich.console import Console
 from rich.progress import Progress
 
 from nexfit.app import create_app
-from nexfit.embedded import EmbeddedServers, reset
-from nexfit.local_servers import URLS_FILE, PortInUse, set_encryption_keys, variables, write_private
+from nexfit.embedded import EmbeddedServers
+from nexfit.local_servers import (
+    SECRET_FILE,
+    URLS_FILE,
+    PortInUse,
+    delete_data,
+    set_encryption_keys,
+    variables,
+    write_private,
+)
 from nexfit.operations.demo import NotEmpty, demo_logins, seed
 from nexfit.operations.setup import migrate_up
 from nexfit.progress import bar_per_step, progress
@@ -29,8 +37,6 @@ from nexfit.stores.connections import open_stores
 _LIMITS = LimitSettings(points=1_000_000, points_per_second=100_000)
 """Whoever measures on their own machine is one viewer with all its power."""
 
-SECRET_FILE = "auth-secret"  # noqa: S105 - a file's name
-
 
 def run(console: Console, *, port: int, data_dir: Path, start_over: bool, demo: bool) -> None:
     """Start everything, serve until Ctrl-C or SIGTERM, stop everything.
@@ -40,7 +46,7 @@ def run(console: Console, *, port: int, data_dir: Path, start_over: bool, demo: 
     _require_free(port)
     started = time.monotonic()
     if start_over:
-        reset(data_dir)
+        delete_data(data_dir)
     with progress(console) as bars:
         tasks = {name: bars.add_task(f"{name}: waiting", total=None) for name in ("mongo", "postgres", "redis")}
         servers = EmbeddedServers(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import secrets
@@ -10,13 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from nexfit.embedded import DataDirInUse, EmbeddedServers, ServerUrls
+from nexfit.embedded import DataDirInUse, EmbeddedServers, ServerUrls, reset
 
 URLS_FILE = "urls.json"
 """Where the servers of a running `nexfit dev` are; it holds passwords, so only its owner can read it."""
 
 KEYS_FILE = "encryption-keys.json"
 """The keys of this folder's encrypted fields; without it they cannot be read again."""
+
+SECRET_FILE = "auth-secret"  # noqa: S105 - a file's name
 
 VARIABLES = ("NEXFIT_MONGO_URL", "NEXFIT_POSTGRES_URL", "NEXFIT_REDIS_URL")
 
@@ -56,6 +59,18 @@ def local_servers(data_dir: Path) -> Iterator[None]:
 def variables(urls: ServerUrls) -> dict[str, str]:
     """The environment variables that name the servers."""
     return dict(zip(VARIABLES, (urls.mongo, urls.postgres, urls.redis), strict=True))
+
+
+def delete_data(data_dir: Path) -> None:
+    """Delete a data folder with all its data and the secrets kept beside it; nothing happens without one.
+
+    Raises DataDirInUse while servers run on it, NotADataDir when it is not one of ours.
+    """
+    reset(data_dir)
+    for name in (URLS_FILE, KEYS_FILE, SECRET_FILE):
+        (data_dir / name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # somebody keeps notes in it, or it was not there
+        data_dir.rmdir()
 
 
 def set_encryption_keys(data_dir: Path) -> None:

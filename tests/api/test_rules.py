@@ -41,6 +41,9 @@ WEEK = [
 ]
 
 
+AS_STORED = datetime(2026, 3, 1, 18, 0, 0, 120000, tzinfo=UTC).replace(tzinfo=None)
+
+
 @pytest.mark.parametrize(
     ("local", "expected"),
     [
@@ -179,6 +182,7 @@ def test_a_scalar_reads_what_it_says_and_refuses_the_rest(read: Callable[[Any], 
     [
         (scalars.write_datetime, datetime(2026, 3, 1, 18, tzinfo=ZoneInfo("Europe/Istanbul")), "2026-03-01T15:00:00Z"),
         (scalars.write_datetime, datetime(2026, 3, 1, 0, 0, 0, 5, tzinfo=UTC), "2026-03-01T00:00:00.000005Z"),
+        (scalars.write_datetime, AS_STORED, "2026-03-01T18:00:00.120000Z"),
         (scalars.write_date, date(2026, 3, 1), "2026-03-01"),
         (scalars.write_date, datetime(2026, 3, 1, tzinfo=UTC), "2026-03-01"),
         (scalars.write_decimal, Decimal("12.50"), "12.50"),

@@ -89,7 +89,14 @@ def test_equal_answers_by_equal_commands_are_equal() -> None:
     ],
 )
 def test_other_commands_are_told(other: Footprint) -> None:
-    assert "only the " in check(Answering(b"{}"), Answering(b"{}"), Seen(PLAIN, other)).difference
+    answers = [b"{}"] * 3
+    assert "only the " in check(Answering(*answers), Answering(*answers), Seen(*[PLAIN, other] * 3)).difference
+
+
+def test_a_command_that_comes_once_was_nobodys() -> None:
+    polled = Footprint([*PLAIN.mongo, "find sessions"], PLAIN.postgres, PLAIN.redis)
+    answers = [b"{}"] * 2
+    assert check(Answering(*answers), Answering(*answers), Seen(polled, PLAIN, PLAIN, PLAIN)).difference == ""
 
 
 def test_another_answer_is_asked_for_again_and_then_refused() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
@@ -227,3 +228,24 @@ async def test_a_closed_store_keeps_no_connection(mongo_url: str, filled: str) -
         await asyncio.sleep(0.1)
         assert not mongo._reads._open
         assert not proxy._writers
+
+
+async def test_rows_to_be_shown_have_datetimes_without_a_zone_by_either_way(
+    mongo_url: str, mongo_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def not_here(*_: object) -> None:
+        """What `MongoReads` answers where PyMongo has to read."""
+
+    at = datetime(2026, 6, 15, 10, 0, 0, 123000, tzinfo=UTC)
+    async with opened(mongo_url, mongo_database) as mongo:
+        await mongo.database["instants"].insert_one({"_id": 1, "at": at})
+        for way in ("short", "pymongo"):
+            if way == "pymongo":
+                monkeypatch.setattr(mongo._reads, "documents", not_here)
+            [told] = await mongo.find("instants", {}, ["at"])
+            assert told["at"] == at
+            [shown] = await mongo.find("instants", {}, ["at"], zoneless=True)
+            assert shown["at"] == at.replace(tzinfo=None)
+            pipeline = [{"$documents": [{"at": at}]}]
+            assert await mongo.aggregate_documents(pipeline) == [{"at": at}]
+            assert await mongo.aggregate_documents(pipeline, zoneless=True) == [{"at": at.replace(tzinfo=None)}]

@@ -28,6 +28,7 @@ async def page(
         {*columns, *(key.column for key in keys)},
         sort=_sort(keys, request),
         limit=request.limit,
+        zoneless=True,
     )
     total = await mongo.count(collection, filter) if request.counted else None
     return cut(request, rows, keys, total)
@@ -74,32 +75,40 @@ async def first_by_parent(
     limit: int,
     columns: Iterable[str],
 ) -> list[list[Document]]:
-    """The first `limit` documents of every parent id, in one command.
+    """The first `limit` documents of every parent id, in one command: to be shown, with the columns and no more.
 
     The lookup seeks the index once per parent and stops at the limit; grouping would read every child of every parent.
     """
     distinct = list(dict.fromkeys(parent_ids))
     found = await mongo.aggregate_documents(
         [
-            {"$documents": [{"_id": parent_id} for parent_id in distinct]},
+            # A parent is named by its place: its id would have to be read for every row of the answer.
+            {"$documents": [{"_id": place, "parent": parent_id} for place, parent_id in enumerate(distinct)]},
             {
                 "$lookup": {
                     "from": collection,
-                    "localField": "_id",
+                    "localField": "parent",
                     "foreignField": parent,
                     "pipeline": [
                         *([{"$match": filter}] if filter else []),
                         {"$sort": dict(sort)},
                         {"$limit": limit},
-                        {"$project": projection(columns)},
+                        {"$project": _shown(frozenset(columns))},
                     ],
                     "as": "rows",
                 }
             },
-        ]
+            {"$project": {"rows": 1}},
+        ],
+        zoneless=True,
     )
-    rows = {document["_id"]: document["rows"] for document in found}
+    rows = {distinct[document["_id"]]: document["rows"] for document in found}
     return [rows.get(parent_id, []) for parent_id in parent_ids]
+
+
+def _shown(columns: frozenset[str]) -> Mapping[str, int]:
+    """A projection of the columns without the `_id` that nobody asked for."""
+    return projection(columns) if "_id" in columns or not columns else {**projection(columns), "_id": 0}
 
 
 async def _totals(

@@ -29,6 +29,9 @@ Document = dict[str, Any]
 SINGLE_BATCH = 10_000
 """First-batch size: a page of records must never need a second command (the server's own default is 101)."""
 
+AWARE: CodecOptions[Document] = CodecOptions(tz_aware=True)
+ZONELESS: CodecOptions[Document] = CodecOptions()
+
 _AN_HOUR = 3600.0
 
 _NOT_COUNTED = frozenset({"hello", "ping", "endSessions", "saslStart", "saslContinue"})
@@ -72,7 +75,7 @@ class Mongo:
         )
         self.database: AsyncDatabase[Document] = self.client.get_database(
             settings.database,
-            codec_options=CodecOptions(tz_aware=True),
+            codec_options=AWARE,
             write_concern=WriteConcern("majority", j=True),
             read_concern=ReadConcern("majority"),
         )
@@ -108,8 +111,13 @@ class Mongo:
         *,
         sort: Sequence[tuple[str, int]] | None = None,
         limit: int = 0,
+        zoneless: bool = False,
     ) -> list[Document]:
-        """Matching documents carrying `_id` and the columns (dotted paths), in one command; raises StoreError."""
+        """Matching documents carrying `_id` and the columns (dotted paths), in one command; raises StoreError.
+
+        With `zoneless` their datetimes are UTC without saying so, which decodes in a quarter of the time: for rows
+        that are only shown.
+        """
         fields = projection(columns)
         command: dict[str, Any] = {"find": collection, "filter": filter, "projection": fields}
         if sort:
@@ -118,12 +126,12 @@ class Mongo:
             command["limit"] = limit
 
         async def by_pymongo() -> list[Document]:
-            cursor = self.database[collection].find(
+            cursor = self._database(zoneless)[collection].find(
                 filter, fields, sort=list(sort) if sort else None, limit=limit, batch_size=0 if limit else SINGLE_BATCH
             )
             return await cursor.to_list()
 
-        return await self._read({**command, "batchSize": SINGLE_BATCH}, by_pymongo)
+        return await self._read({**command, "batchSize": SINGLE_BATCH}, by_pymongo, zoneless=zoneless)
 
     async def aggregate(self, collection: str, pipeline: Sequence[Mapping[str, Any]]) -> list[Document]:
         """Result documents of a pipeline, in one command; raises StoreError."""
@@ -134,14 +142,19 @@ class Mongo:
 
         return await self._read(_aggregate(collection, pipeline), by_pymongo)
 
-    async def aggregate_documents(self, pipeline: Sequence[Mapping[str, Any]]) -> list[Document]:
-        """Result documents of a pipeline that starts from `$documents`, in one command; raises StoreError."""
+    async def aggregate_documents(
+        self, pipeline: Sequence[Mapping[str, Any]], *, zoneless: bool = False
+    ) -> list[Document]:
+        """Result documents of a pipeline that starts from `$documents`, in one command; raises StoreError.
+
+        `zoneless` is as for `find`.
+        """
 
         async def by_pymongo() -> list[Document]:
-            cursor = await self.database.aggregate(list(pipeline), batchSize=SINGLE_BATCH)
+            cursor = await self._database(zoneless).aggregate(list(pipeline), batchSize=SINGLE_BATCH)
             return await cursor.to_list()
 
-        return await self._read(_aggregate(1, pipeline), by_pymongo)
+        return await self._read(_aggregate(1, pipeline), by_pymongo, zoneless=zoneless)
 
     async def update_one(self, collection: str, filter: Mapping[str, Any], update: Mapping[str, Any]) -> bool:
         """Whether a matching document was there and is updated; raises StoreError."""
@@ -163,12 +176,19 @@ class Mongo:
         counted = await self.aggregate(collection, [{"$match": filter}, {"$count": "n"}])
         return counted[0]["n"] if counted else 0
 
+    def _database(self, zoneless: bool) -> AsyncDatabase[Document]:
+        return self.database.with_options(codec_options=ZONELESS) if zoneless else self.database
+
     async def _read(
-        self, command: Mapping[str, Any], by_pymongo: Callable[[], Awaitable[list[Document]]]
+        self,
+        command: Mapping[str, Any],
+        by_pymongo: Callable[[], Awaitable[list[Document]]],
+        *,
+        zoneless: bool = False,
     ) -> list[Document]:
         started = monotonic()
         try:
-            found = await self._reads.documents(command, self._seconds)
+            found = await self._reads.documents(command, self._seconds, ZONELESS if zoneless else AWARE)
             if found is not None:
                 return found
             with pymongo.timeout(max(0.001, self._seconds - (monotonic() - started))):

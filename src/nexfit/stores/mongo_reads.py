@@ -21,6 +21,7 @@ from typing import Any, cast
 
 import bson
 import structlog
+from bson.codec_options import CodecOptions
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import PyMongoError
@@ -138,7 +139,6 @@ class MongoReads:
 
     def __init__(self, client: AsyncMongoClient[Document], database: AsyncDatabase[Document], *, limit: int) -> None:
         self._client = client
-        self._codec = database.codec_options
         self._fixed = {"readConcern": database.read_concern.document, "$db": database.name}
         self._limit = limit
         self._requests = count(1)
@@ -154,7 +154,9 @@ class MongoReads:
         for connection in [*self._open]:
             connection.end()
 
-    async def documents(self, command: Mapping[str, Any], seconds: float) -> list[Document] | None:
+    async def documents(
+        self, command: Mapping[str, Any], seconds: float, codec: CodecOptions[Document]
+    ) -> list[Document] | None:
         """All result documents of a `find` or `aggregate`; None where PyMongo has to run it.
 
         Raises TimeoutError when `seconds` are over.
@@ -169,11 +171,12 @@ class MongoReads:
             if connection is None:
                 return None
         try:
-            cursor = await self._cursor(connection, {**command, "maxTimeMS": max(1, int(seconds * 1000))}, seconds)
+            limited = {**command, "maxTimeMS": max(1, int(seconds * 1000))}
+            cursor = await self._cursor(connection, limited, seconds, codec)
             found: list[Document] | None = None if cursor is None else cursor["firstBatch"]
             while found is not None and cursor is not None and cursor["id"]:
                 more = {"getMore": cursor["id"], "collection": cursor["ns"].partition(".")[2]}
-                cursor = await self._cursor(connection, more, deadline - loop.time(), continues=True)
+                cursor = await self._cursor(connection, more, deadline - loop.time(), codec, continues=True)
                 found = None if cursor is None else [*found, *cursor["nextBatch"]]
         except _Lost:
             return None
@@ -182,15 +185,21 @@ class MongoReads:
         return found
 
     async def _cursor(
-        self, connection: _Connection, command: Mapping[str, Any], seconds: float, *, continues: bool = False
+        self,
+        connection: _Connection,
+        command: Mapping[str, Any],
+        seconds: float,
+        codec: CodecOptions[Document],
+        *,
+        continues: bool = False,
     ) -> Document | None:
         """The `cursor` of the reply; None where the server refused the command."""
         commands.record("mongo", next(iter(command)))
         fixed = {"$db": self._fixed["$db"]} if continues else self._fixed
-        body = bson.encode({**command, **fixed}, codec_options=self._codec)
+        body = bson.encode({**command, **fixed}, codec_options=codec)
         request = next(self._requests) & 0x7FFFFFFF
         header = _HEADER.pack(_HEADER.size + len(body), request, 0, _OP_MSG, 0, 0)
-        reply = bson.decode(await connection.exchange(request, header + body, seconds), self._codec)
+        reply = bson.decode(await connection.exchange(request, header + body, seconds), codec)
         if reply.get("ok") == 1:
             return cast("Document", reply["cursor"])
         if reply.get("code") in _ROLE_LOST:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
 
 from bson import ObjectId
@@ -134,7 +134,7 @@ async def last_visits(
     """
     found = await mongo.aggregate_documents(
         [
-            {"$documents": [{"facility": facility, "user": user} for facility, user in pairs]},
+            {"$documents": [{"_id": place, "facility": of, "user": user} for place, (of, user) in enumerate(pairs)]},
             {
                 "$lookup": {
                     "from": "visits",
@@ -150,9 +150,11 @@ async def last_visits(
                     "as": "visits",
                 }
             },
-        ]
+            {"$project": {"visits": 1}},
+        ],
+        zoneless=True,
     )
-    return {(row["facility"], row["user"]): row["visits"][0]["at"] for row in found if row["visits"]}
+    return {pairs[row["_id"]]: row["visits"][0]["at"].replace(tzinfo=UTC) for row in found if row["visits"]}
 
 
 def _literal(pattern: str) -> str:
