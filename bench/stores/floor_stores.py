@@ -145,6 +145,12 @@ class Views:
         self._loading: dict[tuple[str, ...], asyncio.Future[Mapping[str, Any]]] = {}
         self._held: dict[str, Any] = {}
 
+    async def _read(self, tags: Sequence[str], asked: Sequence[str]) -> tuple[list[str], dict[str, Any]]:
+        """Versions of the tags behind the generation, and the stored ones of the keys asked for."""
+        [[_, *answered], *found] = await self._reads.send([("MGET", *tags), *(("GET", key) for key in asked)])
+        versions = [(version or b"").decode() for version in answered]
+        return versions, {key: orjson.loads(value) for key, value in zip(asked, found, strict=True) if value}
+
     async def get(self, keys: Sequence[tuple[str, str]], items: Sequence[str], load: Load) -> Mapping[str, Any]:
         """The values of a view, given as (key, tag) per item; loaded where a value or a tag says no.
 
@@ -154,13 +160,18 @@ class Views:
         tags = [GENERATION, *(tag_key(tag) for _, tag in keys)]
         held = [self._held.get(key) for key, _ in keys]
         asked = [key for (key, _), one in zip(keys, held, strict=True) if one is None]
-        [[_, *answered], *found] = await self._reads.send([("MGET", *tags), *(("GET", key) for key in asked)])
-        versions = [(version or b"").decode() for version in answered]
-        read = {key: orjson.loads(value) for key, value in zip(asked, found, strict=True) if value}
+        versions, read = await self._read(tags, asked)
+        old = [
+            key for (key, _), one, version in zip(keys, held, versions, strict=True) if one and one["tag"] != version
+        ]
+        if old:  # somebody may have stored what is new
+            held = [None if key in old else one for (key, _), one in zip(keys, held, strict=True)]
+            versions, newer = await self._read(tags, old)
+            read |= newer
         stored = [one or read.get(key) for (key, _), one in zip(keys, held, strict=True)]
         if all(value and value["tag"] == version for value, version in zip(stored, versions, strict=True)):
             self._held |= {key: value for (key, _), value in zip(keys, stored, strict=True)}
-            return {item: value["value"] for item, value in zip(items, stored, strict=True)}
+            return {item: value["value"] for item, value in zip(items, stored, strict=True) if value}
         flight = tuple(f"{key}@{version}" for (key, _), version in zip(keys, versions, strict=True))
         loading = self._loading.get(flight)
         if loading is not None:
