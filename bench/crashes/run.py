@@ -17,6 +17,7 @@ from typing import Any
 
 import asyncpg
 from pymongo import AsyncMongoClient
+from pymongo.asynchronous.database import AsyncDatabase
 
 from bench.crashes.worker import POINTS, Plan, Where, recover, write
 
@@ -177,7 +178,7 @@ async def _compare(where: Where, outcome: Outcome, acknowledged: set[str], accou
     await connection.close()
     client: AsyncMongoClient[dict[str, Any]]
     async with AsyncMongoClient(where.mongo, readConcernLevel="majority") as client:
-        database = client[where.database]
+        database: AsyncDatabase[dict[str, Any]] = client[where.database]
         documents = {found["_id"]: found["value"] async for found in database.crash_pairs.find()}
         filed = {event["aggregateId"] async for event in database.outbox.find({"aggregateType": "pair document"})}
         decided = await database.decisions.count_documents({"decision": "abort"})

@@ -11,13 +11,14 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from statistics import quantiles
 from time import perf_counter
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import asyncpg
 import orjson
 from bson import ObjectId
 from pymongo import AsyncMongoClient
+from pymongo.asynchronous.database import AsyncDatabase
 from redis.asyncio import Redis
 
 from nexfit.hybrid.versions import GENERATION, tag_key
@@ -74,8 +75,7 @@ class Writers:
 
     async def version(self, tag: str) -> bytes | None:
         """The version of a tag."""
-        found: bytes | None = await self.redis.get(tag_key(tag))
-        return found
+        return cast("bytes | None", await self.redis.get(tag_key(tag)))
 
 
 @asynccontextmanager
@@ -85,7 +85,7 @@ async def writers(settings: Settings) -> AsyncIterator[Writers]:
     async with AsyncMongoClient(
         settings.mongo.url.get_secret_value(), tz_aware=True, w="majority", journal=True
     ) as client:
-        database = client[settings.mongo.database]
+        database: AsyncDatabase[dict[str, Any]] = client[settings.mongo.database]
         members = await database.member_subscriptions.find({"status": "active"}).to_list()
         postgres = await asyncpg.connect(settings.postgres.url.get_secret_value())
         redis = Redis.from_url(settings.redis.url.get_secret_value())
