@@ -28,6 +28,7 @@ GUARDED = {
     "transactions": "transactions(first: 1) { totalCount nodes { amount { amount } } }",
     "subscriptions": "subscriptions(first: 1) { totalCount nodes { amount { amount } } }",
     "invoices": "invoices(first: 1) { totalCount nodes { total { amount } } }",
+    "auditLog": "auditLog(first: 1) { totalCount nodes { action } }",
     "analytics": 'analytics(from: "2026-01-01", to: "2026-06-15") { totalRevenue { amount } }',
 }
 

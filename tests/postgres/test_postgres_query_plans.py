@@ -71,9 +71,10 @@ INSERT INTO finance.credit_notes (invoice_id, user_id, business_id, facility_id,
   FROM finance.invoices WHERE status = 'paid' AND facility_id IN (SELECT id FROM f WHERE n <= 4);
 INSERT INTO finance.analytics_daily (business_id, date, currency)
   SELECT f.id, '2025-06-01'::date + d, 'TRY' FROM f, generate_series(0, 500) d;
-INSERT INTO finance.audit_logs (facility_id, entity_type, entity_id, user_id, action, created_at, entry_hash)
+INSERT INTO finance.audit_logs
+    (facility_id, entity_type, entity_id, user_id, action, created_at, entry_hash, chain, chain_position)
   SELECT f.id, 'invoice', f.n || '-' || u.n, u.id, 'issue', '2026-01-01'::timestamptz + u.n * interval '10 min',
-    CASE WHEN u.n > 5 THEN sha256('x') END
+    CASE WHEN u.n > 5 THEN sha256('x') END, CASE WHEN u.n > 5 THEN f.id END, CASE WHEN u.n > 5 THEN u.n - 5 END
   FROM f, u;
 INSERT INTO finance.outbox (aggregate_type, aggregate_id, event_type, published_at)
   SELECT 'invoice', n::text, 'issued', CASE WHEN n < 9900 THEN now() END FROM generate_series(1, 10000) n;
@@ -329,6 +330,14 @@ CASES: dict[str, tuple[Callable[[Any], Awaitable[Any]], set[str]]] = {
             FACILITIES[0],
         ),
         {"idx_audit_logs_created_at"},
+    ),
+    "audit chain to verify": (
+        plain(
+            "SELECT audit_id FROM finance.audit_logs WHERE chain = $1 AND chain_position > $2"
+            " ORDER BY chain_position, audit_id LIMIT 20",
+            *(FACILITIES[0], 5),
+        ),
+        {"idx_audit_logs_chain"},
     ),
     "audit entries to seal": (
         plain(

@@ -78,7 +78,7 @@ _OF_ROW = Scope(facility="facility_id", person="user_id")
 
 MATRIX: Mapping[str, Entry] = {
     # --- roots
-    "Query": Entry(_fields(("node nodes viewer facility facilities", ANYONE))),
+    "Query": Entry(_fields(("node nodes viewer facility facilities verifyAudit", ANYONE))),
     "Mutation": Entry(
         _fields(
             ("login refreshToken logout logoutEverywhere revokeSession", ANYONE),
@@ -102,6 +102,7 @@ MATRIX: Mapping[str, Entry] = {
             ("staff members memberSubscriptions", _MEMBERS),
             ("revenue outstanding transactions subscriptions invoices", _MONEY),
             ("analytics", _ANALYTICS),
+            ("auditLog", staff(StaffPermission.AUDIT_READ)),
         ),
         found=ANYONE,
         scope=Scope(facility="_id", facility_record=True),
@@ -240,6 +241,8 @@ MATRIX: Mapping[str, Entry] = {
     "AnalyticsDay": _part(
         "date newMembers activeMembers totalRevenue classAttendance subscriptionRenewals subscriptionCancellations"
     ),
+    "AuditEntry": _part("at action entityType entityId user before after isSealed"),
+    "AuditVerification": _part("intact entries isComplete brokenAt reason lastHash"),
     "Money": _part("amount currency"),
     # --- people
     "User": Entry(

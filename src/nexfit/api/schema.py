@@ -18,6 +18,7 @@ from nexfit.api.classes.mutations import ClassMutations
 from nexfit.api.coaching.consents import ConsentMutations
 from nexfit.api.facilities.queries import FacilityQueries
 from nexfit.api.fields import bind
+from nexfit.api.finance.audit import AuditQueries
 from nexfit.api.finance.mutations import FinanceMutations
 from nexfit.api.identity.mutations import IdentityMutations
 from nexfit.api.identity.queries import IdentityQueries
@@ -29,7 +30,7 @@ from nexfit.api.scalars import SCALARS
 
 
 @strawberry.type(description="Everything that can be read.")
-class Query(NodeQueries, IdentityQueries, FacilityQueries):
+class Query(NodeQueries, IdentityQueries, FacilityQueries, AuditQueries):
     """Root of queries."""
 
 

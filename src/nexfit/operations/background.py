@@ -11,6 +11,7 @@ from nexfit.hybrid.joined_views import JoinedViews
 from nexfit.hybrid.leadership import Work, lead
 from nexfit.hybrid.recovery import keep_recovering
 from nexfit.hybrid.relay import relay
+from nexfit.operations.audit_sealing import keep_sealed
 from nexfit.operations.closing import keep_dates_closed
 from nexfit.operations.feeds import follow_changes
 from nexfit.operations.reconcile.schedule import keep_reconciled
@@ -25,6 +26,7 @@ def tasks_of(settings: Settings, stores: Stores, news: asyncio.Event) -> Mapping
     """The tasks by name; each runs until it is cancelled, in one process at a time."""
     return {
         "feeds": partial(follow_changes, stores),
+        "audit": partial(keep_sealed, stores),
         "reconcile": partial(keep_reconciled, settings),
         "dates": partial(keep_dates_closed, stores),
         "recovery": partial(keep_recovering, stores),

@@ -16,6 +16,7 @@ from nexfit.api.context import Context
 from nexfit.api.fields import Args, batch, column, derived
 from nexfit.api.finance import facility as figures
 from nexfit.api.finance import loaders as ledger
+from nexfit.api.finance.audit import AuditEntry, entries_of_facilities
 from nexfit.api.finance.types import Invoice, Subscription, Transaction
 from nexfit.api.identity.types import User, user_field
 from nexfit.api.memberships.loaders import contracts_of_facilities, plans_of_facilities
@@ -199,6 +200,12 @@ class Facility(Node):
         needs=("_id",),
         args=ledger.InvoicesArgs,
         description="Invoices, latest first; needs finance_read.",
+    )
+    audit_log: Connection[AuditEntry] | None = batch(
+        entries_of_facilities,
+        needs=("_id",),
+        args=PageArgs,
+        description="Who did what here, latest first; needs audit_read.",
     )
     analytics: list[figures.AnalyticsDay] | None = batch(
         figures.analytics_of_facilities,

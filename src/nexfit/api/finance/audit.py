@@ -1,0 +1,107 @@
+"""Audit entries of a facility, and the proof of their chain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+
+import strawberry
+from bson import ObjectId
+
+from nexfit.api.context import Context
+from nexfit.api.fields import Args, batch, derived, row_column
+from nexfit.api.identity.types import User, user_field
+from nexfit.api.relay import PageArgs, connection, local_id, node_selection, page_request
+from nexfit.api.scalars import JsonValue
+from nexfit.domains.facilities import directory
+from nexfit.domains.finance import audit_chain
+from nexfit.engine.fields import Record
+
+MOST_VERIFIED = 20_000
+"""Entries one request checks; `nexfit audit verify` checks them all."""
+
+
+@strawberry.type(description="Who did what. Entries are only ever added.")
+class AuditEntry:
+    """From PostgreSQL's `finance.audit_logs`."""
+
+    at: datetime = row_column("created_at", description="When.")
+    action: str = row_column(description="What was done.")
+    entity_type: str = row_column(description="To what kind of thing.")
+    entity_id: str = row_column(description="To which, by its stored id.")
+    user: User | None = user_field("user_id", description="By whom; null for the platform itself.")
+    before: JsonValue | None = row_column("previous_state", description="The state before, without secrets.")
+    after: JsonValue | None = row_column("new_state", description="The state after, without secrets.")
+    is_sealed: bool = derived(
+        lambda record, _, __: record.get("entry_hash") is not None,
+        needs=("entry_hash",),
+        description="Whether it stands in the hash chain; that takes some seconds.",
+    )
+
+
+@strawberry.type(description="Whether a business's audit entries are as they were written.")
+class AuditVerification:
+    """Of the chain's beginning, as far as one request checks."""
+
+    intact: bool = row_column(description="Whether nothing was changed, added or taken out as far as was checked.")
+    entries: int = row_column(description=f"Entries checked, at most {MOST_VERIFIED} and some.")
+    is_complete: bool = row_column("complete", description="Whether the chain was checked to its end.")
+    broken_at: int | None = row_column(description="Position of the first entry that is not as it was sealed.")
+    reason: str | None = row_column(description="What is wrong there.")
+    last_hash: str | None = row_column(description="Hash of the last entry checked, in hexadecimal.")
+
+
+async def entries_of_facilities(parents: Sequence[Record], args: PageArgs, context: Context) -> Sequence[Any]:
+    """A connection of each facility's entries."""
+    pages = await audit_chain.pages_of_facilities(
+        context.stores.postgres,
+        [str(parent["_id"]) for parent in parents],
+        page_request(args, audit_chain.ORDER),
+        node_selection(args.selection).columns,
+    )
+    return [connection(page, audit_chain.ORDER, args.selection) for page in pages]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyArgs(Args):
+    """Whose entries."""
+
+    facility: Annotated[strawberry.ID, strawberry.argument(description="A facility of the business.")]
+
+
+async def _verify(parents: Sequence[Record], args: VerifyArgs, context: Context) -> Sequence[Any]:
+    return [await _verified(args, context)] * len(parents)
+
+
+async def _verified(args: VerifyArgs, context: Context) -> dict[str, Any] | None:
+    owner = context.actor.require()
+    id_ = local_id(args.facility, "Facility")
+    if id_ is None or not ObjectId.is_valid(id_):
+        return None
+    found = await directory.by_ids(context.stores.mongo, [ObjectId(id_)], ("ownerId",))
+    if found.get(ObjectId(id_), {}).get("ownerId") != owner:
+        return None
+    chain = await audit_chain.chain_of(context.stores.postgres, id_)
+    verified = await audit_chain.verify(context.stores.postgres, chain, most=MOST_VERIFIED)
+    broken = verified.broken
+    return {
+        "intact": broken is None,
+        "entries": verified.entries,
+        "complete": verified.complete,
+        "broken_at": broken.position if broken else None,
+        "reason": audit_chain.FAULTS[broken.fault] if broken else None,
+        "last_hash": verified.last_hash.hex() if verified.last_hash else None,
+    }
+
+
+@strawberry.type
+class AuditQueries:
+    """Root fields of this area."""
+
+    verify_audit: AuditVerification | None = batch(
+        _verify,
+        args=VerifyArgs,
+        description="Check the hash chain of a business's audit entries; for the facility's owner, null for others.",
+    )
