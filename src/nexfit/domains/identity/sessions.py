@@ -170,7 +170,8 @@ class Sessions:
 
     async def last_uses(self, sessions: Sequence[Mapping[str, Any]]) -> list[datetime]:
         """When each session was last used, in one round trip; its last refresh where Redis does not know better."""
-        refreshed: list[datetime] = [session["rotatedAt"] for session in sessions]
+        # Paged rows come without a zone, and every stored instant is UTC.
+        refreshed: list[datetime] = [session["rotatedAt"].replace(tzinfo=UTC) for session in sessions]
         try:
             keys = [session_key(session["_id"]) for session in sessions]
             [found] = await self._redis.send([("EVAL", _LAST_USES, len(keys), *keys)])
