@@ -17,6 +17,7 @@ from nexfit.domains.memberships import mirror
 from nexfit.embedded import EmbeddedServers
 from nexfit.operations.reconcile import reconcile
 from nexfit.operations.reconcile.metrics import DRIFT
+from nexfit.operations.reconcile.references import REFERENCES
 from nexfit.settings import Settings
 from nexfit.stores.connections import Stores
 
@@ -188,6 +189,31 @@ async def test_references_that_lead_nowhere_are_told_and_left_to_people(
         | {"_id": ObjectId(stranger), "email": "x@demo.nexfit.app", "emailNormalized": "x@demo.nexfit.app"}
     )
     assert {*(await reconcile(stores, repair=True, settle=0)).drift} == {"facts.differ"}  # the name
+
+
+NO_REFERENCES = {
+    *("finance.audit_logs.facility_id", "finance.audit_logs.user_id", "finance.outbox.facility_id"),
+    *("finance.idempotency_keys.actor_id", "platform.changes.facility_id", "platform.changes.user_id"),
+    *("platform.changes.plan_id", "platform.member_facts.plan_id"),
+    # Derived by triggers from rows that are compared.
+    *("finance.document_counters.business_id", "finance.transaction_keys.business_id"),
+    "finance.package_balances.package_id",
+}
+"""Ids that tell of the past, or are compared as facts."""
+
+
+async def test_every_column_of_ids_is_compared_or_said_not_to_be(postgres: asyncpg.Connection) -> None:
+    rows = await postgres.fetch(
+        "SELECT a.attrelid::regclass::text || '.' || a.attname AS name"
+        " FROM pg_attribute a JOIN pg_class r ON r.oid = a.attrelid JOIN pg_namespace n ON n.oid = r.relnamespace"
+        " WHERE a.atttypid = 'varchar'::regtype AND a.atttypmod = 24 + 4 AND r.relkind IN ('r', 'p')"
+        "  AND NOT r.relispartition AND n.nspname IN ('finance', 'platform', 'shop')"
+        "  AND NOT EXISTS (SELECT FROM pg_constraint c"
+        "    WHERE c.conrelid = r.oid AND c.contype = 'f' AND a.attnum = ANY (c.conkey))"
+    )
+    compared = {f"{one.table}.{one.column}" for one in REFERENCES}
+    assert {row["name"] for row in rows} == compared | NO_REFERENCES
+    assert compared & NO_REFERENCES == set()
 
 
 async def test_many_of_a_kind_are_counted_and_five_shown(

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,6 +17,7 @@ import pytest
 from bson import ObjectId
 from redis.asyncio import Redis
 
+import nexfit
 from nexfit.domains import tags
 from nexfit.domains.finance import overview
 from nexfit.hybrid import postgres_feed
@@ -356,6 +359,22 @@ async def test_every_way_to_write_is_logged(
     for table in tags.ROWS:  # which no trigger logs
         with pytest.raises(asyncpg.RestrictViolationError):
             await postgres.execute(f"TRUNCATE {table} CASCADE")
+
+
+def test_every_tag_that_something_is_kept_under_is_raised_for_strangers_changes_too() -> None:
+    def shape(tag: str) -> str:
+        return re.sub(r"\{[^}]*\}", "{}", tag)
+
+    package = Path(nexfit.__file__).parent
+    used = {
+        shape(tag)
+        for file in package.rglob("*.py")
+        if file != Path(tags.__file__)
+        for tag in re.findall(r'"((?:user|facility|plan|class):\{[^}"]+\}(?::[a-z]+)?)"', file.read_text())
+    }
+    raised = {shape(tag) for some in (*tags.DOCUMENTS.values(), *tags.ROWS.values(), tags.MEMBER_FACTS) for tag in some}
+    assert {"facility:{}:money", "facility:{}:classes", "plan:{}:subscribers", "user:{}"} <= used
+    assert used <= raised
 
 
 async def test_many_changes_at_once_are_told_as_anything(stores: Stores, postgres: asyncpg.Connection) -> None:

@@ -41,6 +41,8 @@ async def lead(settings: PostgresSettings, tasks: Mapping[str, Work]) -> None:
                 await _Session(locks, tasks).run()
         except StoreUnavailable as error:
             log.warning("no leadership without postgres", error=str(error))
+        except Exception:
+            log.exception("leadership failed; it is offered anew")
         await asyncio.sleep(PULSE)
 
 

@@ -28,6 +28,9 @@ SELECT name FROM unnest($1::text[]) AS name WHERE pg_try_advisory_lock(hashtexte
 _GIVE_BACK = "SELECT pg_advisory_unlock(hashtextextended('nexfit lock ' || $1::text, 0))"
 
 
+_FAILURES = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
+
 class NamedLocks:
     """The locks of one session; made by `named_locks`."""
 
@@ -80,5 +83,5 @@ async def named_locks(settings: PostgresSettings) -> AsyncIterator[NamedLocks]:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except _FAILURES as error:
         raise StoreUnavailable("postgres", repr(error)) from error

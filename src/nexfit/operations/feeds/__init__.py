@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 
 import structlog
 
@@ -16,8 +17,8 @@ from nexfit.domains import tags
 from nexfit.hybrid import postgres_feed
 from nexfit.hybrid.cancellation import stop_if_cancelled
 from nexfit.hybrid.freshness import Freshness
-from nexfit.hybrid.joined_views import JoinedViews
 from nexfit.hybrid.mongo_feed import DocumentFeed
+from nexfit.hybrid.versions import Versions
 from nexfit.operations.feeds.documents import DocumentEffect
 from nexfit.operations.feeds.rows import ROWS, Mirror, RowTags
 from nexfit.stores.connections import Stores
@@ -35,8 +36,8 @@ log = structlog.get_logger(__name__)
 async def follow_changes(stores: Stores) -> None:
     """Follow everything until cancelled. Raises StoreError at the start, and when another process took over."""
     (term,) = await stores.postgres.fetch("SELECT nextval('platform.feed_term') AS number")
-    views = JoinedViews(stores.redis)
-    freshness = Freshness(stores.redis, lambda raised: views.invalidate([*raised]), (DOCUMENTS, ROWS), term["number"])
+    versions = Versions(stores.redis)
+    freshness = Freshness(stores.redis, versions.raise_, (DOCUMENTS, ROWS), term["number"])
     rows = RowTags(stores.postgres, freshness)
     mirror = Mirror(stores)
     documents = DocumentEffect(stores, freshness)
@@ -55,10 +56,11 @@ async def follow_changes(stores: Stores) -> None:
         if rows.mark is not None and mirror.mark is not None:
             await postgres_feed.prune(stores.postgres, (rows.mark, mirror.mark))
 
-    async with asyncio.TaskGroup() as together:
-        for work in (freshness.run, rows.run, mirror.run, feed.run):
-            together.create_task(work())
-        together.create_task(_regularly(SWEEP, sweep))
+    with closing(versions):
+        async with asyncio.TaskGroup() as together:
+            for work in (freshness.run, rows.run, mirror.run, feed.run):
+                together.create_task(work())
+            together.create_task(_regularly(SWEEP, sweep))
 
 
 async def _regularly(every: float, step: Callable[[], Awaitable[None]]) -> None:

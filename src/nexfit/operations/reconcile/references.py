@@ -25,6 +25,7 @@ class Reference:
 
 REFERENCES = (
     Reference("finance.facility_accounts", "facility_id", "facilities"),
+    Reference("finance.facility_accounts", "business_id", "facilities"),
     Reference("finance.transactions", "user_id", "users"),
     Reference("finance.subscriptions", "user_id", "users"),
     Reference("finance.subscriptions", "plan_id", "memberships"),
@@ -40,7 +41,8 @@ REFERENCES = (
     Reference("platform.member_facts", "facility_id", "facilities"),
     Reference("platform.member_facts", "user_id", "users"),
 )
-"""The facility of every other row is one with an account: PostgreSQL sees to that itself."""
+"""The facility of every other row is one with an account: PostgreSQL sees to that itself. Records of what was done, by
+whom and where, may outlive people and places."""
 
 
 class ReferencesComparison:
@@ -53,10 +55,10 @@ class ReferencesComparison:
     ) -> AsyncIterator[tuple[int, Sequence[tuple[Reference, str]]]]:
         """The distinct ids of each column, looked up."""
         for reference in REFERENCES:
-            last = ""
-            while ids := await _ids_after(stores, reference, last):
-                yield len(ids), [(reference, id_) for id_ in await _dangling(stores, reference, ids)]
-                last = ids[-1]
+            ids = await _ids(stores, reference)
+            for start in range(0, len(ids), BATCH):
+                some = ids[start : start + BATCH]
+                yield len(some), [(reference, id_) for id_ in await _dangling(stores, reference, some)]
 
     async def confirm(self, stores: Stores, keys: Sequence[tuple[Reference, str]], now: datetime) -> list[Finding]:
         """Those that still lead nowhere and are still held."""
@@ -79,12 +81,11 @@ class ReferencesComparison:
         return 0
 
 
-async def _ids_after(stores: Stores, reference: Reference, last: str) -> list[str]:
-    """The next ids of the column in their order, each found by its own look into an index where there is one."""
+async def _ids(stores: Stores, reference: Reference) -> list[str]:
+    """The distinct ids of the column."""
     column, table = reference.column, reference.table
     rows = await stores.postgres.fetch(
-        f"SELECT DISTINCT {column} AS id FROM {table} WHERE {column} > $1 ORDER BY {column} LIMIT {BATCH}",  # noqa: S608
-        last,
+        f"SELECT DISTINCT {column} AS id FROM {table} WHERE {column} IS NOT NULL ORDER BY 1"  # noqa: S608
     )
     return [row["id"] for row in rows]
 
