@@ -13,7 +13,7 @@ from nexfit.hybrid.versions import GENERATION
 from nexfit.stores.connections import Stores
 
 from .conftest import Client, facility_of, global_id
-from .walk import along, object_type, paths, shown, target
+from .walk import along, fields_of, lists, object_type, paths, shown, target
 
 
 @pytest.fixture(autouse=True)
@@ -31,10 +31,20 @@ MORE_THAN_ONE = {
 """Commands to both databases of the fields that need more than one."""
 
 FACILITIES, VIEWER = "viewer { facilities(first: %d) { nodes %s } }", "viewer %s"
-BELOW = [
-    pytest.param(opening, path, id=".".join([type_, *(name for name, _ in path)]))
+_NEAR = [
+    (opening, type_, path)
     for opening, type_, steps in ((FACILITIES, "Facility", 2), (VIEWER, "User", 1))
     for path in paths(object_type(type_), steps)
+]
+_MISSED = lists() - {field for _, type_, path in _NEAR for field in fields_of(type_, path)}
+_FAR = [
+    (VIEWER, "User", path)
+    for path in paths(object_type("User"), 2)
+    if len(path) > 1 and fields_of("User", path)[-1] in _MISSED
+]
+BELOW = [
+    pytest.param(opening, path, id=".".join([type_, *(name for name, _ in path)]))
+    for opening, type_, path in (*_NEAR, *_FAR)
 ]
 
 
@@ -80,6 +90,21 @@ async def test_no_field_sends_more_commands_for_more_rows(
         assert set(log.sent["redis"]) <= {"MGET", "EVAL"}
     assert sent[1] <= sent[50] <= sent[1] + 2  # one row may lack what many have, such as an original
     assert found[50] >= found[1]
+
+
+def test_every_list_of_the_schema_is_walked_into() -> None:
+    reached = {field for _, type_, path in (*_NEAR, *_FAR) for field in fields_of(type_, path)}
+    assert lists() - reached == {("Query", "facilities"), ("Query", "nodes")}  # which have tests of their own below
+
+
+async def test_the_list_of_facilities_is_one_command_however_many_there_are(guest: Client) -> None:
+    query = f"{{ facilities(first: %d) {{ nodes {{ {shown(object_type('Facility'), 1)} }} }} }}"
+    sent = []
+    for size in (1, 5):
+        data, log = await guest.counted(query % size)
+        assert len(data["facilities"]["nodes"]) == size
+        sent.append((log.count("mongo"), log.count("postgres")))
+    assert sent == [(1, 0), (1, 0)]
 
 
 async def test_a_cold_cache_is_filled_by_one_batch_for_all_parents(owner: Client, stores: Stores) -> None:

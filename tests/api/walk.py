@@ -11,7 +11,9 @@ from graphql import (
     GraphQLObjectType,
     GraphQLSchema,
     get_named_type,
+    get_nullable_type,
     is_leaf_type,
+    is_list_type,
     is_required_argument,
 )
 
@@ -96,6 +98,24 @@ def paths(type_: GraphQLObjectType, steps: int) -> Iterator[list[tuple[str, Grap
             if leads_on(field):
                 for further in paths(target(field), steps - 1):
                     yield [(name, field), *further]
+
+
+def lists() -> set[tuple[str, str]]:
+    """Every field that loads a list or a page, by its type and name."""
+    return {
+        (type_.name, name)
+        for type_ in schema.type_map.values()
+        if isinstance(type_, GraphQLObjectType) and not type_.name.startswith("__")
+        for name, field in type_.fields.items()
+        if leads_on(field)
+        and (is_list_type(get_nullable_type(field.type)) or is_connection(get_named_type(field.type)))
+    }
+
+
+def fields_of(start: str, path: list[tuple[str, GraphQLField]]) -> list[tuple[str, str]]:
+    """The fields of a path from a type, each with the type it belongs to."""
+    parents = [start, *(target(field).name for _, field in path)]
+    return [(parent, name) for parent, (name, _) in zip(parents, path, strict=False)]
 
 
 def along(path: list[tuple[str, GraphQLField]], end: str, size: int | str) -> str:

@@ -13,8 +13,17 @@ from functools import partial
 from typing import Any, cast, get_type_hints
 
 import strawberry
-from graphql import GraphQLField, GraphQLInterfaceType, GraphQLObjectType, GraphQLSchema, get_named_type
-from strawberry.types.arguments import convert_arguments
+from graphql import (
+    GraphQLField,
+    GraphQLInterfaceType,
+    GraphQLObjectType,
+    GraphQLSchema,
+    get_named_type,
+    get_nullable_type,
+    is_scalar_type,
+)
+from strawberry.schema.config import StrawberryConfig
+from strawberry.types.arguments import convert_argument
 from strawberry.types.field import StrawberryField
 from strawberry.utils.str_converters import to_camel_case
 
@@ -140,11 +149,7 @@ def bind(schema: strawberry.Schema) -> GraphQLSchema:
             for name, field in type_.fields.items():
                 definition = field.extensions.get("strawberry-definition")
                 if isinstance(definition, StrawberryField) and _SPEC in definition.metadata:
-                    arguments = definition.arguments
-
-                    def convert(values: dict[str, Any], arguments: list[Any] = arguments) -> dict[str, Any]:
-                        return convert_arguments(values, arguments, registry, config) if arguments else {}
-
+                    convert = _converter(definition, field, registry, config)
                     make = partial(definition.metadata[_SPEC], definition, convert)
                     field.extensions[_SPEC] = make(lambda load: load)
                     field.extensions[EXTENSION] = definition.metadata[EXTENSION]
@@ -158,6 +163,23 @@ def bind(schema: strawberry.Schema) -> GraphQLSchema:
             spec = make(partial(guarded, narrowing, type_.name, name, get_named_type(field.type)))
             field.extensions[_SPEC] = replace(spec, needs=(*spec.needs, *needs_of(type_.name, name)))
     return core
+
+
+def _converter(definition: StrawberryField, field: GraphQLField, registry: Any, config: StrawberryConfig) -> Convert:
+    """Strawberry's `convert_arguments`: names are found once, and scalars taken as graphql-core gives them."""
+    named = [(config.name_converter.from_argument(argument), argument) for argument in definition.arguments]
+    plain = {name for name, _ in named if is_scalar_type(get_nullable_type(field.args[name].type))}
+
+    def convert(values: dict[str, Any]) -> dict[str, Any]:
+        return {
+            argument.python_name: values[name]
+            if name in plain
+            else convert_argument(values[name], argument.type, registry, config)
+            for name, argument in named
+            if name in values
+        }
+
+    return convert
 
 
 def spec_of(field: GraphQLField) -> FieldSpec | None:

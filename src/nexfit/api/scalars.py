@@ -77,8 +77,10 @@ def read_date(value: object) -> date:
 
 def write_decimal(value: object) -> str:
     """The exact digits, never in exponent notation."""
-    if isinstance(value, Decimal | int) and not isinstance(value, bool):
-        return f"{value:f}" if isinstance(value, Decimal) else str(value)
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
     raise TypeError(f"Decimal cannot represent {type(value).__name__}")
 
 

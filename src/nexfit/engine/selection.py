@@ -43,11 +43,13 @@ class Selection:
         self._scope = scope
         self._parts: dict[str, tuple[FieldNode, ...]] = {type_.name: tuple(nodes)}
         """Field nodes by the type they select from: several types where possible types give a field its own type."""
+        self._known: dict[str, Selection] = {}
+        """Selections below that were asked for, by field name: executions of a plan share what is worked out once."""
 
     @classmethod
     def _of(cls, scope: Scope, parts: dict[str, tuple[FieldNode, ...]]) -> Selection:
         selection = cls.__new__(cls)
-        selection._scope, selection._parts = scope, parts
+        selection._scope, selection._parts, selection._known = scope, parts, {}
         return selection
 
     def __bool__(self) -> bool:
@@ -79,7 +81,10 @@ class Selection:
         """The selection below a path of field names; empty (and falsy) where the operation does not ask for it."""
         here = self
         for name in path:
-            here = here._below(name)
+            below = here._known.get(name)
+            if below is None:
+                below = here._known[name] = here._below(name)
+            here = below
         return here
 
     def __or__(self, other: Selection) -> Selection:

@@ -28,7 +28,6 @@ async def page(
         {*columns, *(key.column for key in keys)},
         sort=_sort(keys, request),
         limit=request.limit,
-        zoneless=True,
     )
     total = await mongo.count(collection, filter) if request.counted else None
     return cut(request, rows, keys, total)
@@ -74,8 +73,9 @@ async def first_by_parent(
     sort: Sequence[tuple[str, int]],
     limit: int,
     columns: Iterable[str],
+    zoneless: bool = False,
 ) -> list[list[Document]]:
-    """The first `limit` documents of every parent id, in one command: to be shown, with the columns and no more.
+    """The first `limit` documents of every parent id, in one command, with the columns and no more.
 
     The lookup seeks the index once per parent and stops at the limit; grouping would read every child of every parent.
     """
@@ -100,7 +100,7 @@ async def first_by_parent(
             },
             {"$project": {"rows": 1}},
         ],
-        zoneless=True,
+        zoneless=zoneless,
     )
     rows = {distinct[document["_id"]]: document["rows"] for document in found}
     return [rows.get(parent_id, []) for parent_id in parent_ids]

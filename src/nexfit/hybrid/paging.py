@@ -136,8 +136,6 @@ def _at(row: Mapping[str, Any], path: str) -> Any:
 
 
 def _written(value: Any) -> str | int | float | None:
-    if isinstance(value, datetime) and value.tzinfo is None:  # of a row that is only shown
-        value = value.replace(tzinfo=UTC)
     if isinstance(value, datetime | date):
         return value.isoformat()
     if isinstance(value, ObjectId | UUID | Decimal):

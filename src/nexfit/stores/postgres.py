@@ -54,11 +54,18 @@ class _Connection(asyncpg.Connection):
 
 
 class Postgres:
-    """A pool of connections; made by `connect`, which succeeds even while the server is down."""
+    """A pool of connections; made by `connect`, which succeeds even while the server is down.
+
+    A connection that has answered a single statement is kept at hand for the next one, as long as nobody waits for the
+    pool: taking it out and putting it back costs as much as the statement does.
+    """
 
     def __init__(self, settings: PostgresSettings, pool: asyncpg.Pool[Row]) -> None:
         self._settings = settings
         self._pool = pool
+        self._at_hand: list[asyncpg.pool.PoolConnectionProxy[Row]] = []
+        self._waiting = 0
+        self._closing = False
 
     @classmethod
     async def connect(cls, settings: PostgresSettings) -> Postgres:
@@ -86,8 +93,11 @@ class Postgres:
 
     async def close(self) -> None:
         """Close the pool, giving statements under way the statement time limit to end."""
+        self._closing = True
         try:
             async with asyncio.timeout(self._settings.statement_timeout):
+                while self._at_hand:
+                    await self._release(self._at_hand.pop())
                 await self._pool.close()
         except TimeoutError:
             self._pool.terminate()
@@ -99,9 +109,21 @@ class Postgres:
 
     async def fetch(self, sql: str, *arguments: object) -> list[Row]:
         """Rows of one statement; raises StoreError."""
-        async with self._acquired() as connection:
-            commands.record("postgres", sql)
-            return await connection.fetch(sql, *arguments)
+        try:
+            connection = await self._acquire()
+            try:
+                commands.record("postgres", sql)
+                rows = await connection.fetch(sql, *arguments)
+            except BaseException:
+                await self._release(connection)
+                raise
+            if self._waiting or self._closing:
+                await self._release(connection)
+            else:
+                self._at_hand.append(connection)
+        except (*_UNAVAILABLE, asyncpg.PostgresError) as error:
+            raise _translate(error) from error
+        return rows
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy[Row]]:
@@ -113,15 +135,32 @@ class Postgres:
     @asynccontextmanager
     async def _acquired(self) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy[Row]]:
         try:
-            connection = await self._pool.acquire(timeout=self._settings.connect_timeout)
+            connection = await self._acquire()
             try:
                 yield connection
             finally:
-                await self._pool.release(connection, timeout=RELEASE_SECONDS)
-        except _UNAVAILABLE as error:
-            raise StoreUnavailable("postgres", repr(error)) from error
-        except asyncpg.PostgresError as error:
-            raise StoreError("postgres", repr(error)) from error
+                await self._release(connection)
+        except (*_UNAVAILABLE, asyncpg.PostgresError) as error:
+            raise _translate(error) from error
+
+    async def _acquire(self) -> asyncpg.pool.PoolConnectionProxy[Row]:
+        while self._at_hand:
+            connection = self._at_hand.pop()
+            if not connection.is_closed():
+                return connection
+            await self._release(connection)
+        self._waiting += 1
+        try:
+            return await self._pool.acquire(timeout=self._settings.connect_timeout)
+        finally:
+            self._waiting -= 1
+
+    async def _release(self, connection: asyncpg.pool.PoolConnectionProxy[Row]) -> None:
+        await self._pool.release(connection, timeout=RELEASE_SECONDS)
+
+
+def _translate(error: Exception) -> StoreError:
+    return (StoreUnavailable if isinstance(error, _UNAVAILABLE) else StoreError)("postgres", repr(error))
 
 
 async def set_codecs(connection: asyncpg.Connection[Row] | asyncpg.pool.PoolConnectionProxy[Row]) -> None:

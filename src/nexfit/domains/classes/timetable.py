@@ -60,7 +60,10 @@ async def by_ids(
 async def next_occurrences(
     mongo: Mongo, classes: Sequence[ObjectId], since: datetime, first: int, columns: Iterable[str]
 ) -> list[list[Document]]:
-    """The first occurrences of each class that start at or after an instant, earliest first, in one command."""
+    """The first occurrences of each class that start at or after an instant, earliest first, in one command.
+
+    They are read to be shown: their datetimes are UTC without a zone.
+    """
     return await documents_paging.first_by_parent(
         mongo,
         OCCURRENCES,
@@ -70,6 +73,7 @@ async def next_occurrences(
         sort=[("startsAt", 1), ("_id", 1)],
         limit=first,
         columns=columns,
+        zoneless=True,
     )
 
 

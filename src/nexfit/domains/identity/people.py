@@ -33,5 +33,5 @@ async def _found(
 ) -> dict[ObjectId, Document]:
     if not ids:
         return {}
-    rows = await mongo.find(COLLECTION, {"_id": {"$in": list(ids)}, **conditions}, columns, zoneless=True)
+    rows = await mongo.find(COLLECTION, {"_id": {"$in": list(ids)}, **conditions}, columns)
     return {row["_id"]: row for row in rows}
