@@ -191,7 +191,9 @@ async def test_only_staff_with_check_in_let_people_in(
     assert (allowed["visitsLeft"], allowed["userErrors"]) == (None, [])
 
 
-@pytest.mark.parametrize("member", ["x", "", "TWVtYmVyOng", global_id("User", ObjectId("6a" * 12)), global_id("Member", "a:b")])
+@pytest.mark.parametrize(
+    "member", ["x", "", "TWVtYmVyOng", global_id("User", ObjectId("6a" * 12)), global_id("Member", "a:b")]
+)
 async def test_what_names_no_member_is_refused(desk: Client, member: str) -> None:
     refused = await record(desk, member)
     assert refused["userErrors"] == [{"code": "BAD_USER_INPUT", "path": ["member"]}]
