@@ -35,6 +35,8 @@ def program(folder: DataFolder, port: int, *, durable: bool) -> Program:
         # The password is random, so the least number of rounds is enough; every new connection pays for them.
         *("--setParameter", "scramSHA256IterationCount=5000"),
         *("--setParameter", "diagnosticDataCollectionEnabled=false"),
+        # Half of the default: what a killed process had open keeps documents locked no longer than that.
+        *("--setParameter", "transactionLifetimeLimitSeconds=30"),
         # A lone member has nobody to hand over to, so it need not wait before it ends.
         *("--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100"),
     ]

@@ -95,8 +95,15 @@ class BothCommit:
         if not self.mongo.begun and not documents:
             await commit_postgres(self._stores.postgres, self.postgres, rows)
             return True
-        await write_mongo(self.mongo, Told(told.unit, events=documents), self.xid)
-        await write_postgres(self.postgres, rows, prove=False)
+        # Together, and both to their end: nothing may be sent in a transaction that is being rolled back.
+        written = await asyncio.gather(
+            write_mongo(self.mongo, Told(told.unit, events=documents), self.xid),
+            write_postgres(self.postgres, rows, prove=False),
+            return_exceptions=True,
+        )
+        for refused in written:
+            if isinstance(refused, BaseException):
+                raise refused
         reach("written")
         await self._prepare()
         reach("prepared")

@@ -176,6 +176,7 @@ async def keep_recovering(stores: Stores, grace: float = GRACE, every: float = E
     clock = asyncio.get_running_loop().time
     ticked = pruned = alarmed = float("-inf")
     most: int | None = None
+    is_away = False
     while True:
         stop_if_cancelled()
         try:
@@ -190,11 +191,14 @@ async def keep_recovering(stores: Stores, grace: float = GRACE, every: float = E
             if swept.marks.agree and clock() - pruned >= 3600:
                 await prune_decisions(stores)
                 pruned = clock()
+            is_away = False
         except two_phase.CannotPrepare as error:
             log.critical("nothing can be committed in both stores", error=str(error))
             await asyncio.sleep(_ALARM_EVERY)
         except StoreError as error:
-            log.warning("recovery waits for a store", error=str(error))
+            if not is_away:
+                log.warning("recovery waits for a store", error=str(error))
+            is_away = True
         await asyncio.sleep(every)
 
 

@@ -35,6 +35,9 @@ PRUNE_EVERY = 60.0
 AFTER_FAILURE = 0.3
 """Seconds to the next try when a store failed."""
 
+SAY_EVERY = 30.0
+"""Seconds between two lines of the log on the same outage."""
+
 MOST = 500
 """Events published at a time."""
 
@@ -90,13 +93,16 @@ async def relay(stores: Stores, purge: Purge, news: asyncio.Event | None = None)
     Raises RelayReplaced.
     """
     news = news or asyncio.Event()
+    said = 0.0
     while True:
         stop_if_cancelled()
         try:
             (row,) = await stores.postgres.fetch(_LEAD)
             await _Relay(stores, purge, news, row["term"], row["entry"]).run()
         except StoreError as error:
-            log.warning("nothing is published at the moment", error=str(error))
+            if time.monotonic() - said >= SAY_EVERY:
+                log.warning("nothing is published at the moment", error=str(error))
+                said = time.monotonic()
             await asyncio.sleep(AFTER_FAILURE)
 
 

@@ -35,7 +35,7 @@ RELEASE_SECONDS = 0.25
 """How long giving back a connection may take; a server that hangs must not be waited for a second time."""
 
 
-class _Connection(asyncpg.Connection):
+class PooledConnection(asyncpg.Connection):
     """A pooled connection that is reset on its way back only when a caller had it in hand.
 
     A single statement leaves nothing behind, and the reset would be a second round trip for each.
@@ -46,6 +46,10 @@ class _Connection(asyncpg.Connection):
     def lend(self) -> None:
         """Reset the session once when it comes back."""
         self._lent = True
+
+    def take_back(self) -> None:
+        """Reset nothing: whoever had it left nothing behind."""
+        self._lent = False
 
     def get_reset_query(self) -> str:
         lent, self._lent = self._lent, False
@@ -78,7 +82,7 @@ class Postgres:
             command_timeout=settings.statement_timeout,
             statement_cache_size=1024 if settings.prepared_statements else 0,
             init=set_codecs,
-            connection_class=_Connection,
+            connection_class=PooledConnection,
             server_settings={
                 "application_name": "nexfit",
                 "statement_timeout": _milliseconds(settings.statement_timeout),
@@ -129,7 +133,7 @@ class Postgres:
     async def connection(self) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy[Row]]:
         """A pooled connection for several statements; driver failures inside leave as StoreError."""
         async with self._acquired() as connection:
-            cast("_Connection", connection).lend()
+            cast("PooledConnection", connection).lend()
             yield connection
 
     @asynccontextmanager

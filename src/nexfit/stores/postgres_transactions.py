@@ -26,7 +26,7 @@ from nexfit.stores.errors import (
     StoreUnavailable,
     WriteConflict,
 )
-from nexfit.stores.postgres import Postgres, Row
+from nexfit.stores.postgres import PooledConnection, Postgres, Row
 
 if TYPE_CHECKING:
     Connection = asyncpg.pool.PoolConnectionProxy[Row]
@@ -159,6 +159,10 @@ class PostgresTransaction:
     async def close(self) -> None:
         """Give the connection back; an open transaction is rolled back by that. May be called again."""
         if self._is_held:
+            if not self._is_open:
+                # What is set within a transaction ends with it: a reset would be a round trip for nothing.
+                with suppress(asyncpg.InterfaceError):  # the pool has taken back what the server has ended
+                    cast("PooledConnection", self._connection).take_back()
             self._is_held = self._is_open = False
             with suppress(StoreError):  # the pool drops a connection that it cannot reset
                 await self._release.aclose()
