@@ -17,7 +17,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import orjson
 from bson import ObjectId
-from pymongo import AsyncMongoClient
+from pymongo import AsyncMongoClient, WriteConcern
 from pymongo.asynchronous.database import AsyncDatabase
 from redis.asyncio import Redis
 
@@ -175,11 +175,13 @@ async def lags(them: Writers, writes: int) -> list[Lag]:
 async def rates(them: Writers, changes: int) -> list[Rate]:
     """What the feed follows of a burst, what a rebuild writes and what a comparison looks at, in a second."""
     chance = random.Random(7)
+    # Written as fast as the server takes them, so that it is the follower who is waited for.
+    visits = them.mongo.visits.with_options(write_concern=WriteConcern(1, j=False))
+    entries = [_visit(chance.choice(them.members), None) for _ in range(changes)]
     begun = perf_counter()
     async with them.mongo.client.start_session() as session:
-        entries = [_visit(chance.choice(them.members), None) for _ in range(changes)]
-        for start in range(0, changes, 1000):
-            await them.mongo.visits.insert_many(entries[start : start + 1000], session=session)
+        for start in range(0, changes, 5000):
+            await visits.insert_many(entries[start : start + 5000], session=session)
         last = session.operation_time
 
     async def is_followed() -> bool:
