@@ -23,7 +23,7 @@ from nexfit.domains.finance import overview
 from nexfit.hybrid import postgres_feed
 from nexfit.hybrid.joined_views import JoinedViews, View
 from nexfit.hybrid.postgres_feed import RowChange, mark_now, prune, read_on
-from nexfit.hybrid.versions import UNFED
+from nexfit.hybrid.versions import GENERATION, UNFED
 from nexfit.settings import Settings
 from nexfit.stores.connections import Stores
 
@@ -395,6 +395,20 @@ async def test_a_mark_of_another_history_is_refused(stores: Stores) -> None:
         await read_on(stores.postgres, postgres_feed.Mark(mark.snapshot, "0/00000001"))
     with pytest.raises(postgres_feed.LogLost):
         await read_on(stores.postgres, postgres_feed.Mark("9000000000:9000000000:", mark.server))
+
+
+@pytest.mark.usefixtures("followed")
+async def test_whoever_loses_the_session_begins_anew(cache: Redis, postgres: asyncpg.Connection) -> None:
+    before = await cache.get(GENERATION)
+    assert await postgres.fetchval(
+        "SELECT bool_or(pg_terminate_backend(pid)) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND application_name = 'nexfit' AND query LIKE '%platform.changes%'"
+    )
+
+    async def is_another() -> bool:
+        return await cache.get(GENERATION) not in (None, before)
+
+    await until(is_another)
 
 
 @pytest.mark.usefixtures("followed")

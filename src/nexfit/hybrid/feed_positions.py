@@ -11,7 +11,7 @@ from typing import Any
 from nexfit.stores.postgres import Postgres
 from nexfit.stores.postgres_transactions import PostgresTransaction
 
-_LOAD = "SELECT position, version, gap_since FROM platform.feed_positions WHERE name = $1"
+_LOAD = "SELECT position, version FROM platform.feed_positions WHERE name = $1"
 # A feed that begins knows nothing of what was before: that is a gap like any other. A gap within a gap moves its
 # moment, so that a comparison which began before it does not close it.
 _BEGIN = """
