@@ -72,6 +72,7 @@ def serve(
     import uvicorn
 
     from nexfit.api.trusted import ManifestRefused, read_manifest
+    from nexfit.serving import server_options
 
     settings = _settings()
     if settings.operations.manifest:
@@ -84,17 +85,9 @@ def serve(
             "[bold red]nexfit:[/] NEXFIT_ENCRYPTION_KEYS and _INDEX_KEY are not set: nexfit keys new makes them"
         )
         raise typer.Exit(1)
-    uvicorn.run(
-        "nexfit.app:create_app",
-        factory=True,
-        host=host or settings.http.host,
-        port=port or settings.http.port,
-        workers=workers or settings.http.workers,
-        timeout_graceful_shutdown=int(settings.http.drain_seconds),
-        access_log=False,
-        proxy_headers=False,  # who may say where a request comes from is a setting of ours
-        server_header=False,
-    )
+    given = {"host": host, "port": port, "workers": workers or settings.http.workers}
+    chosen = {name: value for name, value in given.items() if value is not None}
+    uvicorn.run("nexfit.app:create_app", factory=True, **{**server_options(settings), **chosen})
 
 
 @app.command()

@@ -56,7 +56,7 @@ def server_options(settings: Settings) -> dict[str, Any]:
         "port": settings.http.port,
         "timeout_graceful_shutdown": int(settings.http.drain_seconds),
         "access_log": False,
-        "proxy_headers": False,
+        "proxy_headers": False,  # who may say where a request comes from is a setting of ours
         "server_header": False,
         "ws": f"{__name__}:{WebSocketProtocol.__name__}",
         "ws_max_size": settings.live.message_bytes,
