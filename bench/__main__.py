@@ -41,6 +41,7 @@ SECTIONS: dict[str, Section] = {
     "feeds": Section(
         "bench.feeds.section:main", "how soon and how fast what others write reaches tags, member facts and contracts"
     ),
+    "fanout": Section("bench.fanout.section:main", "one event to many sockets, next to graphql-ws on Node"),
     "plans": Section(
         "bench.plans:main", "what compiling an operation costs, and what a stream of unknown ones leaves behind"
     ),

@@ -80,7 +80,14 @@ SCHEMA = build_schema(
       viewer: Viewer
     }
     type Mutation { login(input: LoginInput!): LoginPayload! }
-    type Subscription { greeting: String! }
+    interface FacilityActivity { cursor: String! }
+    type Visit { user: Person }
+    type VisitActivity implements FacilityActivity { cursor: String! at: DateTime! visit: Visit }
+    type ActivityNotice implements FacilityActivity { cursor: String! state: String! }
+    type Subscription {
+      greeting: String!
+      facilityActivity(facility: ID!, after: String): FacilityActivity!
+    }
     """
 )
 

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from bson import ObjectId
 from graphiql_stub import CLIENT, FACILITY, OWNER, PASSWORD
 from playwright.async_api import Browser, BrowserContext, Locator, Page, Request, WebSocket, expect
+from redis.asyncio import Redis
+
+from nexfit.hybrid.event_stream import STREAM, entry_id
+from tests.api.conftest import local
+from tests.live.conftest import visit as visit_entry
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
 
@@ -135,7 +142,7 @@ async def test_page_opens_with_the_example_operations(visit: Visit, graphiql_url
     await visit.open(graphiql_url)
     assert await visit.page.title() == "NexFit GraphQL"
     await expect(visit.page.get_by_role("heading", level=1)).to_contain_text("NexFit")
-    assert await visit.tabs() == ["OwnerOverview", "Login", "FindFacilities", "Viewer"]
+    assert await visit.tabs() == ["OwnerOverview", "Login", "FindFacilities", "Viewer", "FacilityActivity"]
     assert "query OwnerOverview" in await visit.text("operation.graphql")
     assert {"facility", "from", "to"} == set(await visit.json("variables.json"))
     await expect(visit.page.get_by_role("button", name="Headers")).to_be_visible()
@@ -201,7 +208,7 @@ async def test_reload_keeps_tabs_and_login(visit: Visit, graphiql_url: str) -> N
     await visit.until(stored, None, lambda titles: titles.count("Viewer") == 2)
     await visit.page.reload()
     await expect(visit.page.get_by_role("button", name="Log out")).to_be_visible()
-    assert await visit.tabs() == ["OwnerOverview", "Login", "FindFacilities", "Viewer", "Viewer"]
+    assert await visit.tabs() == ["OwnerOverview", "Login", "FindFacilities", "Viewer", "FacilityActivity", "Viewer"]
     assert (await visit.json("request-headers.json"))["Authorization"].startswith("Bearer ")
     await visit.switch_to("OwnerOverview")
     assert (await visit.json("variables.json"))["facility"]
@@ -263,6 +270,22 @@ async def test_subscription_opens_its_socket_only_when_run(visit: Visit, stub_ur
     assert visit.observed.sockets == []
     assert await visit.run() == {"data": {"greeting": f"Hello, Bearer {OWNER}"}}
     assert visit.observed.sockets == [f"{stub_url}/graphql".replace("http:", "ws:")]
+
+
+async def test_owner_sees_an_event_arrive(visit: Visit, graphiql_url: str, redis_url: str) -> None:
+    await visit.open(graphiql_url)
+    await visit.log_in("owner")
+    await visit.switch_to("FacilityActivity")
+    first = (await visit.run())["data"]["facilityActivity"]
+    assert first["state"] == "STARTED"
+    facility = local((await visit.json("variables.json"))["facility"])
+    async with Redis.from_url(redis_url) as redis:
+        entry = visit_entry(ObjectId(facility), int(time.time() * 1e6), ObjectId())
+        name, place, event, text = entry.fields()
+        await redis.xadd(STREAM, {name: place, event: text}, id=entry_id(entry.number))
+    arrived = await visit.text("response.json", lambda text: "VisitActivity" in text)
+    assert str(entry.number) in arrived
+    assert [urlsplit(socket).scheme for socket in visit.observed.sockets] == ["ws"]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

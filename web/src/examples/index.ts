@@ -1,4 +1,5 @@
 import { config } from '../config';
+import facilityActivity from './FacilityActivity.graphql?raw';
 import findFacilities from './FindFacilities.graphql?raw';
 import login from './Login.graphql?raw';
 import ownerOverview from './OwnerOverview.graphql?raw';
@@ -36,4 +37,5 @@ export const examples: Example[] = [
   },
   { title: 'FindFacilities', query: findFacilities, variables: json({ city: 'İstanbul' }) },
   { title: 'Viewer', query: viewer, variables: '' },
+  { title: 'FacilityActivity', query: facilityActivity, variables: json({ facility: '', after: null }) },
 ];
