@@ -157,3 +157,28 @@ async def test_each_event_sees_the_variables_of_its_own_subscription() -> None:
             note = {"note": f"room{number}{seat}"} if number % 2 == 0 else {}
             assert (data, errors) == ({"booked": {"seat": seat, **note}}, [])
     assert engine.counters.compiled == 2
+
+
+def test_subscriptions_share_results_unless_something_below_their_field_differs() -> None:
+    engine = engine_with(None)
+    source = """subscription ($r: ID!, $n: Boolean!, $m: Int) { booked(room: $r, most: $m) { seat ...More } }
+    fragment More on Booking { who { name } note @include(if: $n) }"""
+
+    def key(**variables: Any) -> Any:
+        started = engine.subscription(source, variables=variables)
+        assert not isinstance(started, Result)
+        return started.key()
+
+    assert key(r="1", n=True) == key(r="2", n=True, m=7)
+    assert key(r="1", n=True) != key(r="1", n=False)
+
+
+async def test_a_subscription_executes_events_from_elsewhere() -> None:
+    engine = engine_with(None)
+    started = engine.subscription('subscription { b: booked(room: "r") { seat who { name } } }')
+    assert not isinstance(started, Result)
+    assert started.name == "booked"
+    result = await started.execute({"seat": 4}, "viewer")
+    assert shape(result) == ({"b": {"seat": 4, "who": {"name": "viewer 4"}}}, [])
+    for wrong in ("{ a }", "subscription { nothing }"):
+        assert isinstance(engine.subscription(wrong), Result)
