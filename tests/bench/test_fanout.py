@@ -1,4 +1,4 @@
-"""The crowd of sockets that the fan-out benchmark counts with: frames in any pieces, and what it does not take for events."""
+"""The crowd of sockets that the fan-out benchmark counts with: frames in any pieces, and what is no event."""
 
 from __future__ import annotations
 

@@ -23,11 +23,7 @@ from nexfit.hybrid.event_stream import Entry
 ActivityState = strawberry.enum(
     FeedState,
     name="ActivityState",
-    description=(
-        "STARTED: from now on. RESUMED: what came after the cursor follows. RESTARTED: the cursor lies too far back, or"
-        " what came after it was lost; read anew what is shown. MISSED: this client was too slow, and what came after"
-        " this cursor was left out; follow again with it to get that, too."
-    ),
+    description="What a notice tells of the stream itself.",
 )
 
 
