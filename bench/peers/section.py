@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import secrets
 import signal
 import socket
@@ -42,7 +41,8 @@ memory  one query of 232 leaves over plain data: Strawberry as it comes, Strawbe
 stores  OwnerOverview and a facility's timetable from real stores: `nexfit serve`, a bare handler that sends the same
         commands (the floor), and the Node servers over the official drivers with DataLoaders. Nothing is cached: NexFit
         gets the address of a Redis that is not there, so every joined view is loaded for every request.
-cache   the whole answer from Redis: Node's by a hash of the query and its variables, next to `nexfit serve` with Redis.
+cache   the whole answer from Redis: Node's by a hash of the query and its variables, next to `nexfit serve` with Redis,
+        which asks whether all that an answer shows is unchanged; at hand: for clients that send `maxStaleness`.
 
 Nothing is measured unless all servers of a work give the same JSON. Each server has one core of its own; what counts
 are requests per second of its CPU time, medians over rounds. Node is warmed up before each window.
@@ -52,8 +52,6 @@ KINDS = ("memory", "stores", "cache")
 
 PATIENCE = {"NEXFIT_MONGO_TIMEOUT": "30", "NEXFIT_POSTGRES_STATEMENT_TIMEOUT": "30"}
 """The others wait for the stores as long as it takes; on a busy machine NexFit would give up after 2 s."""
-
-RESPONSE_CACHE = "nexfit.api.response_cache"
 
 _TRIES = 3
 """Answers hold what is so now (open, next dates): two requests around a minute's turn may differ by right."""
@@ -186,15 +184,22 @@ class _Bench:
                 with self._started(home, "stores", [NEXFIT, FLOOR, *self._peers()], uncached) as servers:
                     self._measure_on_stores("stores", servers, subject, kind="uncached")
             if "cache" in wanted:
-                if importlib.util.find_spec(RESPONSE_CACHE) is None:
-                    self.console.print("NexFit has no response cache yet: its rows show joined views from Redis.")
                 names = [NEXFIT, *([NODE_CACHE] if self.node else [])]
                 with self._started(home, "cache", names, variables) as servers:
                     self._measure_on_stores("cache", servers, subject, kind="response cache")
+                    self._measure_on_stores("cache", servers, subject, kind="at hand", extensions=works.AT_HAND)
 
-    def _measure_on_stores(self, group: str, servers: Sequence[Peer], subject: Subject, *, kind: str) -> None:
-        today = datetime.now(UTC).date()
-        self._measure(group, servers, works.on_stores(subject, today, kind=kind), subject, NEXFIT)
+    def _measure_on_stores(
+        self,
+        group: str,
+        servers: Sequence[Peer],
+        subject: Subject,
+        *,
+        kind: str,
+        extensions: dict[str, int] | None = None,
+    ) -> None:
+        asked = works.on_stores(subject, datetime.now(UTC).date(), kind=kind, extensions=extensions)
+        self._measure(group, servers, asked, subject, NEXFIT)
 
     def _peers(self) -> list[str]:
         return list(NODE_PEERS) if self.node else []

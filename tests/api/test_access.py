@@ -29,6 +29,7 @@ GUARDED = {
     "subscriptions": "subscriptions(first: 1) { totalCount nodes { amount { amount } } }",
     "invoices": "invoices(first: 1) { totalCount nodes { total { amount } } }",
     "auditLog": "auditLog(first: 1) { totalCount nodes { action } }",
+    "today": "today { visits revenue { amount } }",
     "analytics": 'analytics(from: "2026-01-01", to: "2026-06-15") { totalRevenue { amount } }',
 }
 

@@ -101,7 +101,7 @@ MATRIX: Mapping[str, Entry] = {
             ),
             ("staff members memberSubscriptions", _MEMBERS),
             ("revenue outstanding transactions subscriptions invoices", _MONEY),
-            ("analytics", _ANALYTICS),
+            ("analytics today", _ANALYTICS),
             ("auditLog", staff(StaffPermission.AUDIT_READ)),
         ),
         found=ANYONE,
@@ -238,6 +238,7 @@ MATRIX: Mapping[str, Entry] = {
     "InvoiceLine": _part("description quantity taxRate netAmount taxAmount totalAmount"),
     "RevenuePeriod": _part("period total transactions refunds"),
     "Outstanding": _part("invoices total overdueInvoices overdueTotal"),
+    "FacilityToday": _part("date visits classes capacity seatsTaken revenue"),
     "AnalyticsDay": _part(
         "date newMembers activeMembers totalRevenue classAttendance subscriptionRenewals subscriptionCancellations"
     ),

@@ -13,6 +13,7 @@ from nexfit.api.caching import Cached, CacheScope
 from nexfit.api.classes.loaders import ClassesArgs, ScheduleArgs, classes_of_facilities, schedules_of_facilities
 from nexfit.api.classes.types import Class, ClassOccurrence
 from nexfit.api.context import Context
+from nexfit.api.facilities.today import FacilityToday, tags_of_today, today_of_facilities
 from nexfit.api.fields import Args, batch, column, derived
 from nexfit.api.finance import facility as figures
 from nexfit.api.finance import loaders as ledger
@@ -206,6 +207,12 @@ class Facility(Node):
         needs=("_id",),
         args=PageArgs,
         description="Who did what here, latest first; needs audit_read.",
+    )
+    today: FacilityToday | None = batch(
+        today_of_facilities,
+        needs=("_id", "timezone"),
+        description="The day so far: visits, occupancy of classes, revenue; needs analytics_read.",
+        cache=Cached(10, CacheScope.PRIVATE, tags=tags_of_today),
     )
     analytics: list[figures.AnalyticsDay] | None = batch(
         figures.analytics_of_facilities,
