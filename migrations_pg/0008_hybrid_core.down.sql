@@ -1,5 +1,3 @@
-DROP TABLE platform.handled_events;
-DROP TABLE platform.event_positions;
 DROP TABLE platform.copied_audits;
 DROP TABLE platform.store_marker;
 DROP TABLE platform.relay;

@@ -1,5 +1,5 @@
--- What the meeting of the stores keeps in PostgreSQL: where an event stands in the stream, who relays, the marker that tells a
--- restored store from the other, and how far each consumer of events has come.
+-- What the meeting of the stores keeps in PostgreSQL: where an event stands in the stream, who relays, and the marker that tells a
+-- restored store from the other.
 
 -- Cache tags to raise when the row is relayed: the second invalidation, for a writer that died before its own.
 ALTER TABLE finance.outbox ADD COLUMN tags text[] NOT NULL DEFAULT '{}';
@@ -30,21 +30,7 @@ CREATE TABLE platform.copied_audits (
 );
 CREATE INDEX idx_copied_audits_copied_at ON platform.copied_audits (copied_at);
 
--- A consumer's position in the event stream and the events it has handled, written in the transaction of their effects.
-CREATE TABLE platform.event_positions (
-  consumer text PRIMARY KEY CHECK (consumer <> ''),
-  entry bigint NOT NULL CHECK (entry >= 0),
-  updated_at timestamptz NOT NULL DEFAULT now()
-);
-CREATE TABLE platform.handled_events (
-  consumer text NOT NULL CHECK (consumer <> ''),
-  event_id uuid NOT NULL,
-  handled_at timestamptz NOT NULL DEFAULT now(),
-  PRIMARY KEY (consumer, event_id)
-);
-CREATE INDEX idx_handled_events_handled_at ON platform.handled_events (handled_at);
-
 GRANT UPDATE (entry) ON finance.outbox TO nexfit_app;
 GRANT SELECT, UPDATE ON platform.relay TO nexfit_app;
-GRANT SELECT, INSERT, UPDATE ON platform.store_marker, platform.event_positions TO nexfit_app;
-GRANT SELECT, INSERT, DELETE ON platform.copied_audits, platform.handled_events TO nexfit_app;
+GRANT SELECT, INSERT, UPDATE ON platform.store_marker TO nexfit_app;
+GRANT SELECT, INSERT, DELETE ON platform.copied_audits TO nexfit_app;

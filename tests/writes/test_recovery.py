@@ -9,10 +9,11 @@ from typing import Any
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 from nexfit.cli import app
-from nexfit.hybrid import recovery, store_marker, two_phase
+from nexfit.hybrid import commit_metrics, recovery, store_marker, two_phase
 from nexfit.hybrid.documents import Verdict
 from nexfit.hybrid.ids import uuid7
 from nexfit.hybrid.recovery import AlreadyDecided, State, decide, sweep
@@ -182,6 +183,32 @@ async def test_the_background_work_recovers(
 
     await until(is_there)
     working.cancel()
+
+
+async def test_old_ones_and_a_restore_are_alarms(
+    stores: Stores, units: UnitsOfWork, postgres: asyncpg.Connection, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery, "ALARM_AGE", 0.0)
+    monkeypatch.setattr(recovery, "ALARM_SHARE", 0.0)
+    await sweep(stores, 0)
+    await postgres.execute("UPDATE platform.store_marker SET tick = tick + 9")
+    await _leave(units, name, "prepared")
+    with capture_logs() as logs:
+        working = asyncio.create_task(recovery.keep_recovering(stores, grace=0.0, every=0.01))
+
+        async def has_looked_again() -> bool:
+            return bool(commit_metrics.PREPARED_AGE._value.get() > 0.3)
+
+        await until(has_looked_again)
+        working.cancel()
+    # Each once, however often somebody looks.
+    assert [line["event"] for line in logs if line["log_level"] == "critical"] == [
+        "a store was restored without the other; run `nexfit recover`",
+        "transactions stay prepared",
+        "max_prepared_transactions is nearly used up",
+    ]
+    assert commit_metrics.PREPARED._value.get() == 1
+    assert commit_metrics.RESTORED._value.get() == 1
 
 
 async def test_the_command_says_what_it_would_do_and_does_it(

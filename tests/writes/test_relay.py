@@ -28,6 +28,13 @@ from .conftest import Database, PairFiled, Purged, through, until, upstream, wri
 Task = asyncio.Task[None]
 
 
+class PairNoted(PairFiled):
+    """Somebody wrote something."""
+
+    value: int = 0
+    note: str
+
+
 @asynccontextmanager
 async def relaying(settings: Settings, purged: Purged, news: asyncio.Event | None = None) -> AsyncIterator[Task]:
     """Events are relayed while the block runs."""
@@ -138,6 +145,44 @@ async def test_audit_entries_of_mongo_are_copied_once(
         ("unset", None, None),
     ]
     assert rows[0]["created_at"] == kept[0]["createdAt"]
+
+
+async def test_text_that_postgres_cannot_hold_goes_on_without_it(
+    settings: Settings, units: UnitsOfWork, cache: Redis, postgres: asyncpg.Connection, purged: Purged, name: str
+) -> None:
+    async with units.mongo("test") as work:
+        work.emit(PairNoted(name=name, note="a\0b"))
+        work.audit(Audit("note", "pair", name, after={"no\0te": "a\0b"}, ip_address="fe80::1%eth0", user_agent="x\0"))
+
+    async def is_there() -> bool:
+        return any(one.envelope.aggregate_id == name for one in await entries(cache))
+
+    async with relaying(settings, purged):
+        await until(is_there)
+    (found,) = [one.envelope for one in await entries(cache) if one.envelope.aggregate_id == name]
+    assert found.payload["note"] == "a\ufffdb"
+    kept = await postgres.fetchrow("SELECT * FROM finance.audit_logs WHERE entity_id = $1", name)
+    assert (kept["new_state"], kept["user_agent"]) == ('{"no\ufffdte": "a\ufffdb"}', "x\ufffd")
+
+
+async def test_one_that_postgres_refuses_keeps_no_other_one_back(
+    settings: Settings, units: UnitsOfWork, mongo: Database, cache: Redis, purged: Purged, name: str
+) -> None:
+    async with units.mongo("test") as work:
+        await write_document(work, name, 1)
+    bad = await mongo.outbox.find_one({"aggregateId": name})
+    await mongo.outbox.insert_one(bad | {"_id": "no uuid"})
+    await mongo.outbox.insert_one(bad | {"_id": str(uuid4()), "payload": b"[]"})
+    async with units.mongo("test") as work:
+        await write_document(work, name, 2)
+
+    async def all_are_there() -> bool:
+        return await told_of(cache, name) == [1, 2]
+
+    async with relaying(settings, purged):
+        await until(all_are_there)
+        assert await mongo.outbox.count_documents({"aggregateId": name}) == 2
+        await mongo.outbox.delete_many({"aggregateId": name})
 
 
 async def test_an_event_waits_until_postgres_has_followed_and_later_ones_wait_behind_it(

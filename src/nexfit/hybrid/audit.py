@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,15 +11,22 @@ from uuid import UUID
 import orjson
 
 from nexfit.hybrid.ids import uuid7
+from nexfit.hybrid.storable import storable
 
 REMOVED = "[removed]"
+
+LONGEST_USER_AGENT = 1000
+"""Characters; what a client says beyond them is cut."""
 
 _SECRETS = ("password", "secret", "token", "hash", "ciphertext", "nonce", "credential", "apikey")
 
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """One entry. States are JSON-like objects of the entity before and after; secrets are taken out when stored."""
+    """One entry. States are JSON-like objects of the entity before and after; secrets are taken out when stored.
+
+    Raises ValueError for an address that is none.
+    """
 
     action: str
     entity_type: str
@@ -31,10 +39,17 @@ class Audit:
     user_agent: str | None = None
     entry_id: UUID = field(default_factory=uuid7)
 
+    def __post_init__(self) -> None:
+        if self.ip_address is not None:
+            # Without the zone of an IPv6 address, which PostgreSQL's inet does not know.
+            object.__setattr__(self, "ip_address", str(ipaddress.ip_address(self.ip_address.partition("%")[0])))
+        if self.user_agent is not None:
+            object.__setattr__(self, "user_agent", storable(self.user_agent)[:LONGEST_USER_AGENT] or None)
+
 
 def clean_state(state: Mapping[str, Any] | None) -> bytes | None:
     """The state as JSON without what must not be kept: values under names that speak of passwords, tokens, hashes."""
-    return None if state is None else orjson.dumps(_clean(state), default=str)
+    return None if state is None else orjson.dumps(storable(_clean(state)), default=str)
 
 
 def _clean(value: Any) -> Any:

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from typing import ClassVar, Literal
 from uuid import UUID
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from nexfit.hybrid.ids import uuid7
+from nexfit.hybrid.storable import storable
 
 Home = Literal["mongo", "postgres"]
 
@@ -43,4 +45,4 @@ class Event(BaseModel):
 
     def payload(self) -> bytes:
         """The fields of the fact as a JSON object."""
-        return self.model_dump_json(by_alias=True, exclude_none=True).encode()
+        return orjson.dumps(storable(self.model_dump(mode="json", by_alias=True, exclude_none=True)))

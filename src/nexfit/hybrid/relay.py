@@ -19,7 +19,8 @@ from nexfit.hybrid.cancellation import stop_if_cancelled
 from nexfit.hybrid.event_stream import RETAINED, STREAM, Entry, Envelope, entry_id, number_of
 from nexfit.hybrid.outbox import TAGS_ONLY
 from nexfit.stores.connections import Stores
-from nexfit.stores.errors import StoreError
+from nexfit.stores.errors import StoreError, StoreUnavailable, WriteConflict
+from nexfit.stores.mongo import Document
 from nexfit.stores.postgres import Row
 from nexfit.stores.postgres_transactions import PostgresTransaction
 
@@ -143,6 +144,18 @@ class _Relay:
         )
         if not events and not audits:
             return False
+        try:
+            await self._keep(events, audits)
+        except (StoreUnavailable, WriteConflict):
+            raise
+        except StoreError as error:
+            # One that PostgreSQL refuses keeps no other one from going on. It stays where it is, for a person.
+            log.critical("not everything can be taken over from mongo", error=str(error))
+            events, audits = await self._keep_what_can_be(events, audits)
+        await outbox_takeover.forget(self._stores, events, audits)
+        return max(len(events), len(audits)) == outbox_takeover.MOST
+
+    async def _keep(self, events: Sequence[Document], audits: Sequence[Document]) -> None:
         tx = await PostgresTransaction.begin(self._stores.postgres)
         try:
             if await tx.fetch_one(_FENCE, self._term) is None:
@@ -152,8 +165,23 @@ class _Relay:
         finally:
             await tx.rollback()
             await tx.close()
-        await outbox_takeover.forget(self._stores, events, audits)
-        return max(len(events), len(audits)) == outbox_takeover.MOST
+
+    async def _keep_what_can_be(
+        self, events: Sequence[Document], audits: Sequence[Document]
+    ) -> tuple[list[Document], list[Document]]:
+        """Keep one by one; those that are kept."""
+        kept: tuple[list[Document], list[Document]] = ([], [])
+        for documents, done in zip((events, audits), kept, strict=True):
+            for one in documents:
+                try:
+                    await self._keep(*(([one], []) if documents is events else ([], [one])))
+                except (StoreUnavailable, WriteConflict):
+                    raise
+                except StoreError as error:
+                    log.critical("refused by postgres", id=str(one["_id"]), error=str(error))
+                else:
+                    done.append(one)
+        return kept
 
     async def _publish(self, rows: Sequence[Row]) -> None:
         await self._append([])  # while Redis is away nothing is given a place

@@ -160,8 +160,9 @@ class PostgresTransaction:
         """Give the connection back; an open transaction is rolled back by that. May be called again."""
         if self._is_held:
             if not self._is_open:
-                # What is set within a transaction ends with it: a reset would be a round trip for nothing.
-                with suppress(asyncpg.InterfaceError):  # the pool has taken back what the server has ended
+                # What is set within a transaction ends with it: a reset would be a round trip for nothing. There is no
+                # connection any more where the pool has taken back what the server has ended.
+                with suppress(AttributeError):
                     cast("PooledConnection", self._connection).take_back()
             self._is_held = self._is_open = False
             with suppress(StoreError):  # the pool drops a connection that it cannot reset
