@@ -119,7 +119,11 @@ def environment(made: Settings) -> dict[str, str]:
     """The same settings as variables for a process."""
     urls = (made.mongo.url, made.postgres.url, made.redis.url)
     variables = {name: url.get_secret_value() for name, url in zip(_SERVERS, urls, strict=True)}
-    return variables | {"NEXFIT_LIMITS_POINTS_PER_SECOND": "0"}  # one viewer asks for all that a server can give
+    return variables | {
+        "NEXFIT_LIMITS_POINTS_PER_SECOND": "0",  # one viewer asks for all that a server can give
+        "NEXFIT_HTTP_LOG_REQUESTS": "false",  # none of the other servers logs
+        "NEXFIT_BACKGROUND": "false",  # or follows changes
+    }
 
 
 def store_pids(running: EmbeddedServers) -> list[int]:

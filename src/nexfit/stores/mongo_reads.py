@@ -134,6 +134,11 @@ class _Connection(asyncio.Protocol):
             asyncio.get_running_loop().call_later(A_MOMENT, partial(self._expire, reply, waited=True))
 
 
+def _too_late(waiter: asyncio.Future[_Connection | None]) -> None:
+    if not waiter.done():
+        waiter.set_exception(TimeoutError("no connection in time"))
+
+
 class MongoReads:
     """Runs read commands against the primary over at most `limit` connections of its own."""
 
@@ -211,17 +216,21 @@ class MongoReads:
 
     async def _take(self, seconds: float) -> _Connection | None:
         """A connection as soon as one is free or opened; None when none can be opened. Raises TimeoutError."""
-        waiter: asyncio.Future[_Connection | None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[_Connection | None] = loop.create_future()
         self._waiting.append(waiter)
         self._open_more()
+        timer = loop.call_later(seconds, _too_late, waiter)  # a third of what `asyncio.timeout` costs
         try:
-            async with asyncio.timeout(seconds):
-                return await waiter
-        except BaseException:
-            handed = waiter.result() if waiter.done() and not waiter.cancelled() else None
-            if handed is not None:  # in the very moment the reader left
-                self._give_back(handed)
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                handed = waiter.result()
+                if handed is not None:  # in the very moment the reader left
+                    self._give_back(handed)
             raise
+        finally:
+            timer.cancel()
 
     def _give_back(self, connection: _Connection) -> None:
         if connection.ended:

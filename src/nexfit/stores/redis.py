@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 
 from hiredis import ReplyError
+from redis import DriverInfo
 from redis.asyncio import ConnectionPool
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -38,6 +39,7 @@ class RedisStore:
             retry=Retry(NoBackoff(), 0),
             protocol=3,
             client_name="nexfit",
+            driver_info=DriverInfo(),  # made for each connection, it looks its version up in a file each time
         )
 
     async def close(self) -> None:

@@ -58,8 +58,7 @@ class MembersArgs(PageArgs):
 
 async def _last_visits(parents: Sequence[Record], _: Args, context: Context) -> Sequence[Any]:
     pairs = [(ObjectId(parent["facility_id"]), ObjectId(parent["user_id"])) for parent in parents]
-    found = await members.last_visits(context.stores.mongo, pairs)
-    return [found.get(pair) for pair in pairs]
+    return await members.last_visits(context.stores.mongo, pairs)
 
 
 def _id(record: Record, _args: object, _context: object) -> str:

@@ -125,10 +125,8 @@ async def members_among(postgres: Postgres, facilities: Iterable[ObjectId], user
     return {ObjectId(row["user_id"]) for row in rows}
 
 
-async def last_visits(
-    mongo: Mongo, pairs: Sequence[tuple[ObjectId, ObjectId]]
-) -> dict[tuple[ObjectId, ObjectId], datetime]:
-    """The latest visit of each (facility, person), from MongoDB in one command; absent without a visit.
+async def last_visits(mongo: Mongo, pairs: Sequence[tuple[ObjectId, ObjectId]]) -> list[datetime | None]:
+    """The latest visit of each (facility, person), from MongoDB in one command; None without a visit.
 
     The lookup seeks one index key per pair; grouping would read every visit of every person.
     """
@@ -154,7 +152,11 @@ async def last_visits(
         ],
         zoneless=True,
     )
-    return {pairs[row["_id"]]: row["visits"][0]["at"].replace(tzinfo=UTC) for row in found if row["visits"]}
+    visits: list[datetime | None] = [None] * len(pairs)
+    for row in found:
+        if row["visits"]:
+            visits[row["_id"]] = row["visits"][0]["at"].replace(tzinfo=UTC)
+    return visits
 
 
 def _literal(pattern: str) -> str:

@@ -147,7 +147,7 @@ async def truth(mongo: Mongo, pairs: Collection[Pair], now: datetime) -> dict[Pa
         held[row["facilityId"], row["userId"]].append(row)
     found = await mongo.find("users", {"_id": {"$in": users}}, ("nameFolded", "roleSpecificData.client.dateOfBirth"))
     people = {person["_id"]: person for person in found}
-    visits = await last_visits(mongo, keys)
+    visits = dict(zip(keys, await last_visits(mongo, keys), strict=True))
     bookings = await _next_bookings(mongo, keys, now)
     return {
         (str(facility), str(user)): facts(
