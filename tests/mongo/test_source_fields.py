@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from nexfit.domains.training.documents import BodyMeasurements
 from nexfit.operations.mongo_schema import ALL_DOCUMENTS
 from nexfit.operations.mongo_validators import collection_name, validator
 
@@ -21,8 +22,7 @@ SOURCE = {
     """,
     "measurements": """
         _id userId date notes photos(url position date)
-        measurements(weight bodyFatPercentage muscleMass chestCircumference waistCircumference hipCircumference
-            armCircumference thighCircumference)
+        measurements
     """,
     "exercises": """
         _id name description instructions media(videoUrl imageUrls thumbnailUrl) createdBy isPublic alternateExercises
@@ -123,3 +123,11 @@ def test_source_fields_are_stored(collection: str) -> None:
         if elsewhere := ELSEWHERE[f"{collection}.{path}"]:
             other, _, moved = elsewhere.partition(".")
             assert moved in stored(validator(MODELS[other])["$jsonSchema"])
+
+
+def test_the_figures_inside_an_encrypted_measurement_have_the_sources_names() -> None:
+    kept = {str(field.alias) for field in BodyMeasurements.model_fields.values()}
+    assert kept == {
+        *("weight", "bodyFatPercentage", "muscleMass", "chestCircumference"),
+        *("waistCircumference", "hipCircumference", "armCircumference", "thighCircumference"),
+    }

@@ -261,7 +261,7 @@ MATRIX: Mapping[str, Entry] = {
         scope=Scope(person="_id"),
         named=True,
     ),
-    "BodyProfile": _part("dateOfBirth height weight"),
+    "BodyProfile": _part("dateOfBirth height weight dietaryRestrictions"),
     "Measurement": Entry(
         _fields(
             ("id date measurements notes user", SELF | _BODY),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import strawberry
+from bson import ObjectId
 
 from nexfit.api.context import Context
 from nexfit.api.fields import Args
@@ -14,12 +15,11 @@ from nexfit.api.relay import PageArgs, connection, node_selection, page_request
 from nexfit.domains.coaching import consents, medical, relations
 from nexfit.domains.coaching.documents import RelationStatus
 from nexfit.domains.identity import people
+from nexfit.domains.identity.protected import CLIENT, client_field
 from nexfit.domains.training import measurements
 from nexfit.engine.fields import Record
 
 strawberry.enum(RelationStatus, description="State of a coach and client relation.")
-
-_PROFILE = "roleSpecificData.client"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,9 +71,17 @@ async def scopes_of_relations(parents: Sequence[Record], _: Args, context: Conte
 async def body_profiles(parents: Sequence[Record], args: Args, context: Context) -> Sequence[Any]:
     """The client's part of each person's profile, as far as it tells of the body."""
     # One column more, which tells that there is such a part where nothing of it is asked for.
-    columns = {f"{_PROFILE}.{column}" for column in (*args.selection.columns, "height")}
+    columns = {f"{CLIENT}.{column}" for column in (*args.selection.columns, "height")}
     found = await people.by_ids(context.stores.mongo, [parent["_id"] for parent in parents], columns)
-    return [(found.get(parent["_id"], {}).get("roleSpecificData") or {}).get("client") for parent in parents]
+    return [_body(context, parent["_id"], found.get(parent["_id"], {})) for parent in parents]
+
+
+def _body(context: Context, person: ObjectId, user: Record) -> Record | None:
+    client = (user.get("roleSpecificData") or {}).get("client")
+    if client is None:
+        return None
+    kept = {"height", "weight", "dietaryRestrictions"} & client.keys()
+    return {**client, **{name: client_field(context.stores.keys, person, name, client[name]) for name in kept}}
 
 
 async def measurements_of_people(parents: Sequence[Record], args: PageArgs, context: Context) -> Sequence[Any]:

@@ -40,6 +40,7 @@ class BodyProfile:
     date_of_birth: date | None = column(description="Day of birth.")
     height: float | None = column(description="Centimetres.")
     weight: float | None = column(description="Kilograms.")
+    dietary_restrictions: list[str] | None = column(description="What is not eaten.")
 
 
 @strawberry.type(description="A person. Contact data is null for those who may not see it.")

@@ -6,10 +6,13 @@ from datetime import datetime
 
 import strawberry
 
-from nexfit.api.fields import batch, column
+from nexfit.api.context import Context
+from nexfit.api.fields import batch, column, derived
 from nexfit.api.identity.types import User, user_field
 from nexfit.api.relay import Node, id_reader
 from nexfit.api.training import photos
+from nexfit.domains.training import measurements
+from nexfit.engine.fields import Record
 
 
 @strawberry.type(description="Figures of a body; what was not measured is null.")
@@ -24,6 +27,15 @@ class BodyMeasurements:
     hip_circumference: float | None = column(description="Centimetres.")
     arm_circumference: float | None = column(description="Centimetres.")
     thigh_circumference: float | None = column(description="Centimetres.")
+
+
+def _figures(record: Record, _args: object, context: Context) -> dict[str, float]:
+    return measurements.figures(context.stores.keys, record["_id"], record["measurements"])
+
+
+def _notes(record: Record, _args: object, context: Context) -> str | None:
+    kept = record.get("notes")
+    return measurements.notes(context.stores.keys, record["_id"], kept) if kept else None
 
 
 @strawberry.type(description="A picture of a body.")
@@ -41,8 +53,8 @@ class Measurement(Node):
 
     id: strawberry.ID = column("_id", read=id_reader("Measurement"), description="The global id.")
     date: datetime = column(description="When.")
-    measurements: BodyMeasurements = column(description="The figures.")
-    notes: str | None = column(description="Remarks.")
+    measurements: BodyMeasurements = derived(_figures, needs=("measurements",), description="The figures.")
+    notes: str | None = derived(_notes, needs=("notes",), description="Remarks.")
     photos: list[ProgressPhoto] | None = batch(
         photos.of_measurements,
         needs=("photos",),

@@ -54,14 +54,17 @@ class FitnessLevel(StrEnum):
 
 
 class ClientData(Embedded):
-    """Body and aims: height in cm, weight in kg. ``assigned_coach_id`` mirrors the live coach_clients row."""
+    """Body and aims: height in cm, weight in kg, kept encrypted as what else tells of health.
+
+    ``assigned_coach_id`` mirrors the live coach_clients row.
+    """
 
     date_of_birth: CalendarDate | None = None
-    height: Annotated[float, Field(gt=0, le=300)] | None = None
-    weight: Annotated[float, Field(gt=0, le=700)] | None = None
+    height: Encrypted | None = None
+    weight: Encrypted | None = None
     fitness_goals: list[Line] = Field(default_factory=list, max_length=50)
     fitness_level: FitnessLevel | None = None
-    dietary_restrictions: list[Line] = Field(default_factory=list, max_length=50)
+    dietary_restrictions: Encrypted | None = None
     medical_conditions: Encrypted | None = None
     assigned_coach_id: Id | None = None
 

@@ -1,4 +1,4 @@
-"""A person's fields that MongoDB keeps encrypted: medical conditions and tax ids, and where each has its place."""
+"""A person's fields that MongoDB keeps encrypted: health data and tax ids, and where each has its place."""
 
 from __future__ import annotations
 
@@ -10,18 +10,29 @@ from bson import ObjectId
 
 from nexfit.stores.field_encryption import Envelope, KeyRing, Place
 
-MEDICAL_CONDITIONS = "roleSpecificData.client.medicalConditions"
+CLIENT = "roleSpecificData.client"
+MEDICAL_CONDITIONS = f"{CLIENT}.medicalConditions"
 TAX_ID = "roleSpecificData.{role}.taxId"
+
+
+def encrypt_client_field(keys: KeyRing, user_id: ObjectId, field: str, value: Any) -> Envelope:
+    """What a client's `height`, `weight`, `dietaryRestrictions` or `medicalConditions` holds. Raises KeyNotSet."""
+    return keys.encrypt(Place("users", user_id, f"{CLIENT}.{field}"), value)
+
+
+def client_field(keys: KeyRing, user_id: ObjectId, field: str, kept: Mapping[str, Any]) -> Any:
+    """The value in such an envelope. Raises FieldEncryptionError."""
+    return keys.decrypt(Place("users", user_id, f"{CLIENT}.{field}"), kept)
 
 
 def encrypt_medical_conditions(keys: KeyRing, user_id: ObjectId, conditions: Sequence[str]) -> Envelope:
     """What `medicalConditions` of a client holds. Raises KeyNotSet."""
-    return keys.encrypt(Place("users", user_id, MEDICAL_CONDITIONS), list(conditions))
+    return encrypt_client_field(keys, user_id, "medicalConditions", list(conditions))
 
 
 def medical_conditions(keys: KeyRing, user_id: ObjectId, kept: Mapping[str, Any]) -> list[str]:
     """The conditions in a client's envelope. Raises FieldEncryptionError."""
-    found: list[str] = keys.decrypt(Place("users", user_id, MEDICAL_CONDITIONS), kept)
+    found: list[str] = client_field(keys, user_id, "medicalConditions", kept)
     return found
 
 

@@ -11,6 +11,7 @@ from nexfit.stores.documents import (
     Count,
     Currency,
     Embedded,
+    Encrypted,
     GeoPoint,
     Id,
     Instant,
@@ -317,13 +318,13 @@ class ProgressPhoto(Embedded):
 
 
 class Measurement(StoredDocument):
-    """What a user measured at one moment."""
+    """What a user measured at one moment. The figures (``BodyMeasurements``) and the notes are kept encrypted."""
 
     user_id: Id
     date: Instant
-    measurements: BodyMeasurements
+    measurements: Encrypted
     photos: list[ProgressPhoto] = Field(default_factory=list, max_length=20)
-    notes: Text | None = None
+    notes: Encrypted | None = None
 
     class Settings(StoredDocument.Settings):
         name = "measurements"

@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from bson import ObjectId
 
+from nexfit.domains.training.documents import BodyMeasurements
 from nexfit.hybrid import documents_paging
 from nexfit.hybrid.paging import Key, Page, PageRequest, instant, object_id
+from nexfit.stores.field_encryption import Envelope, KeyRing, Place
 from nexfit.stores.mongo import Document, Mongo
 
 COLLECTION = "measurements"
 ORDER = "measurements:DATE:DESC"
 KEYS = (Key("date", instant, descending=True), Key("_id", object_id, descending=True))
+
+
+def encrypt_figures(keys: KeyRing, measurement: ObjectId, figures: BodyMeasurements) -> Envelope:
+    """What `measurements` of a measurement holds. Raises KeyNotSet."""
+    return keys.encrypt(
+        Place(COLLECTION, measurement, "measurements"), figures.model_dump(by_alias=True, exclude_none=True)
+    )
+
+
+def figures(keys: KeyRing, measurement: ObjectId, kept: Mapping[str, Any]) -> dict[str, float]:
+    """The figures in such an envelope, by their stored names. Raises FieldEncryptionError."""
+    found: dict[str, float] = keys.decrypt(Place(COLLECTION, measurement, "measurements"), kept)
+    return found
+
+
+def notes(keys: KeyRing, measurement: ObjectId, kept: Mapping[str, Any]) -> str:
+    """The text in a measurement's envelope `notes`. Raises FieldEncryptionError."""
+    return str(keys.decrypt(Place(COLLECTION, measurement, "notes"), kept))
 
 
 async def pages_of(

@@ -165,7 +165,7 @@ def _staff_member(chance: Chance, key: str, number: int, user_id: ObjectId, open
     else:
         # Reception and managers have no platform-wide role of their own: what they may do is their staff entry.
         roles.append("client")
-        data["client"] = {"fitnessGoals": [], "dietaryRestrictions": []}
+        data["client"] = {"fitnessGoals": []}
     domain = posts[0][0].email.partition("@")[2]
     email = LOGIN_EMAILS.get(key, f"{fold(first)}.{fold(last)}@{domain}")
     return user_document(user_id, email, first, last, _staff_phone(number), roles, data, opened)

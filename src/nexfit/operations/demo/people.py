@@ -8,7 +8,7 @@ from datetime import date, timedelta
 
 from bson import ObjectId
 
-from nexfit.domains.identity.protected import encrypt_medical_conditions
+from nexfit.domains.identity.protected import encrypt_client_field, encrypt_medical_conditions
 from nexfit.domains.text import fold
 from nexfit.operations.demo.businesses import Branch, Row, user_document
 from nexfit.operations.demo.calendar import Calendar, stored_date
@@ -81,14 +81,16 @@ def documents(
     kind = "gym_member" if branch.content.type == "gym" else "studio_client"
     for person in people:
         height = round(random.gauss(170, 9), 1)
+        weight = round((height / 100) ** 2 * random.uniform(20, 29), 1)
         client: Row = {
             "dateOfBirth": stored_date(person.born),
-            "height": height,
-            "weight": round((height / 100) ** 2 * random.uniform(20, 29), 1),
             "fitnessGoals": random.sample(GOALS, random.randint(1, 2)),
             "fitnessLevel": random.choice(LEVELS),
-            "dietaryRestrictions": [random.choice(DIETS)] if random.random() < 0.12 else [],
         }
+        told: Row = {"height": height, "weight": weight}
+        if random.random() < 0.12:
+            told["dietaryRestrictions"] = [random.choice(DIETS)]
+        client |= {name: encrypt_client_field(keys, person.id, name, value) for name, value in told.items()}
         if person.is_client_login or health.random() < 0.15:
             conditions = health.sample(CONDITIONS, 1 if health.random() < 0.8 else 2)
             client["medicalConditions"] = encrypt_medical_conditions(keys, person.id, conditions)

@@ -295,6 +295,6 @@ class _Loader:
         await self._insert("coach_clients", coaching.relations)
         await self._insert("consents", coaching.consents)
         await self._insert("pt_sessions", coaching.sessions)
-        await self._insert("measurements", training.measurements(chance, calendar, own))
+        await self._insert("measurements", training.measurements(chance, calendar, self._keys, own))
         await self._insert("workout_logs", training.workout_logs(chance, calendar, own, catalogue))
         return attendance

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 from random import Random
 
+from nexfit.domains.training.documents import BodyMeasurements
+from nexfit.domains.training.measurements import encrypt_figures
 from nexfit.operations.demo.businesses import Row
 from nexfit.operations.demo.calendar import Calendar, add_months
 from nexfit.operations.demo.catalogue import Catalogue, planned_set
@@ -13,13 +15,14 @@ from nexfit.operations.demo.chance import Chance
 from nexfit.operations.demo.content.people import WORKOUT_NOTES
 from nexfit.operations.demo.content.training import Template, Work
 from nexfit.operations.demo.people import Person
+from nexfit.stores.field_encryption import KeyRing
 
 ONE_IN_MEASURES = 8
 ONE_IN_LOGS = 10
 LOGGED_WEEKS = 8
 
 
-def measurements(chance: Chance, calendar: Calendar, people: Iterable[Person]) -> Iterator[Row]:
+def measurements(chance: Chance, calendar: Calendar, keys: KeyRing, people: Iterable[Person]) -> Iterator[Row]:
     """Monthly measurements of every eighth member and of the demo's client, drifting towards the better."""
     for person in people:
         if person.number % ONE_IN_MEASURES and not person.is_client_login:
@@ -29,18 +32,15 @@ def measurements(chance: Chance, calendar: Calendar, people: Iterable[Person]) -
         month = 0
         while (day := add_months(person.joined, month)) < calendar.today:
             at = calendar.at(day, person.hour * 60 + random.randrange(60))
-            yield {
-                "_id": chance.object_id("measurement"),
-                "userId": person.id,
-                "date": at,
-                "measurements": {
-                    "weight": round(max(weight, 42), 1),
-                    "bodyFatPercentage": round(fat, 1),
-                    "muscleMass": round(max(weight, 42) * (1 - fat / 100) * 0.55, 1),
-                    "waistCircumference": round(58 + fat * 1.1, 1),
-                    "armCircumference": round(29 + month * 0.1, 1),
-                },
-            }
+            figures = BodyMeasurements(
+                weight=round(max(weight, 42), 1),
+                body_fat_percentage=round(fat, 1),
+                muscle_mass=round(max(weight, 42) * (1 - fat / 100) * 0.55, 1),
+                waist_circumference=round(58 + fat * 1.1, 1),
+                arm_circumference=round(29 + month * 0.1, 1),
+            )
+            id_ = chance.object_id("measurement")
+            yield {"_id": id_, "userId": person.id, "date": at, "measurements": encrypt_figures(keys, id_, figures)}
             weight += random.gauss(-0.35, 0.6)
             fat = max(fat + random.gauss(-0.25, 0.3), 8)
             month += 1
