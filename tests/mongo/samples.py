@@ -43,6 +43,7 @@ _KNOWN: dict[str, Any] = {
     "retryKey": bytes(32),
     "ciphertext": bytes(32),
     "taxIdIndex": bytes(32),
+    "digest": bytes(32),
     "token": {"_data": "8263"},
 }
 _SCHEMAS: dict[type[StoredDocument], dict[str, Any]] = {}
