@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from nexfit.domains.classes.policies import Policy, local_week, may_cancel_free, overlap, promotes
+from nexfit.domains.classes.policies import Policy, may_cancel_free, overlap, promotes
+from nexfit.domains.facilities.hours import local_week
 
 AT = datetime(2026, 6, 15, 16, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -41,10 +42,10 @@ def test_the_cutoff_itself_is_in_time_and_the_freeze_itself_is_too_late() -> Non
 def test_a_week_is_monday_to_sunday_on_the_facilitys_clock(
     instant: datetime, zone: str, monday: str, hours: int
 ) -> None:
-    first, after = local_week(instant, zone)
-    assert first.isoformat() == monday
-    assert after - first == timedelta(hours=hours)
-    assert first <= instant < after
+    week = local_week(zone, instant)
+    assert week.begins.astimezone(UTC).isoformat() == monday
+    assert week.ends.astimezone(UTC) - week.begins.astimezone(UTC) == timedelta(hours=hours)
+    assert week.begins <= instant < week.ends
 
 
 def test_intervals_are_half_open() -> None:

@@ -27,6 +27,7 @@ from nexfit.app import create_app
 from nexfit.domains.memberships.events import VisitRecorded
 from nexfit.embedded import EmbeddedServers
 from nexfit.hybrid.event_stream import STREAM, Entry, Envelope, entry_id
+from nexfit.hybrid.events import Event
 from nexfit.serving import server_options
 from nexfit.settings import LiveSettings, Settings
 from nexfit.stores.connections import Stores, open_stores
@@ -152,22 +153,36 @@ class Stream:
             await batch.execute()
         return numbers
 
+    async def put(self, *events: Event) -> None:
+        """An entry for each of these facts."""
+        for event in events:
+            entry = entry_of(event, next(self.numbers))
+            names = entry.fields()
+            await self.redis.xadd(STREAM, {names[0]: names[1], names[2]: names[3]}, id=entry_id(entry.number))
+
 
 def visit(facility: ObjectId, number: int, user: ObjectId) -> Entry:
     """An entry about somebody's visit."""
     now = datetime.now(UTC)
-    event = VisitRecorded(
-        facility_id=str(facility), visit_id=str(ObjectId()), user_id=str(user), at=now, source="front_desk"
+    return entry_of(
+        VisitRecorded(
+            facility_id=str(facility), visit_id=str(ObjectId()), user_id=str(user), at=now, source="front_desk"
+        ),
+        number,
     )
+
+
+def entry_of(event: Event, number: int) -> Entry:
+    """The entry the relay makes of a fact."""
     return Entry(
         number,
         Envelope(
             event.event_id,
-            "VisitRecorded",
+            type(event).__name__,
             event.aggregate,
             event.aggregate_id,
             event.facility_id,
-            now,
+            datetime.now(UTC),
             orjson.loads(event.payload()),
         ),
     )

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from uuid import uuid4
 
 import httpx
 import pytest
 from bson import ObjectId
 
 from nexfit.app import create_app
+from nexfit.domains.classes.events import WaitlistJoined, WaitlistPromoted
 from nexfit.domains.identity.session_watch import SessionWatch
 from nexfit.domains.identity.tokens import Tokens
+from nexfit.domains.memberships.events import MembershipRenewed
 from nexfit.settings import LiveSettings, Settings
 from nexfit.stores.connections import Stores, open_stores
 from tests.api.conftest import Client, global_id, login
@@ -281,3 +285,66 @@ async def test_every_process_follows_by_itself(
             numbers = await stream.tell(gym, count=5)
             assert await one.cursors(5) == numbers
             assert await other.cursors(5) == numbers
+
+
+# --- every kind of event
+
+
+KINDS = """subscription ($facility: ID!) { facilityActivity(facility: $facility) {
+  __typename cursor ... on ActivityNotice { state }
+  ... on BookingActivity { status promoted waitlistPosition user { firstName } occurrence { id seatsTaken } }
+  ... on MembershipActivity { renewed startsOn endsOn user { firstName } plan { name } } } }"""
+
+
+async def test_bookings_and_sales_are_shown_as_what_they_are(
+    address: str, owner: Client, gym: ObjectId, stream: Stream, live_stores: Stores
+) -> None:
+    database = live_stores.mongo.database
+    date = await database["class_occurrences"].find_one({"facilityId": gym, "seatsTaken": {"$gt": 0}})
+    contract = await database["member_subscriptions"].find_one({"facilityId": gym})
+    assert date is not None
+    assert contract is not None
+    member = await database["users"].find_one({"_id": contract["userId"]})
+    plan = await database["memberships"].find_one({"_id": contract["membershipId"]})
+    assert member is not None
+    assert plan is not None
+    told = {
+        "facility_id": str(gym),
+        "booking_id": str(ObjectId()),
+        "occurrence_id": str(date["_id"]),
+        "class_id": str(date["classId"]),
+        "user_id": str(member["_id"]),
+        "starts_at": date["startsAt"],
+    }
+    sold = {
+        "facility_id": str(gym),
+        "subscription_id": str(uuid4()),
+        "plan_id": str(plan["_id"]),
+        "user_id": str(member["_id"]),
+        "amount": Decimal("900.00"),
+        "currency": "TRY",
+        "starts_on": datetime(2026, 6, 1, tzinfo=UTC).date(),
+        "ends_on": datetime(2026, 6, 30, tzinfo=UTC).date(),
+    }
+    async with opened(address) as socket:
+        await socket.init(owner.token)
+        await socket.follow(gym, query=KINDS)
+        await stream.put(WaitlistJoined(**told, position=3), WaitlistPromoted(**told), MembershipRenewed(**sold))
+        shown = [await socket.activity() for _ in range(3)]
+    somebody = {"user": {"firstName": member["firstName"]}}
+    place = {"occurrence": {"id": global_id("ClassOccurrence", date["_id"]), "seatsTaken": date["seatsTaken"]}}
+    for one in shown:
+        del one["cursor"]
+    booking = {"__typename": "BookingActivity", **somebody, **place}
+    assert shown == [
+        {**booking, "status": "WAITLISTED", "promoted": False, "waitlistPosition": 3},
+        {**booking, "status": "BOOKED", "promoted": True, "waitlistPosition": None},
+        {
+            "__typename": "MembershipActivity",
+            "renewed": True,
+            "startsOn": "2026-06-01",
+            "endsOn": "2026-06-30",
+            **somebody,
+            "plan": {"name": plan["name"]},
+        },
+    ]

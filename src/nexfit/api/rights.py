@@ -200,6 +200,8 @@ MATRIX: Mapping[str, Entry] = {
         _fields(("cursor at", SHOWN), ("visit", _MEMBERS)),
         scope=_OF_DOCUMENT,
     ),
+    "BookingActivity": _part("cursor at status promoted waitlistPosition user occurrence"),
+    "MembershipActivity": _part("cursor at renewed startsOn endsOn user plan"),
     "ActivityNotice": _part("cursor state"),
     # --- money
     "Transaction": Entry(

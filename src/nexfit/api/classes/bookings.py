@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 strawberry.enum(BookingStatus, description="State of a booking.")
 
 
-async def _dates(parents: Sequence[Record], args: Args, context: Context) -> Sequence[Any]:
+async def dates_of_bookings(parents: Sequence[Record], args: Args, context: Context) -> Sequence[Any]:
+    """The date each booking is about."""
     ids = [parent["occurrenceId"] for parent in parents]
     found = await timetable.by_ids(context.stores.mongo, timetable.OCCURRENCES, ids, args.selection.columns)
     return [found.get(id_) for id_ in ids]
@@ -55,7 +56,7 @@ class ClassBooking(Node):
     checked_in_at: datetime | None = column(description="When the member came.")
     user: User | None = user_field("userId", description="Whose place it is.")
     occurrence: Annotated[ClassOccurrence, strawberry.lazy("nexfit.api.classes.types")] | None = batch(
-        _dates, needs=("occurrenceId",), description="The date."
+        dates_of_bookings, needs=("occurrenceId",), description="The date."
     )
     facility: Annotated[Facility, strawberry.lazy("nexfit.api.facilities.types")] | None = batch(
         facilities_of_parents, needs=("facilityId",), description="Where it takes place."

@@ -17,6 +17,7 @@ from nexfit.domains.classes.places import (
     find_date,
     find_place,
     move,
+    take_turn,
     tell,
 )
 from nexfit.domains.classes.policies import Policy, may_check_in, may_correct
@@ -51,6 +52,7 @@ async def check_in(desk: ClassDesk, actor: Actor, booking: ObjectId, *, now: dat
             raise InvalidTransition(state=str(state))
         if not may_check_in(place.date["startsAt"], place.date["endsAt"], now):
             raise CheckInClosed
+        await take_turn(work.mongo, current["userId"])  # who counts the member's visits meanwhile counts this one
         after = await move(work.mongo, current, BookingStatus.ATTENDED, checkedInAt=now)
         await work.mongo.insert(
             "visits",

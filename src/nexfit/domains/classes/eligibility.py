@@ -12,8 +12,9 @@ from bson import ObjectId
 from nexfit.domains.classes.documents import LIVE_BOOKING_STATUSES, QUOTA_STATUSES
 from nexfit.domains.classes.errors import AlreadyBooked, BookingClash, MembershipRequired, WeeklyLimitReached
 from nexfit.domains.classes.places import BOOKINGS, OCCURRENCES
-from nexfit.domains.classes.policies import local_day, local_week, overlap
+from nexfit.domains.classes.policies import overlap
 from nexfit.domains.errors import Refusal
+from nexfit.domains.facilities.hours import local_today, local_week
 from nexfit.domains.memberships.documents import SubscriptionStatus
 from nexfit.stores.mongo import Document
 from nexfit.stores.mongo_transactions import MongoTransaction
@@ -32,7 +33,7 @@ async def hindrance(
 
     `waiting` is the member's own booking on the waitlist of this date, when it is about to be promoted.
     """
-    week = local_week(date["startsAt"], date["timezone"])
+    week = local_week(date["timezone"], date["startsAt"])
     bookings = [
         booking
         for booking in await tx.find(
@@ -40,8 +41,8 @@ async def hindrance(
             {
                 "userId": user,
                 "date": {
-                    "$gte": min(week[0], date["startsAt"] - LONGEST),
-                    "$lt": max(week[1], date["endsAt"]),
+                    "$gte": min(week.begins, date["startsAt"] - LONGEST),
+                    "$lt": max(week.ends, date["endsAt"]),
                 },
                 "status": {"$in": [str(status) for status in {*LIVE_BOOKING_STATUSES, *QUOTA_STATUSES}]},
             },
@@ -54,7 +55,7 @@ async def hindrance(
         return AlreadyBooked()
     used = sum(
         booking["facilityId"] == date["facilityId"]
-        and week[0] <= booking["date"] < week[1]
+        and week.begins <= booking["date"] < week.ends
         and booking["status"] in QUOTA_STATUSES
         for booking in bookings
     )
@@ -68,7 +69,7 @@ async def hindrance(
 
 async def _limits(tx: MongoTransaction, user: ObjectId, date: Mapping[str, Any]) -> list[int | None]:
     """Class bookings a week that each membership valid on the date allows, None where it sets no limit."""
-    day = datetime.combine(local_day(date["startsAt"], date["timezone"]), time(0), UTC)
+    day = datetime.combine(local_today(date["timezone"], date["startsAt"]), time(0), UTC)
     held = await tx.find(
         "member_subscriptions",
         {

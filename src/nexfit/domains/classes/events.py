@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+from nexfit.domains.classes.documents import BookingStatus
 from nexfit.hybrid.events import Event, Home
 
 
@@ -71,3 +72,17 @@ class ClassMissed(BookingFact):
 
 class WaitlistExpired(BookingFact):
     """The date began without a seat for a member who waited."""
+
+
+STATUSES: Mapping[str, BookingStatus] = {
+    ClassBooked.__name__: BookingStatus.BOOKED,
+    WaitlistJoined.__name__: BookingStatus.WAITLISTED,
+    WaitlistPromoted.__name__: BookingStatus.BOOKED,
+    BookingCancelled.__name__: BookingStatus.CANCELLED,
+    BookingLateCancelled.__name__: BookingStatus.LATE_CANCELLED,
+    BookingCancelledByFacility.__name__: BookingStatus.CANCELLED_BY_FACILITY,
+    ClassAttended.__name__: BookingStatus.ATTENDED,
+    ClassMissed.__name__: BookingStatus.NO_SHOW,
+    WaitlistExpired.__name__: BookingStatus.EXPIRED,
+}
+"""What each fact says became of the booking."""

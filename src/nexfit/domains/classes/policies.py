@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from nexfit.domains.facilities.documents import BookingPolicy
 
@@ -66,21 +65,3 @@ def may_correct(starts_at: datetime, ends_at: datetime, now: datetime) -> bool:
 def overlap(start: datetime, end: datetime, other_start: datetime, other_end: datetime) -> bool:
     """Whether two half-open intervals share a moment; one may begin when the other ends."""
     return start < other_end and other_start < end
-
-
-def local_day(instant: datetime, zone: str) -> date:
-    """The day of the facility's calendar."""
-    return instant.astimezone(ZoneInfo(zone)).date()
-
-
-def local_week(instant: datetime, zone: str) -> tuple[datetime, datetime]:
-    """First instant of the Monday and of the next one, in the week of `instant` on the facility's calendar."""
-    here = ZoneInfo(zone)
-    day = instant.astimezone(here).date()
-    monday = day - timedelta(days=day.weekday())
-    midnight = time(0)
-    # fold=0: where clocks go back over midnight, the first of the two is the day's beginning.
-    return (
-        datetime.combine(monday, midnight, here).astimezone(UTC),
-        datetime.combine(monday + timedelta(days=7), midnight, here).astimezone(UTC),
-    )
