@@ -5,9 +5,11 @@ Tracebacks never show the values of variables: a password or a token may be amon
 
 from __future__ import annotations
 
+import json
 import sys
 from contextvars import ContextVar
 
+import orjson
 import structlog
 
 current_request: ContextVar[str | None] = ContextVar("nexfit_request", default=None)
@@ -31,5 +33,13 @@ def configure_logs() -> None:
     if sys.stderr.isatty():
         processors.append(structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback))
     else:
-        processors += [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=str)]
-    structlog.configure(processors=processors, logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+        processors += [structlog.processors.format_exc_info, _line]
+    structlog.configure(processors=processors, logger_factory=structlog.WriteLoggerFactory(sys.stderr))
+
+
+def _line(_: object, __: str, event: structlog.typing.EventDict) -> str:
+    """One JSON object; what JSON does not know is written as text."""
+    try:
+        return orjson.dumps(event, default=str).decode()
+    except TypeError:  # an integer of more than 64 bits, a key that is no text
+        return json.dumps(event, default=str, skipkeys=True)

@@ -1,46 +1,61 @@
 """One structured line per answered request: what was asked for under which published name, what it cost, how it went.
 
-It names no viewer and no variable: a viewer is a hash that only this installation can make again.
+It names no viewer and no variable: a viewer is a hash that only this installation can make again. The line is like
+those of `nexfit.logs`, but made without structlog: there is one for every request, and it costs a third this way.
 """
 
 from __future__ import annotations
 
 import hmac
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import sha256
 
-import structlog
+import orjson
 
 from nexfit.api.observing import Observer, Seen
 
 SLOW = 1.0
 """Seconds from which a request is logged in any case."""
 
-log = structlog.get_logger(__name__)
-
 
 def request_log(secret: str, *, every: bool) -> Observer:
     """Logs every request, or only those that failed here or took long. `secret` keys the viewers' hashes."""
     key = secret.encode()
 
+    @lru_cache(4096)
+    def hashed(viewer: str) -> str:
+        return hmac.new(key, viewer.encode(), sha256).hexdigest()[:16]
+
     @contextmanager
     def logged(seen: Seen) -> Iterator[None]:
         yield
         failed = seen.status >= 500 or "INTERNAL" in seen.codes or "UNAVAILABLE" in seen.codes
-        if not every and not failed and seen.seconds < SLOW:
-            return
-        log.info(
-            "request",
-            request_id=seen.id,
-            operation=seen.operation,
-            status=seen.status,
-            codes=seen.codes,
-            executor=seen.executor,
-            cost=seen.cost,
-            ms=round(seen.seconds * 1000, 2),
-            commands={store: len(sent) for store, sent in seen.commands.sent.items()},
-            viewer=hmac.new(key, seen.viewer.encode(), sha256).hexdigest()[:16] if seen.viewer else None,
-        )
+        if every or failed or seen.seconds >= SLOW:
+            write(
+                {
+                    "event": "request",
+                    "request_id": seen.id,
+                    "operation": seen.operation,
+                    "status": seen.status,
+                    "codes": seen.codes,
+                    "executor": seen.executor,
+                    "cost": seen.cost,
+                    "ms": round(seen.seconds * 1000, 2),
+                    "commands": {store: len(sent) for store, sent in seen.commands.sent.items()},
+                    "viewer": hashed(seen.viewer) if seen.viewer else None,
+                    "level": "info",
+                    "timestamp": datetime.now(UTC),
+                }
+            )
 
     return logged
+
+
+def write(line: dict[str, object]) -> None:
+    """Put a line on stderr."""
+    sys.stderr.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z).decode())
+    sys.stderr.flush()

@@ -14,8 +14,9 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from structlog.testing import capture_logs
 
+from nexfit.api.observing import Seen
+from nexfit.request_log import request_log
 from nexfit.settings import OperationsSettings, Settings
 
 from .conftest import Business, login, running
@@ -34,19 +35,25 @@ async def watched(settings: Settings, tmp_path: Path) -> AsyncIterator[httpx.Asy
         yield client
 
 
-def requests_in(logs: list[Any]) -> list[Any]:
-    return [entry for entry in logs if entry["event"] == "request"]
+@pytest.fixture
+def lines(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The lines that are logged from now on."""
+    written: list[dict[str, Any]] = []
+    monkeypatch.setattr("nexfit.request_log.write", written.append)
+    return written
 
 
-async def test_a_request_leaves_one_line(watched: httpx.AsyncClient, chain: Business) -> None:
+async def test_a_request_leaves_one_line(
+    watched: httpx.AsyncClient, chain: Business, lines: list[dict[str, Any]]
+) -> None:
     owner = await login(watched, "owner@demo.nexfit.app")
     variables = {"facility": chain.facility, "from": "2026-01-01", "to": "2026-06-15"}
-    with capture_logs() as logs:
-        response = await owner.post(OVERVIEW, variables)
-        await owner.post("query SELECTED_secret_word { viewer { id } }")
-        await owner.http.post("/graphql", content=b"{", headers={"content-type": "application/json"})
-        await owner.http.post("/graphql", json={"query": "{ nope }"}, headers={"x-request-id": "mine"})
-    known, unknown, broken, invalid = requests_in(logs)
+    lines.clear()
+    response = await owner.post(OVERVIEW, variables)
+    await owner.post("query SELECTED_secret_word { viewer { id } }")
+    await owner.http.post("/graphql", content=b"{", headers={"content-type": "application/json"})
+    await owner.http.post("/graphql", json={"query": "{ nope }"}, headers={"x-request-id": "mine"})
+    known, unknown, broken, invalid = lines
     assert known["operation"] == "OwnerOverview"
     assert known["request_id"] == response.headers["x-request-id"]
     assert known["status"] == 200
@@ -59,23 +66,30 @@ async def test_a_request_leaves_one_line(watched: httpx.AsyncClient, chain: Busi
     assert known["viewer"] == unknown["viewer"] != broken["viewer"]
     assert (broken["status"], broken["codes"]) == (400, ("BAD_USER_INPUT",))
     assert (invalid["request_id"], invalid["codes"], invalid["cost"]) == ("mine", ("BAD_USER_INPUT",), 0)
-    written = json.dumps(logs, default=str)
+    written = json.dumps(lines, default=str)
     for secret in ("SELECTED_secret_word", chain.facility, "owner@", owner.token or "x"):
         assert secret not in written
 
 
 async def test_only_what_failed_or_took_long_is_logged_where_that_is_asked_for(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, lines: list[dict[str, Any]]
 ) -> None:
     async with running(settings) as http:
-        with capture_logs() as logs:
-            await http.post("/graphql", json={"query": "{ viewer { id } }"})
-            await http.post("/graphql", json={"query": "{ nope }"})
-        assert requests_in(logs) == []
+        await http.post("/graphql", json={"query": "{ viewer { id } }"})
+        await http.post("/graphql", json={"query": "{ nope }"})
+        assert lines == []
         monkeypatch.setattr("nexfit.request_log.SLOW", 0.0)
-        with capture_logs() as logs:
-            await http.post("/graphql", json={"query": "{ viewer { id } }"})
-        assert len(requests_in(logs)) == 1
+        await http.post("/graphql", json={"query": "{ viewer { id } }"})
+        assert len(lines) == 1
+
+
+async def test_a_line_is_json_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    seen = Seen("id-1")
+    with seen.watched_by([request_log("a secret", every=True)]):
+        seen.status = 200
+    line = json.loads(capsys.readouterr().err)
+    assert (line["event"], line["request_id"], line["status"], line["viewer"]) == ("request", "id-1", 200, None)
+    assert line["timestamp"].endswith("Z")
 
 
 async def test_metrics_have_published_names_only(watched: httpx.AsyncClient, chain: Business) -> None:
