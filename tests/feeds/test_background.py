@@ -8,14 +8,17 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from uuid import UUID
+from typing import Any
+from uuid import UUID, uuid4
 
 import asyncpg
 import httpx
 
+from nexfit.api.relay import global_id
 from nexfit.app import create_app
-from nexfit.operations.reconcile import COMPARISONS
+from nexfit.operations.reconcile import COMPARISONS, reconcile
 from nexfit.settings import HttpSettings, Settings
+from nexfit.stores.connections import Stores
 
 from .conftest import Database, until
 from .members import somebody
@@ -74,6 +77,50 @@ async def test_background_work_can_be_switched_off(settings: Settings) -> None:
     async with served(settings, background=False) as client:
         assert not any(task.get_name().startswith(("background", "leading")) for task in asyncio.all_tasks())
         assert 'nexfit_leads{task="feeds"} 1.0' not in (await client.get("/metrics")).text
+
+
+SELL = """mutation ($i: SellMembershipInput!) { sellMembership(input: $i) { userErrors { code message } } }"""
+REFUND = """mutation ($i: RefundPaymentInput!) { refundPayment(input: $i) { userErrors { code message } } }"""
+LOGIN = """mutation { login(input: {email: "owner@demo.nexfit.app", password: "nexfit-demo"}) { accessToken } }"""
+
+
+async def test_what_the_api_writes_leaves_nothing_to_repair(
+    settings: Settings, stores: Stores, mongo: Database, postgres: asyncpg.Connection
+) -> None:
+    await reconcile(stores, repair=True, settle=0)
+    owner = await mongo.users.find_one({"email": "owner@demo.nexfit.app"})
+    facility = await mongo.facilities.find_one({"ownerId": owner["_id"]})
+    plan = await mongo.memberships.find_one({"facilityId": facility["_id"], "isActive": True})
+    holders = await mongo.member_subscriptions.distinct("userId", {"membershipId": plan["_id"]})
+    guest = await mongo.users.find_one({"_id": {"$nin": holders}, "role": "gym_member"})
+
+    async with served(settings, background=False) as client:
+
+        async def send(query: str, **given: object) -> Any:
+            body = {"query": query, "variables": {"i": {"idempotencyKey": uuid4().hex, **given}}}
+            (answer,) = (await client.post("/graphql", json=body)).json()["data"].values()
+            assert not answer.get("userErrors"), answer
+            return answer
+
+        client.headers["authorization"] = f"Bearer {(await send(LOGIN))['accessToken']}"
+        offer = {
+            "plan": global_id("Membership", plan["_id"]),
+            "user": global_id("User", guest["_id"]),
+            "method": "CASH",
+            "expectedTotal": str(plan["price"]),
+        }
+        await send(SELL, **offer)
+        await send(SELL, **offer, renew=True)
+        payment = await postgres.fetchval(
+            "SELECT transaction_id FROM finance.transactions WHERE user_id = $1 AND facility_id = $2"
+            " ORDER BY created_at DESC LIMIT 1",
+            *(str(guest["_id"]), str(facility["_id"])),
+        )
+        await send(REFUND, transaction=global_id("Transaction", payment), amount="1", reason="a gift")
+    # Nobody followed, so the member's facts are still to be made; everything else is as its owner says.
+    drift = (await reconcile(stores, repair=True, settle=0)).drift
+    assert {*drift} <= {"facts.missing", "facts.differ"}, drift
+    assert (await reconcile(stores, repair=False, settle=0)).drift == {}
 
 
 async def _reconcile(settings: Settings, *options: str) -> tuple[int, str]:
