@@ -121,11 +121,12 @@ def main(arguments: Sequence[str]) -> int:
         stores_on(servers.urls) as where,
     ):
         found = asyncio.run(measure(where, given.rounds, given.seconds))
-    _show(console, found)
+    show(console, found)
     return 0
 
 
-def _show(console: Console, found: Mapping[int, Mapping[str, Sequence[float]]]) -> None:
+def show(console: Console, found: Mapping[int, Mapping[str, Sequence[float]]]) -> None:
+    """Print what was measured."""
     table = Table(
         title="A commit of one row and one document, each with its event",
         caption=f"ms: median of a writer's commits; ratio: to `{FLOOR}`, median over rounds",
