@@ -141,6 +141,24 @@ def bind(schema: strawberry.Schema) -> GraphQLSchema:
 
     What loads is guarded by the rights matrix. Raises NoRight where that has no entry for a field.
     """
+    core, declared = _declared(schema)
+    check(core, spec_of)
+    # Where private columns lie follows from all specifications together; so what loads is guarded after that.
+    narrowing = Narrowing(core, spec_of)
+    for type_, name, field, make in declared:
+        if isinstance(type_, GraphQLObjectType) and isinstance(spec_of(field), Batch):
+            spec = make(partial(guarded, narrowing, type_.name, name, get_named_type(field.type)))
+            field.extensions[_SPEC] = replace(spec, needs=(*spec.needs, *needs_of(type_.name, name)))
+    return core
+
+
+def bind_unguarded(schema: strawberry.Schema) -> GraphQLSchema:
+    """The same for a schema of public data that the rights matrix knows nothing of."""
+    return _declared(schema)[0]
+
+
+def _declared(schema: strawberry.Schema) -> tuple[GraphQLSchema, list[tuple[Any, str, GraphQLField, Any]]]:
+    """The schema with unguarded specifications, and each declared field with its type, its name and its maker."""
     core = schema._schema  # Strawberry offers no public way to the schema it built
     registry, config = schema.schema_converter.scalar_registry, schema.config
     declared = []
@@ -155,14 +173,7 @@ def bind(schema: strawberry.Schema) -> GraphQLSchema:
                     field.extensions[EXTENSION] = definition.metadata[EXTENSION]
                     field.extensions[_FEED] = definition.metadata[_FEED]
                     declared.append((type_, name, field, make))
-    check(core, spec_of)
-    # Where private columns lie follows from all specifications together; so what loads is guarded after that.
-    narrowing = Narrowing(core, spec_of)
-    for type_, name, field, make in declared:
-        if isinstance(type_, GraphQLObjectType) and isinstance(spec_of(field), Batch):
-            spec = make(partial(guarded, narrowing, type_.name, name, get_named_type(field.type)))
-            field.extensions[_SPEC] = replace(spec, needs=(*spec.needs, *needs_of(type_.name, name)))
-    return core
+    return core, declared
 
 
 def _converter(definition: StrawberryField, field: GraphQLField, registry: Any, config: StrawberryConfig) -> Convert:
