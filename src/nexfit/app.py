@@ -116,7 +116,7 @@ def create_app(settings: Settings | None = None, *, provider: Provider | None = 
             responses = _responses(services, operations)
             fanout, connections = Fanout(services), Connections(settings.live)
             streams = EventStreams(settings.live, operations, fanout, connections)
-            registry = make_registry(operations, services.views, responses)
+            registry = make_registry(operations, services.views, responses, fanout)
             observers = _observers(settings, registry)
             app.state.endpoint = Endpoint(
                 services, operations, persisted, responses, streams, _graphiql(settings), observers

@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from nexfit.api.execution import Operations
+from nexfit.api.live.fanout import Fanout
 from nexfit.api.observing import Observer, Seen
 from nexfit.api.response_cache import ResponseCache
 from nexfit.hybrid.joined_views import JoinedViews
@@ -105,11 +106,30 @@ class _Cache(Collector):
             yield answers
 
 
-def make_registry(operations: Operations, views: JoinedViews, responses: ResponseCache | None) -> CollectorRegistry:
+class _Live(Collector):
+    """What goes to sockets and event streams."""
+
+    def __init__(self, fanout: Fanout) -> None:
+        self._fanout = fanout
+
+    def collect(self) -> Iterable[Metric]:
+        counters = self._fanout.counters
+        yield GaugeMetricFamily("nexfit_live_followers", "Subscriptions followed now", value=self._fanout.following)
+        yield CounterMetricFamily("nexfit_live_executions", "Events executed and encoded", value=counters.executed)
+        yield CounterMetricFamily("nexfit_live_results", "Results handed to followers", value=counters.sent)
+        yield CounterMetricFamily(
+            "nexfit_live_missed", "Times a follower began to miss events for not keeping up", value=counters.missed
+        )
+
+
+def make_registry(
+    operations: Operations, views: JoinedViews, responses: ResponseCache | None, fanout: Fanout
+) -> CollectorRegistry:
     """The metrics of an application."""
     registry = CollectorRegistry()
     registry.register(_Engine(operations))
     registry.register(_Cache(views, responses))
+    registry.register(_Live(fanout))
     return registry
 
 

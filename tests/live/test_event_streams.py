@@ -128,5 +128,6 @@ async def test_a_subscription_needs_a_stream(live_http: httpx.AsyncClient, owner
         json={"query": ACTIVITY, "variables": variables},
         headers={"authorization": f"Bearer {owner.token}"},
     )
-    assert answer.json()["errors"]
+    assert answer.status_code == 406
+    assert [error["extensions"]["code"] for error in answer.json()["errors"]] == ["BAD_USER_INPUT"]
     assert "data" not in answer.json()

@@ -88,11 +88,15 @@ class Operations:
         )
         return answered(result, context.speech)
 
-    async def subscription(self, asked: Asked, context: Context) -> Subscription | Answer | None:
-        """The subscription that is asked for, or why it cannot start; None for an operation that `run` answers."""
+    def is_subscription(self, asked: Asked) -> bool:
+        """Whether a valid subscription is asked for."""
         prepared = self.engine.prepare(asked.query)
         operation = None if prepared.errors else prepared.operation(asked.operation_name)
-        if not isinstance(operation, Operation) or operation.node.operation is not OperationType.SUBSCRIPTION:
+        return isinstance(operation, Operation) and operation.node.operation is OperationType.SUBSCRIPTION
+
+    async def subscription(self, asked: Asked, context: Context) -> Subscription | Answer | None:
+        """The subscription that is asked for, or why it cannot start; None for an operation that `run` answers."""
+        if not self.is_subscription(asked):
             return None
         if too_much := await self._spent(asked, context):
             return too_much

@@ -174,8 +174,11 @@ async def _narrow(shape: _Shape, results: Sequence[Any], context: Context) -> No
         entry = holder.entry
         assert entry is not None  # noqa: S101  # a shape with private columns is one of a type
         for group in holder.private:
-            allowed = await permitted(group.right, entry.scope, records, context)
-            for record, yes in zip(records, allowed, strict=True):
+            holding = [record for record in records if not group.columns.isdisjoint(record)]
+            if not holding:
+                continue
+            allowed = await permitted(group.right, entry.scope, holding, context)
+            for record, yes in zip(holding, allowed, strict=True):
                 if not yes:
                     for column in group.columns & record.keys():
                         del record[column]

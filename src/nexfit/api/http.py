@@ -205,6 +205,8 @@ class Endpoint:
             wishes = {part.strip().lower() for part in control.split(b",")} if control else ()
             keep = b"no-store" not in wishes
             answer = await self._responses.run(operation, context, fresh=b"no-cache" in wishes, keep=keep)
+        if not answer.executed and self._operations.is_subscription(operation):
+            raise BadRequest("Subscriptions need a stream: accept text/event-stream, or open a WebSocket.", 406)
         if seen is not None:
             seen.executor, seen.codes, seen.cost = answer.executor, answer.codes, self._operations.cost(operation)
             if self._persisted.trusts(query):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Hashable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NoReturn, Protocol
 
@@ -52,6 +53,18 @@ CATCHING_UP = 8
 """Followers whose past is read and executed at the same time."""
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a process has done for its followers."""
+
+    executed: int = 0
+    """Events executed and encoded."""
+    sent: int = 0
+    """Results handed to a follower."""
+    missed: int = 0
+    """How often a follower began to miss events because it did not keep up."""
 
 
 class Outlet(Protocol):
@@ -113,6 +126,7 @@ class Fanout:
     """All followers of a process."""
 
     def __init__(self, services: Services) -> None:
+        self.counters = Counters()
         self._services = services
         self._facilities: dict[str, _Facility] = {}
         self._reader = EventReader(services.stores.redis, self._facilities, self._hand_on)
@@ -120,6 +134,11 @@ class Fanout:
         """Number of the last entry that was handed on, or is being handed on."""
         self._is_ready = asyncio.Event()
         self._catching_up = asyncio.Semaphore(CATCHING_UP)
+
+    @property
+    def following(self) -> int:
+        """How many follow now."""
+        return sum(len(group.followers) for facility in self._facilities.values() for group in facility.groups.values())
 
     @asynccontextmanager
     async def feeding(self) -> AsyncIterator[None]:
@@ -232,7 +251,10 @@ class Fanout:
             self._position = entry.number
             facility = self._facilities.get(entry.envelope.facility_id or "")
             for group in list(facility.groups.values()) if facility else ():
-                await self._give(group, entry)
+                try:
+                    await self._give(group, entry)
+                except Exception:  # an entry nobody can make sense of must not hold up those behind it
+                    log.exception("an event was not handed on", number=entry.number)
         self._position = passage.end
         self._is_ready.set()
 
@@ -255,8 +277,10 @@ class Fanout:
                 return
             if follower.outlet.send(made):
                 follower.last = number
+                self.counters.sent += 1
             else:
                 follower.is_behind = True
+                self.counters.missed += 1
             handed += 1
             if handed % AT_ONCE == 0:
                 await asyncio.sleep(0)
@@ -270,6 +294,7 @@ class Fanout:
         context = Context(self._services, datetime.now(UTC), actor, speech=Speech(group.language))
         result = await group.subscription.execute({group.subscription.name: record}, context)
         group.is_personal = group.is_personal or context.actor_read
+        self.counters.executed += 1
         return answered(result, context.speech).body
 
     async def _notify(self, follower: Follower, number: int, state: FeedState) -> None:
