@@ -151,6 +151,12 @@ def test_the_api_does_not_serve_without_keys() -> None:
     assert "Traceback" not in started.stderr
 
 
+def test_audit_entries_are_verified_from_the_command_line(data_dir: Path) -> None:
+    verified = _nexfit("audit", "verify", "--data-dir", str(data_dir))
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    assert "Every entry is as it was sealed." in verified.stdout
+
+
 def test_keys_are_rotated_from_the_command_line(data_dir: Path) -> None:
     """Over the demo of an earlier test, as an operator would: a second key, made active, then the old one gone."""
     files = json.loads((data_dir / "encryption-keys.json").read_text())
