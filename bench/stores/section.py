@@ -15,7 +15,7 @@ without GraphQL, rights or domains. Nothing is measured unless both give the sam
 NexFit's own store layer, so nothing can be below it; `--floor drivers` reads through PyMongo, asyncpg and redis-py as
 they come.
 
-Every request says `Cache-Control: no-store`: the API then answers from no cache of whole answers, and does the work.
+The API's cache of whole answers is off (NEXFIT_HTTP_RESPONSE_CACHE): it does the work for every request.
 
 Works: OwnerOverview with its joined views in Redis (warm) and made unreadable before every request (cold: the load
 generator raises the versions of the views' tags, as a writer would; requests under way together may share one load, in

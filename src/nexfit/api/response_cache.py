@@ -13,6 +13,7 @@ older than his own last change, whichever process made it. A guest has changed n
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
@@ -55,8 +56,15 @@ _Key = tuple[str, str | None, bytes, Actor | None]
 """Everything a response depends on: document, operation name, variables, and the viewer of a PRIVATE one."""
 
 
-class _GaveUp(Exception):
-    """The load that others waited for came to nothing they may have."""
+@dataclass(frozen=True, slots=True)
+class _Flight:
+    """A load under way: when it began (by the monotonic clock), and its answer with whether that was kept.
+
+    The answer is None where it is for nobody else.
+    """
+
+    started: float
+    landed: asyncio.Future[tuple[Answer | None, bool]]
 
 
 class ResponseCache:
@@ -69,7 +77,7 @@ class ResponseCache:
         self._versions = versions
         self._schema = schema
         self._policies: SegmentedCache[tuple[str, str | None], Policy] = SegmentedCache(2048, 2_000_000, lambda _: 500)
-        self._flights: dict[_Key, asyncio.Future[Answer]] = {}
+        self._flights: dict[_Key, _Flight] = {}
 
     async def run(self, asked: Asked, context: Context, *, fresh: bool, keep: bool) -> Answer:
         """The answer to one operation. `fresh` never answers from the cache, without `keep` nothing is kept."""
@@ -101,6 +109,7 @@ class ResponseCache:
     async def _cached(self, key: _Key, policy: Policy, asked: Asked, context: Context, *, fresh: bool) -> Answer:
         bears = max(context.max_staleness, TRUSTED if context.is_guest else 0.0)
         name: str | None = None
+        asked_at = time.monotonic()
         for _ in range(_TRIES):
             kept: KeptAnswer | None = None
             if fresh:
@@ -119,13 +128,11 @@ class ResponseCache:
             flight = None if fresh else self._flights.get(key)
             if flight is None:
                 return await self._lead(key, policy, asked, context, beginning)
-            try:
-                # Shielded: who leaves must not take the load with him that others wait for.
-                answer = await asyncio.shield(flight)
-            except _GaveUp:
-                continue
-            self.counters.shared += 1
-            return replace(answer, sharing=_sharing(0, policy, context))
+            # Shielded: who leaves must not take the load with him that others wait for.
+            answer, is_kept = await asyncio.shield(flight.landed)
+            if answer is not None and (is_kept or flight.started >= asked_at):
+                self.counters.shared += 1
+                return replace(answer, sharing=_sharing(0, policy, context) if is_kept else None)
         self.counters.loaded += 1
         return await self._operations.run(asked, context)
 
@@ -133,12 +140,14 @@ class ResponseCache:
         """Load and keep the answer, for everybody who asks for it while it is loaded.
 
         They may have asked after the load began. What is kept is as good as loaded when it was kept, which is after
-        the last of them asked; what is not kept is for this request alone.
+        the last of them asked; what is not kept is for those who had asked before it began. So however many ask, and
+        whether anything can be kept or not, they wait for two loads at most.
         """
         self.counters.loaded += 1
-        flight: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        flight = _Flight(time.monotonic(), asyncio.get_running_loop().create_future())
         self._flights[key] = flight
         kept: KeptAnswer | None = None
+        shared: Answer | None = None
         try:
             context.touched = set()
             try:
@@ -149,14 +158,11 @@ class ResponseCache:
             tags = context.touched
             if answer.failed or tags is None or context.speech.spoken or (context.actor_read and not policy.private):
                 return answer
+            shared = answer
             kept = await self._kept.keep(key, self._name(key), answer.body, tags, policy.max_age, beginning)
             return answer if kept is None else replace(answer, sharing=_sharing(0, policy, context))
         finally:
-            if kept is not None:
-                flight.set_result(answer)
-            else:
-                flight.set_exception(_GaveUp())
-                flight.exception()  # nobody may be waiting; that is no fault
+            flight.landed.set_result((shared, kept is not None))
 
     def _name(self, key: _Key) -> str:
         query, operation_name, variables, viewer = key

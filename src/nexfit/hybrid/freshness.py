@@ -23,13 +23,13 @@ from nexfit.stores.redis import RedisStore
 
 KEY = GENERATION
 
-LEASE = 0.5
-"""Seconds the lease lasts when it is not renewed. With RECENT, how long a view may outlive a change at most: 1 s."""
+LEASE = 1.0
+"""Seconds the lease lasts when it is not renewed. A busy process renews it late."""
 
 TICK = 0.1
 """Seconds between two renewals."""
 
-RECENT = 0.5
+RECENT = 1.0
 """Seconds a feed may have been silent and still count as followed."""
 
 # Answers -1 when a later follower holds the lease, 0 when it is renewed, 1 when it was not as this follower left it:
