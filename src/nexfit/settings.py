@@ -137,6 +137,9 @@ class AuthSettings(Section):
     refresh_grace_seconds: Seconds = Field(
         default=10.0, description="Seconds within which a refresh token used twice is a race and not a theft."
     )
+    reactivation_days: int = Field(
+        default=30, ge=0, le=3650, description="Days within which signing in wakes a deactivated account."
+    )
     app_url: str = Field(
         default="http://127.0.0.1:8000", pattern=r"^https?://[^\s]+$", description="Where links in messages lead."
     )

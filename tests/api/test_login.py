@@ -37,7 +37,7 @@ async def test_the_right_password_gives_a_token_for_the_viewer(guest: Client) ->
         assert viewer["viewer"]["id"] == payload["viewer"]["id"]
     query = "mutation ($i: LoginInput!) { login(input: $i) { accessToken } }"
     _, log = await guest.counted(query, {"i": {"email": OWNER, "password": "nexfit-demo"}})
-    assert (log.count("mongo"), log.count("postgres"), log.count("redis")) == (6, 0, 4)
+    assert (log.count("mongo"), log.count("postgres"), log.count("redis")) == (8, 0, 4)
 
 
 async def test_whoever_is_not_let_in_is_told_the_same(guest: Client) -> None:

@@ -84,6 +84,7 @@ MATRIX: Mapping[str, Entry] = {
             ("login refreshToken logout logoutEverywhere revokeSession", ANYONE),
             ("register verifyEmail resendVerification requestPasswordReset resetPassword changePassword", ANYONE),
             ("requestPhoneVerification verifyPhone", ANYONE),
+            ("startSecondFactor confirmSecondFactor removeSecondFactor deactivateAccount", ANYONE),
             ("bookClass cancelBooking checkIn markAttendance cancelClassDate", ANYONE),
             ("sellMembership refundPayment", ANYONE),
             ("grantConsent withdrawConsent", ANYONE),
@@ -253,7 +254,7 @@ MATRIX: Mapping[str, Entry] = {
             ("id firstName lastName profileImage", ANYONE),
             # Staff see them of people they came to by way of their members or staff, not of everybody they meet.
             ("email phoneNumber roles createdAt", SELF | _MEMBERS),
-            ("emailVerifiedAt phoneVerifiedAt", SELF),
+            ("emailVerifiedAt phoneVerifiedAt secondFactorEnabled", SELF),
             ("facilities memberSubscriptions classBookings subscriptions invoices transactions sessions", SELF),
             ("clients coaches consents medicalReads", SELF),
             ("bodyProfile measurements", SELF | _BODY),
@@ -309,6 +310,10 @@ MATRIX: Mapping[str, Entry] = {
     "RequestPhoneVerificationPayload": _part("accepted userErrors"),
     "VerifyPhonePayload": _part("viewer userErrors"),
     "RecordVisitPayload": _part("visit visitsLeft userErrors"),
+    "StartSecondFactorPayload": _part("secret address userErrors"),
+    "ConfirmSecondFactorPayload": _part("recoveryCodes userErrors"),
+    "RemoveSecondFactorPayload": _part("accepted userErrors"),
+    "DeactivateAccountPayload": _part("accepted userErrors"),
     "UserError": _part("code message path"),
 }
 

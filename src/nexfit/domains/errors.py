@@ -21,6 +21,8 @@ class ErrorCode(StrEnum):
     INVALID_REFRESH_TOKEN = "INVALID_REFRESH_TOKEN"  # noqa: S105 - a code
     INVALID_CODE = "INVALID_CODE"
     EMAIL_TAKEN = "EMAIL_TAKEN"
+    SECOND_FACTOR_REQUIRED = "SECOND_FACTOR_REQUIRED"
+    SECOND_FACTOR_EXISTS = "SECOND_FACTOR_EXISTS"
     NOT_FOUND = "NOT_FOUND"
     INVALID_TRANSITION = "INVALID_TRANSITION"
     CLASS_FULL = "CLASS_FULL"
@@ -135,6 +137,18 @@ class EmailTaken(Refusal):
     """Another account was faster; told only to who proved to own the address."""
 
     code = ErrorCode.EMAIL_TAKEN
+
+
+class SecondFactorRequired(Refusal):
+    """The password is right, and a code is missing."""
+
+    code = ErrorCode.SECOND_FACTOR_REQUIRED
+
+
+class SecondFactorExists(Refusal):
+    """One is enough."""
+
+    code = ErrorCode.SECOND_FACTOR_EXISTS
 
 
 class NotFound(Refusal):

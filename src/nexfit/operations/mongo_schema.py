@@ -20,6 +20,7 @@ from nexfit.domains.identity.documents import (
     OneTimeCode,
     Registration,
     Review,
+    SecondFactor,
     Session,
     User,
 )
@@ -46,6 +47,7 @@ ALL_DOCUMENTS: list[type[StoredDocument]] = [
     Credential,
     Registration,
     OneTimeCode,
+    SecondFactor,
     Session,
     Device,
     Consent,

@@ -14,7 +14,7 @@ from nexfit.api.relay import PageArgs, connection, node_selection, page_request
 from nexfit.domains.classes import bookings
 from nexfit.domains.facilities import directory
 from nexfit.domains.finance import ledger
-from nexfit.domains.identity import people
+from nexfit.domains.identity import people, second_factor
 from nexfit.domains.memberships import contracts
 from nexfit.engine.fields import Record
 from nexfit.hybrid.paging import Page, PageRequest
@@ -98,3 +98,9 @@ async def class_bookings_of_viewer(parents: Sequence[Record], args: PageArgs, co
 
     result: Sequence[Any] = await _own_page(parents, args, context, bookings.ORDER_OF_MEMBER, page_of)
     return result
+
+
+async def second_factors_of_people(parents: Sequence[Record], _: Args, context: Context) -> Sequence[Any]:
+    """Whether each person signs in with a second factor, in one command."""
+    enabled = await second_factor.enabled_for(context.stores.mongo, [parent["_id"] for parent in parents])
+    return [parent["_id"] in enabled for parent in parents]

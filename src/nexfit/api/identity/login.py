@@ -23,6 +23,11 @@ class LoginInput:
 
     email: str = strawberry.field(description="The account's e-mail address; case does not matter.")
     password: str = strawberry.field(description="At most 1024 bytes.")
+    code: str | None = strawberry.field(
+        default=None,
+        description="Six digits of the authenticator app, or a recovery code, where the answer was "
+        "`SECOND_FACTOR_REQUIRED`.",
+    )
     device_name: str | None = strawberry.field(
         default=None, description="A name for the device in `viewer.sessions`, such as `Ece's phone`; 300 characters."
     )
@@ -48,15 +53,11 @@ class LoginArgs(Args):
 
 
 async def _login(args: LoginArgs, context: Context) -> Mapping[str, Any]:
-    services = context.services
     opened = await login(
-        services.stores.mongo,
-        services.units,
-        services.passwords,
-        services.sessions,
-        services.attempts,
+        context.services.accounts,
         email=args.input.email,
         password=args.input.password,
+        code=args.input.code,
         device=payloads.device(context, args.input.device_name),
         now=context.now,
     )

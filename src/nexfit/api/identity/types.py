@@ -57,6 +57,10 @@ class User(Node):
     created_at: datetime | None = column(description="For the person and the facility's staff.", cache=_OWN)
     email_verified_at: datetime | None = column(description="When the address was proven; for the person.", cache=_OWN)
     phone_verified_at: datetime | None = column(description="When the number was proven; for the person.", cache=_OWN)
+    second_factor_enabled: bool | None = batch(
+        loaders.second_factors_of_people,
+        description="Whether signing in takes a code of an authenticator app; for the person.",
+    )
     facilities: Connection[Annotated[Facility, strawberry.lazy("nexfit.api.facilities.types")]] | None = batch(
         loaders.facilities_of_viewer,
         args=PageArgs,

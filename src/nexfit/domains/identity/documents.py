@@ -207,6 +207,20 @@ class Registration(StoredDocument):
         name = "registrations"
 
 
+class SecondFactor(StoredDocument):
+    """The authenticator app of the person with the same ``_id``: on once confirmed; ``last_period`` is used up."""
+
+    id: Id = Field()
+    secret: Encrypted
+    last_period: Annotated[int, Field(ge=0, le=2**53)]
+    recovery_hashes: Annotated[list[Annotated[bytes, Field(min_length=32, max_length=32)]], Field(max_length=20)]
+    created_at: Instant
+    confirmed_at: Instant | None = None
+
+    class Settings(StoredDocument.Settings):
+        name = "second_factors"
+
+
 class CodeKind(StrEnum):
     """What a one-time code is good for."""
 

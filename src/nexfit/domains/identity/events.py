@@ -46,6 +46,26 @@ class PasswordChanged(AccountEvent):
     """By its owner, or by a link sent to the owner's address."""
 
 
+class SecondFactorChanged(AccountEvent):
+    """Signing in takes a code from now on, or does so no more."""
+
+    enabled: bool
+
+
+class AccountDeactivated(AccountEvent):
+    """Its owner put the account to sleep."""
+
+    def tags(self) -> Sequence[str]:
+        return (f"user:{self.user_id}",)
+
+
+class AccountReactivated(AccountEvent):
+    """Its owner woke the account by signing in."""
+
+    def tags(self) -> Sequence[str]:
+        return (f"user:{self.user_id}",)
+
+
 class PhoneVerified(AccountEvent):
     """A phone number is proven to be the person's."""
 
