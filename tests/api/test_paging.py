@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from bson import ObjectId
@@ -444,6 +445,45 @@ async def test_classes_are_neither_lost_nor_repeated_while_others_come_and_go(
         while len(made) < 25:
             for walk in (forwards, backwards):
                 seen = await walk(small_owner, query, variables, 2)
+                assert len(set(seen)) == len(seen)
+                assert [id_ for id_ in seen if ObjectId(local(id_)) not in made] == list_.expected
+    finally:
+        stop.set()
+        await writer
+        await collection.delete_many({"_id": {"$in": made}})
+
+
+@pytest.mark.parametrize("name", ["memberSubscriptions", "schedule"])
+async def test_documents_of_a_facility_are_neither_lost_nor_repeated_while_others_come_and_go(
+    small_owner: Client, small_stores: Stores, name: str
+) -> None:
+    facility = await facility_of(small_stores, "karsiyaka")
+    list_ = await connection(name, small_stores, str(facility))
+    collections = {"memberSubscriptions": "member_subscriptions", "schedule": "class_occurrences"}
+    collection = small_stores.mongo.database[collections[name]]
+    template = await collection.find_one({"_id": ObjectId(local(list_.expected[0]))}) or {}
+    chance, stop, made = random.Random(name), asyncio.Event(), []  # noqa: S311
+
+    def another() -> Row:
+        made.append(ObjectId())
+        if name == "schedule":
+            start = SINCE + timedelta(minutes=chance.randint(0, 2 * 24 * 60 - 1))
+            return {"_id": made[-1], "classId": ObjectId(), "startsAt": start, "endsAt": start + timedelta(hours=1)}
+        start = template["startDate"] + timedelta(days=chance.randint(-400, 400))
+        return {"_id": made[-1], "userId": ObjectId(), "subscriptionId": str(uuid4()), "startDate": start}
+
+    async def write() -> None:
+        while not stop.is_set():
+            await collection.insert_one({**template, **another()}, bypass_document_validation=True)
+            if chance.random() < 0.7:
+                await collection.delete_one({"_id": made[-1]})
+
+    writer = asyncio.create_task(write())
+    try:
+        query, variables = list_.query().replace("totalCount", ""), {"id": global_id("Facility", facility)}
+        while len(made) < 25:
+            for walk in (forwards, backwards):
+                seen = await walk(small_owner, query, variables, 9)
                 assert len(set(seen)) == len(seen)
                 assert [id_ for id_ in seen if ObjectId(local(id_)) not in made] == list_.expected
     finally:
