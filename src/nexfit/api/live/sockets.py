@@ -63,6 +63,8 @@ class Sockets:
         self.fanout = fanout
         self.connections = connections
         self.proxies = networks(services.settings.http.trusted_proxies)
+        self.running: set[asyncio.Task[None]] = set()
+        """Operations under way. What was begun is ended, also when the client has left: it may be a change."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one socket until it is closed, or refuse its handshake: 403 for its origin, 503 for want of room."""
@@ -278,7 +280,9 @@ class _Socket:
             refused = BadInput("More operations are under way on this socket than it may have.")
             return await self.finish(message.id, operation, failed(refused, self.speech()))
         assert message.request is not None  # noqa: S101  # read_message has seen to it
-        self.spawn(self._operate(message.id, operation, message.request))
+        task = self._loop.create_task(self._operate(message.id, operation, message.request))
+        self._endpoint.running.add(task)
+        task.add_done_callback(self._endpoint.running.discard)
         return None
 
     def _end_by_client(self, id_: str) -> None:
