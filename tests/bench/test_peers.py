@@ -43,6 +43,8 @@ ROWS = {
     "timetable, uncached": STORES,
     "OwnerOverview, response cache": [servers.NEXFIT, servers.NODE_CACHE],
     "timetable, response cache": [servers.NEXFIT, servers.NODE_CACHE],
+    "OwnerOverview, at hand": [servers.NEXFIT, servers.NODE_CACHE],
+    "timetable, at hand": [servers.NEXFIT, servers.NODE_CACHE],
 }
 
 
@@ -98,7 +100,7 @@ def test_the_printed_tables_have_every_row_and_bar(quick: tuple[str, dict[str, A
     assert [row[1] for row in rows] == [name for names in ROWS.values() for name in names]
     lines = [[cell.strip() for cell in line.strip("│").split("│")] for line in ratios.splitlines() if line[:1] == "│"]
     wanted = [ratio for row in quick[1]["results"] for ratio in row["ratios"].items()]
-    assert len(lines) == len(wanted) == 2 + 2 * 4 + 2
+    assert len(lines) == len(wanted) == 2 + 2 * 4 + 4
     for line, (name, ratio) in zip(lines, wanted, strict=True):
         assert line[1] == name
         assert line[2] == f"{ratio:.2f}"
