@@ -96,12 +96,14 @@ async def test_a_visit_reaches_a_socket_of_another_process(platform: Platform) -
     async with opened(platform.elsewhere) as socket:
         await socket.init(platform.desk.token)
         await platform.follow(socket)
-        for _ in range(5):
+        seconds = []
+        for _ in range(5):  # the first ones may have to wait until a relay leads
             recorded = await platform.record()
             answered = time.monotonic()
-            event = await socket.activity()
+            event = await socket.activity(seconds=20)
             assert event["visit"]["id"] == recorded
-            assert time.monotonic() - answered < 2
+            seconds.append(time.monotonic() - answered)
+        assert min(seconds) < 1
         many = await asyncio.gather(*(platform.record() for _ in range(20)))
         assert sorted([(await socket.activity())["visit"]["id"] for _ in many]) == sorted(many)
 

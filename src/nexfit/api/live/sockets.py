@@ -146,8 +146,9 @@ class _Socket:
         self._user_agent = dict(scope["headers"]).get(b"user-agent", b"").decode("latin-1")
         extensions: Mapping[str, Any] = scope.get("extensions") or {}
         write = extensions.get(WRITE)
-        self._waiting = None if write else Waiting()
-        self._write: Write = write or self._put
+        waiting = Waiting()
+        self._waiting = None if write else waiting
+        self._write: Write = write or waiting.put
 
     async def run(self) -> None:
         """Answer messages until the socket is closed by either side."""
@@ -351,10 +352,6 @@ class _Socket:
             await self._send_event(event)  # type: ignore[arg-type]
         except (OSError, RuntimeError):  # the client left (OSError), or the server has closed for a broken frame
             self._stop()
-
-    def _put(self, message: bytes) -> bool:
-        assert self._waiting is not None  # noqa: S101
-        return self._waiting.put(message)
 
     async def _send_waiting(self, waiting: Waiting) -> None:
         async for messages in waiting.taken():
