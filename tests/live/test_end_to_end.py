@@ -103,8 +103,8 @@ async def test_a_visit_reaches_a_socket_of_another_process(platform: Platform) -
             event = await socket.activity(seconds=20)
             assert event["visit"]["id"] == recorded
             seconds.append(time.monotonic() - answered)
-        assert min(seconds) < 1
-        many = await asyncio.gather(*(platform.record() for _ in range(20)))
+        assert min(seconds) < 3
+        many = await asyncio.gather(*(platform.record() for _ in platform.members))
         assert sorted([(await socket.activity())["visit"]["id"] for _ in many]) == sorted(many)
 
 
