@@ -3,6 +3,7 @@
 PYTHON ?= python3
 PORT ?= 8000
 DATA_DIR ?= .data
+WORKERS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
@@ -16,8 +17,8 @@ help: ## Show this list
 run: $(INSTALLED) web ## Start local servers, load demo data and serve GraphQL (PORT=8000, DATA_DIR=.data)
 	@$(BIN)/nexfit dev --port $(PORT) --data-dir $(DATA_DIR)
 
-test: check ## Run every check and test, on real servers
-	$(BIN)/python -m pytest
+test: check ## Run every check and test, on real servers (WORKERS=2 at a time)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 check: $(INSTALLED) ## Lint, format, types, layers, schema.graphql
 	$(BIN)/ruff check .
