@@ -84,7 +84,7 @@ MATRIX: Mapping[str, Entry] = {
             ("login refreshToken logout logoutEverywhere revokeSession", ANYONE),
             ("register verifyEmail resendVerification requestPasswordReset resetPassword changePassword", ANYONE),
             ("requestPhoneVerification verifyPhone", ANYONE),
-            ("startSecondFactor confirmSecondFactor removeSecondFactor deactivateAccount", ANYONE),
+            ("startSecondFactor confirmSecondFactor removeSecondFactor deactivateAccount updateProfile", ANYONE),
             ("bookClass cancelBooking checkIn markAttendance cancelClassDate", ANYONE),
             ("sellMembership refundPayment", ANYONE),
             ("grantConsent withdrawConsent", ANYONE),
@@ -251,10 +251,10 @@ MATRIX: Mapping[str, Entry] = {
     # --- people
     "User": Entry(
         _fields(
-            ("id firstName lastName profileImage", ANYONE),
+            ("id firstName lastName profileImage coachProfiles", ANYONE),
             # Staff see them of people they came to by way of their members or staff, not of everybody they meet.
             ("email phoneNumber roles createdAt", SELF | _MEMBERS),
-            ("emailVerifiedAt phoneVerifiedAt secondFactorEnabled", SELF),
+            ("emailVerifiedAt phoneVerifiedAt secondFactorEnabled roleProfiles", SELF),
             ("facilities memberSubscriptions classBookings subscriptions invoices transactions sessions", SELF),
             ("clients coaches consents medicalReads", SELF),
             ("bodyProfile measurements", SELF | _BODY),
@@ -264,6 +264,12 @@ MATRIX: Mapping[str, Entry] = {
         scope=Scope(person="_id"),
         named=True,
     ),
+    "CoachProfile": _part("role bio specializations experience certifications rating reviewCount"),
+    "RoleProfiles": _part("client coach gymOwner gymMember studioOwner studioClient"),
+    "ClientProfile": _part("fitnessGoals fitnessLevel"),
+    "CoachTerms": _part("isFreelance hourlyRate"),
+    "OwnerProfile": _part("businessName businessAddress businessPhoneNumber businessEmail taxId"),
+    "VisitorProfile": _part("homeFacility emergencyContactName emergencyContactPhoneNumber"),
     "BodyProfile": _part("dateOfBirth height weight dietaryRestrictions"),
     "Measurement": Entry(
         _fields(
@@ -314,6 +320,7 @@ MATRIX: Mapping[str, Entry] = {
     "ConfirmSecondFactorPayload": _part("recoveryCodes userErrors"),
     "RemoveSecondFactorPayload": _part("accepted userErrors"),
     "DeactivateAccountPayload": _part("accepted userErrors"),
+    "UpdateProfilePayload": _part("viewer userErrors"),
     "UserError": _part("code message path"),
 }
 

@@ -12,6 +12,7 @@ from nexfit.api.identity.phone import PhoneMutations
 from nexfit.api.identity.refresh_token import RefreshTokenMutation
 from nexfit.api.identity.register import RegisterMutations
 from nexfit.api.identity.second_factor import SecondFactorMutations
+from nexfit.api.identity.update_profile import UpdateProfileMutation
 
 
 @strawberry.type
@@ -24,5 +25,6 @@ class IdentityMutations(
     PhoneMutations,
     SecondFactorMutations,
     DeactivateAccountMutation,
+    UpdateProfileMutation,
 ):
     """Root fields of this area."""

@@ -13,6 +13,12 @@ from nexfit.api.coaching import loaders as coaching
 from nexfit.api.context import Context
 from nexfit.api.fields import Args, batch, column
 from nexfit.api.identity import loaders
+from nexfit.api.identity.role_profiles import (
+    CoachProfile,
+    RoleProfiles,
+    coach_profiles_of_people,
+    role_profiles_of_viewer,
+)
 from nexfit.api.identity.sessions import Session, sessions_of_viewer
 from nexfit.api.relay import Connection, Node, PageArgs, id_reader
 from nexfit.api.scalars import EmailAddress, PhoneNumber
@@ -26,9 +32,6 @@ if TYPE_CHECKING:
     from nexfit.api.finance.types import Invoice, Subscription, Transaction
     from nexfit.api.memberships.types import MemberSubscription
     from nexfit.api.training.measurements import Measurement
-
-strawberry.enum(Role, description="What a person is on the platform.")
-
 
 _OWN = Cached(60, CacheScope.PRIVATE)
 
@@ -60,6 +63,14 @@ class User(Node):
     second_factor_enabled: bool | None = batch(
         loaders.second_factors_of_people,
         description="Whether signing in takes a code of an authenticator app; for the person.",
+    )
+    coach_profiles: list[CoachProfile] | None = batch(
+        coach_profiles_of_people,
+        needs=("_id",),
+        description="What the person shows everybody as a coach, one for each such role; empty for others.",
+    )
+    role_profiles: RoleProfiles | None = batch(
+        role_profiles_of_viewer, description="What the person told for each role; for the person only."
     )
     facilities: Connection[Annotated[Facility, strawberry.lazy("nexfit.api.facilities.types")]] | None = batch(
         loaders.facilities_of_viewer,

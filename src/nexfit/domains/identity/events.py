@@ -71,3 +71,10 @@ class PhoneVerified(AccountEvent):
 
     def tags(self) -> Sequence[str]:
         return (f"user:{self.user_id}",)
+
+
+class ProfileUpdated(AccountEvent):
+    """A person changed the profile. What it says now is read, not told."""
+
+    def tags(self) -> Sequence[str]:
+        return (f"user:{self.user_id}",)

@@ -93,7 +93,7 @@ def checked(model: type[M], **values: Any) -> M:
 
 def _refusal(details: Any) -> Refusal:
     path = tuple(to_camel(str(part)) for part in details["loc"]) or ("input",)
-    limits, name = details.get("ctx", {}), path[-1]
+    limits, name = details.get("ctx", {}), next(part for part in reversed(path) if not part.isdigit())
     match details["type"]:
         case "string_too_short":
             least = limits["min_length"]
@@ -101,6 +101,17 @@ def _refusal(details: Any) -> Refusal:
         case "string_too_long":
             most = limits["max_length"]
             return BadInput("{name} must have at most {most} characters.", path=path, name=name, most=most)
+        case "too_long":
+            most = limits["max_length"]
+            return BadInput("{name} may have at most {most} entries.", path=path, name=name, most=most)
+        case "greater_than_equal":
+            least = f"{limits['ge']:g}"
+            return BadInput("{name} must be at least {least}.", path=path, name=name, least=least)
+        case "less_than_equal":
+            most = f"{limits['le']:g}"
+            return BadInput("{name} must be at most {most}.", path=path, name=name, most=most)
+        case "web_address":
+            return BadInput("{name} must be an http or https address.", path=path, name=name)
         case "email":
             return BadInput("{name} must be an e-mail address.", path=path, name=name)
         case "phone":

@@ -1,0 +1,179 @@
+"""`updateProfile`: what a person says about themselves, in every role."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, is_dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Annotated, Any
+
+import strawberry
+
+from nexfit.api.context import Context
+from nexfit.api.errors import UserError
+from nexfit.api.fields import Args, batch, column
+from nexfit.api.identity import payloads
+from nexfit.api.identity.types import User
+from nexfit.api.relay import local_id
+from nexfit.domains.errors import NotFound
+from nexfit.domains.identity import people, profiles
+from nexfit.domains.identity.contact import MAX_EMAIL
+from nexfit.domains.identity.documents import FitnessLevel
+from nexfit.domains.identity.profiles import (
+    EARLIEST_BIRTH,
+    MAX_ADDRESS,
+    MAX_BIO,
+    MAX_EXPERIENCE,
+    MAX_HEIGHT,
+    MAX_LINES,
+    MAX_WEIGHT,
+    MIN_HEIGHT,
+    MIN_WEIGHT,
+    ProfileChange,
+)
+from nexfit.domains.identity.validation import MAX_LINE, MAX_NAME, checked
+
+_LINE = f"1 to {MAX_LINE} characters"
+_LINES = f"At most {MAX_LINES}, each of {_LINE}."
+_PHONE = "In E.164, such as `+902121234567`."
+
+
+def _given(description: str) -> Any:
+    """An input's field that may be left out: then nothing changes. Null forgets what is stored."""
+    return strawberry.field(default=strawberry.UNSET, description=description)
+
+
+@strawberry.input(description="A client's part. Null forgets a field.")
+class ClientProfileInput:
+    """Part of `UpdateProfileInput`."""
+
+    date_of_birth: date | None = _given(f"From {EARLIEST_BIRTH} to today.")
+    height: float | None = _given(f"Centimetres, {MIN_HEIGHT} to {MAX_HEIGHT}. Kept encrypted.")
+    weight: float | None = _given(f"Kilograms, {MIN_WEIGHT} to {MAX_WEIGHT}. Kept encrypted.")
+    fitness_goals: list[str] | None = _given(_LINES)
+    fitness_level: FitnessLevel | None = _given("How trained the client is.")
+    dietary_restrictions: list[str] | None = _given(f"What is not eaten. {_LINES} Kept encrypted.")
+    medical_conditions: list[str] | None = _given(f"What a trainer should know. {_LINES} Kept encrypted.")
+
+
+@strawberry.input(description="The part of a coach of a gym or studio; everybody sees it. Null forgets a field.")
+class FacilityCoachProfileInput:
+    """Part of `UpdateProfileInput`."""
+
+    bio: str | None = _given(f"1 to {MAX_BIO} characters, line breaks among them.")
+    specializations: list[str] | None = _given(_LINES)
+    experience: float | None = _given(f"Years, 0 to {MAX_EXPERIENCE}.")
+    certifications: list[str] | None = _given(_LINES)
+
+
+@strawberry.input(description="A price.")
+class PriceInput:
+    """Part of `CoachProfileInput`."""
+
+    amount: Decimal = strawberry.field(description="0 or more, with no more decimals than the currency has.")
+    currency: str = strawberry.field(description="ISO 4217, such as `TRY`.")
+
+
+@strawberry.input(description="The part of a coach with clients of their own. Null forgets a field.")
+class CoachProfileInput(FacilityCoachProfileInput):
+    """Part of `UpdateProfileInput`."""
+
+    is_freelance: bool | None = _given("Whether the coach works on their own account; for the coach only.")
+    hourly_rate: PriceInput | None = _given("Price of an hour; for the coach only.")
+
+
+@strawberry.input(description="An owner's part: the business. Null forgets a field.")
+class OwnerProfileInput:
+    """Part of `UpdateProfileInput`."""
+
+    business_name: str | None = _given(f"{_LINE}.")
+    business_address: str | None = _given(f"In one line, {_LINE}.")
+    business_phone_number: str | None = _given(_PHONE)
+    business_email: str | None = _given(f"At most {MAX_EMAIL} characters.")
+    tax_id: str | None = _given("5 to 20 letters, digits, spaces, dots and dashes. Kept encrypted.")
+
+
+@strawberry.input(description="The part of a gym's member or a studio's client. Null forgets a field.")
+class VisitorProfileInput:
+    """Part of `UpdateProfileInput`."""
+
+    home_facility_id: strawberry.ID | None = _given("Global id of the facility the person usually trains at.")
+    emergency_contact_name: str | None = _given(f"Who is called when something happens; {_LINE}.")
+    emergency_contact_phone_number: str | None = _given(_PHONE)
+
+
+@strawberry.input(description="What changes; what is left out stays. Parts are for roles the person holds.")
+class UpdateProfileInput:
+    """Input of `updateProfile`."""
+
+    first_name: str | None = _given(f"Given name, 1 to {MAX_NAME} characters; cannot be null.")
+    last_name: str | None = _given(f"Family name, 1 to {MAX_NAME} characters; cannot be null.")
+    profile_image: str | None = _given(
+        f"An http or https address of at most {MAX_ADDRESS} characters; null takes the picture away."
+    )
+    client: ClientProfileInput | None = _given("As a client.")
+    coach: CoachProfileInput | None = _given("As a coach with clients of their own.")
+    gym_owner: OwnerProfileInput | None = _given("As an owner of gyms.")
+    gym_member: VisitorProfileInput | None = _given("As a gym's member.")
+    gym_coach: FacilityCoachProfileInput | None = _given("As a coach of a gym.")
+    studio_owner: OwnerProfileInput | None = _given("As an owner of studios.")
+    studio_coach: FacilityCoachProfileInput | None = _given("As a coach of a studio.")
+    studio_client: VisitorProfileInput | None = _given("As a studio's client.")
+
+
+@strawberry.type(description="The person with the new profile, or why nothing changed.")
+class UpdateProfilePayload:
+    """Payload of `updateProfile`."""
+
+    viewer: User | None = column(description="As it is now.")
+    user_errors: list[UserError] = column(description=payloads.USER_ERRORS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateProfileArgs(Args):
+    """Arguments of `updateProfile`."""
+
+    input: Annotated[UpdateProfileInput, strawberry.argument(description="What changes.")]
+
+
+def _values(given: Any) -> Any:
+    """The fields of an input that are given, by Python name."""
+    if is_dataclass(given):
+        return {name: _values(value) for name, value in vars(given).items() if value is not strawberry.UNSET}
+    return given
+
+
+def _change(given: UpdateProfileInput) -> ProfileChange:
+    values = _values(given)
+    for part, name in (("gym_member", "gymMember"), ("studio_client", "studioClient")):
+        facility = (values.get(part) or {}).get("home_facility_id")
+        if facility is not None:
+            values[part]["home_facility_id"] = local_id(facility, "Facility")
+            if values[part]["home_facility_id"] is None:
+                raise NotFound("There is no such facility.", path=(name, "homeFacilityId"))
+    return checked(ProfileChange, **values)
+
+
+async def _update(args: UpdateProfileArgs, context: Context) -> Mapping[str, Any]:
+    user_id = context.actor.require()
+    await profiles.update(
+        context.services.accounts,
+        _change(args.input),
+        user_id,
+        device=payloads.device(context),
+        now=context.now,
+    )
+    found = await people.by_ids(context.stores.mongo, [user_id], args.selection.at("viewer").columns)
+    return {"viewer": found.get(user_id)}
+
+
+@strawberry.type
+class UpdateProfileMutation:
+    """Profiles."""
+
+    update_profile: UpdateProfilePayload = batch(
+        payloads.answering(_update),
+        args=UpdateProfileArgs,
+        description="Change the viewer's own profile, all that is given or nothing.",
+    )
