@@ -44,6 +44,7 @@ _KNOWN: dict[str, Any] = {
     "ciphertext": bytes(32),
     "taxIdIndex": bytes(32),
     "digest": bytes(32),
+    "recoveryHashes": [bytes(32)],
     "token": {"_data": "8263"},
 }
 _SCHEMAS: dict[type[StoredDocument], dict[str, Any]] = {}
