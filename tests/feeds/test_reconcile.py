@@ -197,6 +197,7 @@ NO_REFERENCES = {
     *("platform.changes.plan_id", "platform.member_facts.plan_id"),
     # Derived by triggers from rows that are compared.
     *("finance.document_counters.business_id", "finance.transaction_keys.business_id"),
+    *("finance.audit_logs.chain", "finance.audit_chains.chain"),
     "finance.package_balances.package_id",
 }
 """Ids that tell of the past, or are compared as facts."""

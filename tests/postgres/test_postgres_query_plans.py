@@ -78,6 +78,8 @@ INSERT INTO finance.audit_logs
   FROM f, u;
 INSERT INTO finance.outbox (aggregate_type, aggregate_id, event_type, published_at)
   SELECT 'invoice', n::text, 'issued', CASE WHEN n < 9900 THEN now() END FROM generate_series(1, 10000) n;
+INSERT INTO platform.copied_audits (entry_id, copied_at)
+  SELECT uuidv7(), '2026-01-01'::timestamptz + n * interval '1 min' FROM generate_series(1, 10000) n;
 INSERT INTO finance.idempotency_keys (actor_id, operation, idempotency_key, request_hash, created_at, expires_at)
   SELECT u.id, 'pay', g::text, sha256('x'), '2026-01-01'::timestamptz + u.n * interval '1 h',
     '2026-01-03'::timestamptz + u.n * interval '1 h'
@@ -350,6 +352,17 @@ CASES: dict[str, tuple[Callable[[Any], Awaitable[Any]], set[str]]] = {
     "events to publish": (
         plain("SELECT event_id FROM finance.outbox WHERE published_at IS NULL ORDER BY position LIMIT 50"),
         {"idx_outbox_unpublished"},
+    ),
+    "published events to forget": (
+        plain(
+            "SELECT position FROM finance.outbox WHERE published_at < now() - interval '1 day'"
+            " ORDER BY published_at LIMIT 20000"
+        ),
+        {"idx_outbox_published_at"},
+    ),
+    "copied audit entries to forget": (
+        plain("SELECT entry_id FROM platform.copied_audits WHERE copied_at < $1", NOON.replace(month=1, day=2)),
+        {"idx_copied_audits_copied_at"},
     ),
     "idempotency keys to forget": (
         plain(
