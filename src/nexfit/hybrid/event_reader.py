@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import structlog
 
+from nexfit.hybrid.cancellation import stop_if_cancelled
 from nexfit.hybrid.event_stream import FACILITY, RETAINED, STREAM, Entry, entry_id, number_of, read_entry
 from nexfit.stores.errors import StoreUnavailable
 from nexfit.stores.redis import Command, RedisStore
@@ -61,6 +62,7 @@ class EventReader:
         is_lost = False
         try:
             while True:
+                stop_if_cancelled()
                 try:
                     if connection is None or connection.ended:
                         connection = await self._redis.connect(BLOCK * 2)
@@ -68,6 +70,7 @@ class EventReader:
                         rows = await _ask(connection, ("XREVRANGE", STREAM, "+", "-", "COUNT", 1))
                         self._read_to = number_of(rows[0][0]) if rows else 0
                         await self._told(Passage((), self._read_to, is_last=True))
+                    stop_if_cancelled()
                     passage = await self._next(connection, self._read_to)
                 except (StoreUnavailable, ConnectionEnded, TimeoutError) as error:
                     if not is_lost:

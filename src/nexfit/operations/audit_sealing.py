@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from nexfit.hybrid.cancellation import stop_if_cancelled
 from nexfit.stores.connections import Stores
 from nexfit.stores.postgres import Postgres
 
@@ -28,5 +29,6 @@ async def seal(postgres: Postgres) -> int:
 async def keep_sealed(stores: Stores) -> None:
     """Seal what is written, until cancelled. Raises StoreError."""
     while True:
+        stop_if_cancelled()
         await seal(stores.postgres)
         await asyncio.sleep(REST)

@@ -30,6 +30,7 @@ from nexfit.domains.facilities import directory
 from nexfit.domains.identity.access import RIGHTS_COLUMNS, Actor, may, refusal
 from nexfit.domains.identity.session_watch import SessionsUnknown
 from nexfit.engine.subscription import Subscription
+from nexfit.hybrid.cancellation import stop_if_cancelled
 from nexfit.hybrid.event_reader import EventReader, Passage, a_moment_ago, is_possible, is_retained
 from nexfit.hybrid.event_stream import Entry
 from nexfit.stores.errors import StoreError, StoreUnavailable
@@ -304,6 +305,7 @@ class Fanout:
 
     async def _look_after(self) -> NoReturn:
         while True:
+            stop_if_cancelled()
             await asyncio.sleep(EVERY)
             try:
                 if self._facilities:
@@ -327,6 +329,7 @@ class Fanout:
 
     async def _check_until_known(self, ids: list[str]) -> None:
         while True:
+            stop_if_cancelled()
             try:
                 await self._check(ids)
             except (StoreError, SessionsUnknown) as error:

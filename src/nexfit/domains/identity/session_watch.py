@@ -16,6 +16,7 @@ from time import monotonic
 import structlog
 from bson import ObjectId
 
+from nexfit.hybrid.cancellation import stop_if_cancelled
 from nexfit.settings import AuthSettings
 from nexfit.stores.errors import StoreError
 from nexfit.stores.mongo import Mongo
@@ -95,6 +96,7 @@ class SessionWatch:
     async def run(self) -> None:
         """Follow until cancelled."""
         while True:
+            stop_if_cancelled()
             try:
                 await self.look()
                 if monotonic() - self._flushed_at > FLUSH_EVERY:
