@@ -150,7 +150,11 @@ class Postgres:
     async def _acquire(self) -> asyncpg.pool.PoolConnectionProxy[Row]:
         while self._at_hand:
             connection = self._at_hand.pop()
-            if not connection.is_closed():
+            try:
+                is_closed = connection.is_closed()
+            except asyncpg.InterfaceError:  # the pool took it back when the server ended it
+                continue
+            if not is_closed:
                 return connection
             await self._release(connection)
         self._waiting += 1
