@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
+from zoneinfo import ZoneInfo
 
 import asyncpg
 import pytest
@@ -49,7 +50,7 @@ async def another(settings: Settings) -> AsyncIterator[asyncpg.Connection]:
 
 async def _revenue(stores: Stores, facility: str) -> Decimal:
     """This year's revenue, through the cache, as the API asks for it."""
-    today = datetime.now(UTC).date()
+    today = datetime.now(ZoneInfo(ZONE)).date()
     found = await overview.revenue(
         stores.postgres,
         JoinedViews(stores.redis),
