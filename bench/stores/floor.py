@@ -74,7 +74,7 @@ class Floor:
         """`node(id:)` of an invoice: one read of PostgreSQL, one of MongoDB for the right to see it."""
         row = (await self._reads.fetch(INVOICE_SQL, [UUID(_local(variables["invoice"]))]))[0]
         user = ObjectId(viewer)
-        staff = {"$elemMatch": {"userId": user, "permissions": "finance_read"}}
+        staff = {"$elemMatch": {"userId": user, "permissions": {"$in": ["finance_read"]}}}
         managed = await self._reads.find("facilities", {"$or": [{"ownerId": user}, {"staff": staff}]}, ())
         if row["facility_id"] not in {str(facility["_id"]) for facility in managed}:
             return {"node": None}

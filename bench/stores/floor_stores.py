@@ -137,6 +137,10 @@ class PlainDrivers:
         await self._client.close()
 
 
+END_LEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0"
+"""As the product lets go of what it had taken to load alone."""
+
+
 class Views:
     """Joined views in Redis as the product keeps them: under tags with versions, one load per key at a time."""
 
@@ -189,6 +193,7 @@ class Views:
             self._held[key] = value
             lifetime = int(LIFETIME * 1000 * random.uniform(0.8, 1.0))
             commands.append(("SET", key, orjson.dumps(value), "PX", lifetime))
+        commands += [("EVAL", END_LEASE, 1, lease, "1", 10) for lease in leases]
         await self._reads.send(commands)
         return values
 
