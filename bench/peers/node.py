@@ -52,7 +52,8 @@ class Node:
         done = subprocess.run(
             [str(self.program), str(self.npm), "ci", "--prefer-offline"],
             cwd=FOLDER,
-            env={**os.environ, "PATH": path},
+            # npm would leave compiled code in the folder of temporary files.
+            env={**os.environ, "PATH": path, "NODE_DISABLE_COMPILE_CACHE": "1"},
             capture_output=True,
             text=True,
             check=False,
