@@ -213,10 +213,12 @@ async def test_nobody_sees_or_changes_a_strangers_place(studio: Studio, small_ht
     for query in (CANCEL, CHECK_IN):
         for viewer in (stranger, studio_owner):
             assert [e["code"] for e in (await asks(viewer, query, booking=id_))["userErrors"]] == ["NOT_FOUND"]
-        assert [e["code"] for e in (await asks(guest, query, booking=id_))["userErrors"]] == ["UNAUTHENTICATED"]
-    for viewer, code in ((stranger, "NOT_FOUND"), (studio_owner, "NOT_FOUND"), (guest, "UNAUTHENTICATED")):
-        assert [e["code"] for e in (await asks(viewer, CALL_OFF, occurrence=date))["userErrors"]] == [code]
-        assert [e["code"] for e in (await asks(viewer, MARK, booking=id_, attended=True))["userErrors"]] == [code]
+    for viewer in (stranger, studio_owner):
+        for refused in (
+            await asks(viewer, CALL_OFF, occurrence=date),
+            await asks(viewer, MARK, booking=id_, attended=True),
+        ):
+            assert [e["code"] for e in refused["userErrors"]] == ["NOT_FOUND"]
 
 
 @pytest.mark.parametrize("occurrence", ["", "x", "\x00", global_id("Class", ObjectId("6a" * 12)), "Q" * 5000])

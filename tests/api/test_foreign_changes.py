@@ -8,13 +8,13 @@ from typing import Any
 import httpx
 import pytest
 from bson import ObjectId, json_util
-from graphql import GraphQLEnumType, GraphQLInputObjectType, GraphQLScalarType, get_named_type, is_required_input_field
+from graphql import GraphQLInputObjectType, get_named_type, is_required_input_field
 
 from nexfit.stores.connections import Stores
 
 from .conftest import Business, Client, business_of, facility_of, global_id, local, login
 from .test_access import texts
-from .walk import object_type, schema, shown
+from .walk import object_type, schema, shown, some
 
 NAMED = {
     "booking": "ClassBooking",
@@ -28,7 +28,6 @@ NAMED = {
 }
 """What the ID fields of inputs name."""
 
-GIVEN = {"String": "something", "Boolean": True, "Decimal": "1.00", "Int": 1, "EmailAddress": "a@example.org"}
 REFUSALS = {"NOT_FOUND", "UNAUTHENTICATED", "FORBIDDEN", "MEMBERSHIP_REQUIRED", "BOOKING_CLOSED"}
 
 assert schema.mutation_type is not None
@@ -54,9 +53,7 @@ def made(input_type: GraphQLInputObjectType, ids: dict[str, str]) -> dict[str, A
         if named.name == "ID":
             given[name] = ids[NAMED[name]]
         elif is_required_input_field(part):
-            value = next(iter(named.values)) if isinstance(named, GraphQLEnumType) else GIVEN[named.name]
-            given[name] = [value] if str(part.type).startswith("[") else value
-            assert isinstance(named, GraphQLEnumType | GraphQLScalarType)
+            given[name] = some(part.type)
     return given
 
 

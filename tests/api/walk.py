@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
+from typing import Any
 
 from graphql import (
+    GraphQLEnumType,
     GraphQLField,
+    GraphQLInputObjectType,
+    GraphQLInputType,
     GraphQLNamedType,
     GraphQLObjectType,
     GraphQLSchema,
@@ -15,6 +19,7 @@ from graphql import (
     is_leaf_type,
     is_list_type,
     is_required_argument,
+    is_required_input_field,
 )
 
 from nexfit.api.fields import spec_of
@@ -23,6 +28,22 @@ from nexfit.engine.fields import Batch
 
 REQUIRED = {"from": '"2026-01-01"', "to": '"2026-06-15"'}
 """Values of the required arguments below the roots."""
+
+GIVEN = {
+    "ID": "x",
+    "String": "something",
+    "Boolean": True,
+    "Decimal": "1.00",
+    "Int": 1,
+    "Float": 1.0,
+    "JSON": {},
+    "EmailAddress": "a@example.org",
+    "PhoneNumber": "+902121234567",
+    "URL": "https://example.org/",
+    "Date": "2026-06-15",
+    "DateTime": "2026-06-15T09:00:00Z",
+}
+"""A value of each scalar that inputs take."""
 
 schema: GraphQLSchema = cache(build_schema)()
 
@@ -123,3 +144,13 @@ def along(path: list[tuple[str, GraphQLField]], end: str, size: int | str) -> st
     for name, field in reversed(path):
         end = f"{{ {asked(name, field, end, size)} }}"
     return end
+
+
+def some(type_: GraphQLInputType) -> Any:
+    """A value of an input's type, as small as it may be."""
+    named = get_named_type(type_)
+    if isinstance(named, GraphQLInputObjectType):
+        value: Any = {name: some(part.type) for name, part in named.fields.items() if is_required_input_field(part)}
+    else:
+        value = next(iter(named.values)) if isinstance(named, GraphQLEnumType) else GIVEN[named.name]
+    return [value] if is_list_type(get_nullable_type(type_)) else value

@@ -43,6 +43,8 @@ async def permitted(right: Right, scope: Scope, records: Sequence[Record], conte
 
 
 def _known(right: Right, scope: Scope, record: Record, actor: Actor) -> bool:
+    if right.signed_in and actor.user_id is not None:
+        return True
     if right.anyone or (right.own and scope.is_of(actor, record)) or (right.author and scope.is_by(actor, record)):
         return True
     return bool(right.permissions) and (

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import strawberry
 import structlog
 from graphql import GraphQLError
 
+from nexfit.api.context import Context
 from nexfit.api.fields import column, derived
 from nexfit.api.language import ENGLISH, Speech
-from nexfit.domains.errors import ErrorCode, Refusal
+from nexfit.domains.errors import ErrorCode, Forbidden, Refusal, Unauthenticated
+from nexfit.domains.identity.validation import InvalidInput
+from nexfit.engine.fields import BatchLoad, Record
 from nexfit.hybrid.paging import BadCursor
 from nexfit.stores.errors import StoreUnavailable
 
 UNAVAILABLE = "A store does not answer. Try again in a moment."
 INTERNAL = "Something went wrong here."
+
+A = TypeVar("A")
 
 log = structlog.get_logger(__name__)
 
@@ -39,6 +45,41 @@ class UserError:
 def user_error(refusal: Refusal) -> dict[str, object]:
     """A refusal as a `UserError` record."""
     return {"code": refusal.code, "refusal": refusal, "path": list(refusal.path)}
+
+
+def answering(
+    run: Callable[[A, Context], Awaitable[Mapping[str, Any]]], refused: Mapping[str, Any] | None = None
+) -> BatchLoad:
+    """The load of every mutation: `book_class: BookingPayload = batch(answering(_book), args=BookClassArgs, …)`.
+
+    `run(args, context)` makes the change, reads back what `args.selection` asks for, and answers with the payload
+    without `userErrors`. A Refusal or InvalidInput it raises becomes `userErrors`, beside `refused`: the values of
+    fields that are not null then. It raises them before anything is written. Unauthenticated and Forbidden stay errors
+    of the operation, whichever mutation it is; who has to be signed in says the matrix of rights, before `run`.
+    """
+
+    async def load(parents: Sequence[Record], args: Any, context: Context) -> Sequence[Any]:
+        try:
+            payload = {**await run(args, context), "userErrors": []}
+        except (Unauthenticated, Forbidden):
+            raise
+        except Refusal as refusal:
+            payload = {**(refused or {}), "userErrors": [user_error(refusal)]}
+        except InvalidInput as invalid:
+            payload = {**(refused or {}), "userErrors": [user_error(refusal) for refusal in invalid.refusals]}
+        return [payload] * len(parents)
+
+    return load
+
+
+def accepted(run: Callable[[A, Context], Awaitable[None]]) -> BatchLoad:
+    """The same for a mutation that has nothing to show: its payload says `accepted`."""
+
+    async def made(args: A, context: Context) -> Mapping[str, Any]:
+        await run(args, context)
+        return {"accepted": True}
+
+    return answering(made, {"accepted": False})
 
 
 def presented(errors: Sequence[GraphQLError] | None, speech: Speech | None = None) -> list[GraphQLError] | None:

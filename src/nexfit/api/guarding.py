@@ -23,7 +23,7 @@ from graphql import (
 from nexfit.api.access import permitted
 from nexfit.api.context import Context
 from nexfit.api.rights import Entry, NoRight, entry_of, reach_of, right_of
-from nexfit.domains.identity.access import MINE, SELF, Right, refusal
+from nexfit.domains.identity.access import MINE, SELF, SIGNED_IN, Right, refusal
 from nexfit.engine.fields import TYPENAME, Batch, BatchLoad, Column, Record, SpecOf
 from nexfit.engine.selection import Selection
 
@@ -197,7 +197,8 @@ def check(schema: GraphQLSchema, spec_of: SpecOf) -> None:
             right = right_of(type_.name, name)
             reach = reach_of(entry)
             narrower = not (right.shown or reach.within(right))
-            if narrower and is_non_null_type(definition.type):
+            # A guest's change fails as a whole, so that it has no record to leave something out of.
+            if narrower and right != SIGNED_IN and is_non_null_type(definition.type):
                 raise NoRight(f"{type_.name}.{name} is not for everybody who has the record, so it must be nullable")
             spec = spec_of(definition)
             if entry.found is not None and isinstance(spec, Batch):

@@ -12,7 +12,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from nexfit.domains.facilities.documents import StaffPermission
-from nexfit.domains.identity.access import ANYONE, AUTHOR, MINE, RIGHTS_COLUMNS, SELF, SHOWN, Actor, Right, coach, staff
+from nexfit.domains.identity.access import (
+    ANYONE,
+    AUTHOR,
+    MINE,
+    RIGHTS_COLUMNS,
+    SELF,
+    SHOWN,
+    SIGNED_IN,
+    Actor,
+    Right,
+    coach,
+    staff,
+)
 from nexfit.domains.identity.documents import ConsentScope
 
 
@@ -81,15 +93,17 @@ MATRIX: Mapping[str, Entry] = {
     "Query": Entry(_fields(("node nodes viewer facility facilities verifyAudit", ANYONE))),
     "Mutation": Entry(
         _fields(
-            ("login refreshToken logout logoutEverywhere revokeSession", ANYONE),
-            ("register verifyEmail resendVerification requestPasswordReset resetPassword changePassword", ANYONE),
-            ("requestPhoneVerification verifyPhone", ANYONE),
-            ("startSecondFactor confirmSecondFactor removeSecondFactor deactivateAccount updateProfile", ANYONE),
-            ("bookClass cancelBooking checkIn markAttendance cancelClassDate", ANYONE),
-            ("sellMembership refundPayment", ANYONE),
-            ("grantConsent withdrawConsent", ANYONE),
-            ("recordVisit", ANYONE),
-        )
+            # A guest may become somebody, and leave by a refresh token.
+            ("login refreshToken logout", ANYONE),
+            ("register verifyEmail resendVerification requestPasswordReset resetPassword", ANYONE),
+            ("logoutEverywhere revokeSession changePassword requestPhoneVerification verifyPhone", SIGNED_IN),
+            ("startSecondFactor confirmSecondFactor removeSecondFactor deactivateAccount updateProfile", SIGNED_IN),
+            ("bookClass cancelBooking checkIn markAttendance cancelClassDate", SIGNED_IN),
+            ("sellMembership refundPayment", SIGNED_IN),
+            ("grantConsent withdrawConsent", SIGNED_IN),
+            ("recordVisit", SIGNED_IN),
+        ),
+        refuses=True,
     ),
     "SubscriptionRoot": Entry(_fields(("facilityActivity", ANYONE))),  # its feed says who may follow it, and how long
     # --- facilities

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -12,13 +12,11 @@ from bson import ObjectId
 from nexfit.api.classes.bookings import ClassBooking
 from nexfit.api.classes.types import ClassOccurrence
 from nexfit.api.context import Context
-from nexfit.api.errors import UserError, user_error
+from nexfit.api.errors import UserError, answering
 from nexfit.api.fields import Args, batch, column
 from nexfit.api.relay import IDEMPOTENCY_KEY as KEY
 from nexfit.api.relay import object_id, short_text
 from nexfit.domains.classes import attendance, booking, bookings, cancellation, timetable
-from nexfit.domains.errors import Refusal
-from nexfit.engine.fields import Record
 
 MOST_REASON = 300
 
@@ -104,76 +102,58 @@ class CancelClassDateArgs(Args):
     input: Annotated[CancelClassDateInput, strawberry.argument(description="Which date.")]
 
 
-async def _booking_payload(change: Callable[[], Awaitable[ObjectId]], args: Args, context: Context) -> dict[str, Any]:
+async def _shown(id_: ObjectId, args: Args, context: Context) -> Mapping[str, Any]:
     """What became of a booking: read after the commit, as far as it was asked for."""
-    try:
-        id_ = await change()
-    except Refusal as refused:
-        return {"userErrors": [user_error(refused)]}
     asked = args.selection.at("booking")
     found = await bookings.by_ids(context.stores.mongo, [id_], asked.columns) if asked else {}
-    return {"booking": found.get(id_), "userErrors": []}
+    return {"booking": found.get(id_)}
 
 
-async def _book(parents: Sequence[Record], args: BookClassArgs, context: Context) -> Sequence[Any]:
-    async def change() -> ObjectId:
-        asked = args.input
-        return await booking.book(
-            context.services.classes,
-            context.actor,
-            object_id(asked.occurrence, "ClassOccurrence", "occurrence"),
-            member=object_id(asked.user, "User", "user") if asked.user is not None else None,
-            key=asked.idempotency_key,
-            now=context.now,
-        )
-
-    return [await _booking_payload(change, args, context)] * len(parents)
+async def _book(args: BookClassArgs, context: Context) -> Mapping[str, Any]:
+    asked = args.input
+    id_ = await booking.book(
+        context.services.classes,
+        context.actor,
+        object_id(asked.occurrence, "ClassOccurrence", "occurrence"),
+        member=object_id(asked.user, "User", "user") if asked.user is not None else None,
+        key=asked.idempotency_key,
+        now=context.now,
+    )
+    return await _shown(id_, args, context)
 
 
-async def _cancel(parents: Sequence[Record], args: BookingArgs, context: Context) -> Sequence[Any]:
-    async def change() -> ObjectId:
-        id_ = object_id(args.input.booking, "ClassBooking", "booking")
-        await cancellation.cancel(context.services.classes, context.actor, id_, now=context.now)
-        return id_
-
-    return [await _booking_payload(change, args, context)] * len(parents)
+async def _cancel(args: BookingArgs, context: Context) -> Mapping[str, Any]:
+    id_ = object_id(args.input.booking, "ClassBooking", "booking")
+    await cancellation.cancel(context.services.classes, context.actor, id_, now=context.now)
+    return await _shown(id_, args, context)
 
 
-async def _check_in(parents: Sequence[Record], args: BookingArgs, context: Context) -> Sequence[Any]:
-    async def change() -> ObjectId:
-        id_ = object_id(args.input.booking, "ClassBooking", "booking")
-        await attendance.check_in(context.services.classes, context.actor, id_, now=context.now)
-        return id_
-
-    return [await _booking_payload(change, args, context)] * len(parents)
+async def _check_in(args: BookingArgs, context: Context) -> Mapping[str, Any]:
+    id_ = object_id(args.input.booking, "ClassBooking", "booking")
+    await attendance.check_in(context.services.classes, context.actor, id_, now=context.now)
+    return await _shown(id_, args, context)
 
 
-async def _mark(parents: Sequence[Record], args: MarkAttendanceArgs, context: Context) -> Sequence[Any]:
-    async def change() -> ObjectId:
-        id_ = object_id(args.input.booking, "ClassBooking", "booking")
-        attended = args.input.attended
-        await attendance.mark(context.services.classes, context.actor, id_, attended=attended, now=context.now)
-        return id_
-
-    return [await _booking_payload(change, args, context)] * len(parents)
+async def _mark(args: MarkAttendanceArgs, context: Context) -> Mapping[str, Any]:
+    id_ = object_id(args.input.booking, "ClassBooking", "booking")
+    attended = args.input.attended
+    await attendance.mark(context.services.classes, context.actor, id_, attended=attended, now=context.now)
+    return await _shown(id_, args, context)
 
 
-async def _cancel_date(parents: Sequence[Record], args: CancelClassDateArgs, context: Context) -> Sequence[Any]:
-    try:
-        id_ = object_id(args.input.occurrence, "ClassOccurrence", "occurrence")
-        ended = await cancellation.cancel_date(
-            context.services.classes,
-            context.actor,
-            id_,
-            reason=short_text(args.input.reason, MOST_REASON, "reason"),
-            now=context.now,
-        )
-    except Refusal as refused:
-        return [{"userErrors": [user_error(refused)]}] * len(parents)
+async def _cancel_date(args: CancelClassDateArgs, context: Context) -> Mapping[str, Any]:
+    id_ = object_id(args.input.occurrence, "ClassOccurrence", "occurrence")
+    ended = await cancellation.cancel_date(
+        context.services.classes,
+        context.actor,
+        id_,
+        reason=short_text(args.input.reason, MOST_REASON, "reason"),
+        now=context.now,
+    )
     asked = args.selection.at("occurrence")
     mongo = context.stores.mongo
     found = await timetable.by_ids(mongo, timetable.OCCURRENCES, [id_], asked.columns) if asked else {}
-    return [{"occurrence": found.get(id_), "cancelledBookings": ended, "userErrors": []}] * len(parents)
+    return {"occurrence": found.get(id_), "cancelledBookings": ended}
 
 
 @strawberry.type
@@ -181,26 +161,28 @@ class ClassMutations:
     """Root fields of this area."""
 
     book_class: BookingPayload = batch(
-        _book, args=BookClassArgs, description="Take a seat on a date, or a place on its waitlist when it is full."
+        answering(_book),
+        args=BookClassArgs,
+        description="Take a seat on a date, or a place on its waitlist when it is full.",
     )
     cancel_booking: BookingPayload = batch(
-        _cancel,
+        answering(_cancel),
         args=BookingArgs,
         description="Give a place up before the start. After the facility's cutoff it is a late cancel, which uses the "
         "week's quota. A freed seat goes to the first who waits and may have it. Repeating it changes nothing.",
     )
     check_in: BookingPayload = batch(
-        _check_in,
+        answering(_check_in),
         args=BookingArgs,
         description="The member is here: from 30 minutes before the start until the end. Repeating it changes nothing.",
     )
     mark_attendance: BookingPayload = batch(
-        _mark,
+        answering(_mark),
         args=MarkAttendanceArgs,
         description="Staff with check_in say who came, from the start until 24 hours after the end.",
     )
     cancel_class_date: CancelClassDatePayload = batch(
-        _cancel_date,
+        answering(_cancel_date),
         args=CancelClassDateArgs,
         description="Call a date off before it begins; every booking ends and gives its quota back.",
     )

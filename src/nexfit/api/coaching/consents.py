@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import strawberry
-from bson import ObjectId
 
 from nexfit.api.coaching.types import Consent
 from nexfit.api.context import Context
-from nexfit.api.errors import UserError, user_error
+from nexfit.api.errors import UserError, answering
 from nexfit.api.fields import Args, batch, column
-from nexfit.api.relay import local_id
+from nexfit.api.relay import object_id
 from nexfit.domains.coaching import consents
-from nexfit.domains.errors import BadInput, NotFound, Refusal, Unauthenticated
+from nexfit.domains.errors import BadInput
 from nexfit.domains.identity.documents import ConsentScope
-from nexfit.engine.fields import Record
+from nexfit.engine.fields import BatchLoad
 
 
 @strawberry.input(description="Which data, and to whom.")
@@ -43,27 +42,22 @@ class ConsentArgs(Args):
     input: Annotated[ConsentInput, strawberry.argument(description="Which data, and to whom.")]
 
 
-def _changing(change: Any) -> Any:
-    async def load(parents: Sequence[Record], args: ConsentArgs, context: Context) -> Sequence[Any]:
-        try:
-            coach = local_id(args.input.coach, "User")
-            if coach is None or not ObjectId.is_valid(coach):
-                raise NotFound("There is no such {name}.", path=("coach",), name="coach")
-            if not args.input.scopes:
-                raise BadInput("Name at least one scope.", path=("scopes",))
-            await change(context.services.units, context.actor, ObjectId(coach), args.input.scopes, now=context.now)
-        except Unauthenticated:
-            raise
-        except Refusal as refused:
-            return [{"userErrors": [user_error(refused)]}] * len(parents)
-        payload: dict[str, Any] = {"consent": None, "userErrors": []}
-        if asked := args.selection.at("consent"):
-            columns = {*asked.columns, "granteeId"}
-            found = await consents.of_client(context.stores.mongo, context.actor.require(), columns)
-            payload["consent"] = next((one for one in found if one["granteeId"] == ObjectId(coach)), None)
-        return [payload] * len(parents)
+_Change = Callable[..., Awaitable[None]]
 
-    return load
+
+def _changing(change: _Change) -> BatchLoad:
+    async def run(args: ConsentArgs, context: Context) -> Mapping[str, Any]:
+        coach = object_id(args.input.coach, "User", "coach")
+        if not args.input.scopes:
+            raise BadInput("Name at least one scope.", path=("scopes",))
+        await change(context.services.units, context.actor, coach, args.input.scopes, now=context.now)
+        asked = args.selection.at("consent")
+        if not asked:
+            return {}
+        found = await consents.of_client(context.stores.mongo, context.actor.require(), {*asked.columns, "granteeId"})
+        return {"consent": next((one for one in found if one["granteeId"] == coach), None)}
+
+    return answering(run)
 
 
 @strawberry.type

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any
@@ -11,13 +11,12 @@ from uuid import UUID
 import strawberry
 
 from nexfit.api.context import Context
-from nexfit.api.errors import UserError, user_error
+from nexfit.api.errors import UserError, answering
 from nexfit.api.fields import Args, batch, column
 from nexfit.api.finance.types import Transaction
 from nexfit.api.relay import IDEMPOTENCY_KEY, local_id, short_text
-from nexfit.domains.errors import NotFound, Refusal
+from nexfit.domains.errors import NotFound
 from nexfit.domains.finance import ledger, refunding
-from nexfit.engine.fields import Record
 
 MOST_REASON = 300
 
@@ -57,24 +56,21 @@ def _payment(value: str) -> UUID:
         raise NotFound("There is no such payment.", path=("transaction",)) from None
 
 
-async def _refund(parents: Sequence[Record], args: RefundPaymentArgs, context: Context) -> Sequence[Any]:
+async def _refund(args: RefundPaymentArgs, context: Context) -> Mapping[str, Any]:
     asked = args.input
-    try:
-        id_ = await refunding.refund(
-            context.services.units,
-            context.stores,
-            context.actor,
-            payment=_payment(asked.transaction),
-            amount=asked.amount,
-            reason=short_text(asked.reason, MOST_REASON, "reason"),
-            key=asked.idempotency_key,
-            now=context.now,
-        )
-    except Refusal as refused:
-        return [{"userErrors": [user_error(refused)]}] * len(parents)
+    id_ = await refunding.refund(
+        context.services.units,
+        context.stores,
+        context.actor,
+        payment=_payment(asked.transaction),
+        amount=asked.amount,
+        reason=short_text(asked.reason, MOST_REASON, "reason"),
+        key=asked.idempotency_key,
+        now=context.now,
+    )
     below = args.selection.at("refund")
     found = await ledger.by_ids(context.stores.postgres, ledger.TRANSACTIONS, [id_], below.columns) if below else {}
-    return [{"refund": found.get(id_), "userErrors": []}] * len(parents)
+    return {"refund": found.get(id_)}
 
 
 @strawberry.type
@@ -82,7 +78,7 @@ class FinanceMutations:
     """Root fields of this area."""
 
     refund_payment: RefundPaymentPayload = batch(
-        _refund,
+        answering(_refund),
         args=RefundPaymentArgs,
         description="Give back money that was taken at the desk, by staff with finance_write. Never more in all than "
         "was paid; an invoice stays as it is and a numbered credit note takes back its share, to the exact tax.",

@@ -8,7 +8,7 @@ from typing import Annotated
 import strawberry
 
 from nexfit.api.context import Context
-from nexfit.api.errors import UserError
+from nexfit.api.errors import UserError, accepted
 from nexfit.api.fields import Args, batch, column
 from nexfit.api.identity import payloads
 from nexfit.domains.identity.deactivation import deactivate
@@ -51,7 +51,7 @@ class DeactivateAccountMutation:
     """`deactivateAccount`."""
 
     deactivate_account: DeactivateAccountPayload = batch(
-        payloads.accepted(_deactivate),
+        accepted(_deactivate),
         args=DeactivateAccountArgs,
         description="Put the viewer's account to sleep: every session ends. Signing in within a month wakes it.",
     )

@@ -10,7 +10,7 @@ import strawberry
 from bson import ObjectId
 
 from nexfit.api.context import Context
-from nexfit.api.errors import UserError
+from nexfit.api.errors import UserError, answering
 from nexfit.api.fields import Args, batch, column
 from nexfit.api.identity import payloads
 from nexfit.api.relay import local_id
@@ -124,13 +124,13 @@ class EndSessionMutations:
     """Ending sessions."""
 
     logout: LogoutPayload = batch(
-        payloads.answering(_logout, {"loggedOut": False}),
+        answering(_logout, {"loggedOut": False}),
         args=LogoutArgs,
         description="Leave a session: its tokens are refused everywhere within a second.",
     )
     logout_everywhere: LogoutEverywherePayload = batch(
-        payloads.answering(_logout_everywhere), args=LogoutEverywhereArgs, description="End all sessions of the viewer."
+        answering(_logout_everywhere), args=LogoutEverywhereArgs, description="End all sessions of the viewer."
     )
     revoke_session: RevokeSessionPayload = batch(
-        payloads.answering(_revoke_session), args=RevokeSessionArgs, description="End one session of the viewer."
+        answering(_revoke_session), args=RevokeSessionArgs, description="End one session of the viewer."
     )

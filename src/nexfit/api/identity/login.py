@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import strawberry
 
 from nexfit.api.context import Context
-from nexfit.api.errors import UserError
+from nexfit.api.errors import UserError, answering
 from nexfit.api.fields import Args, batch, column
 from nexfit.api.identity import payloads
 from nexfit.api.identity.types import User
@@ -68,4 +68,4 @@ async def _login(args: LoginArgs, context: Context) -> Mapping[str, Any]:
 class LoginMutation:
     """`login`."""
 
-    login: LoginPayload = batch(payloads.answering(_login), args=LoginArgs, description="Sign in.")
+    login: LoginPayload = batch(answering(_login), args=LoginArgs, description="Sign in.")

@@ -8,7 +8,7 @@ from typing import Annotated
 import strawberry
 
 from nexfit.api.context import Context
-from nexfit.api.errors import UserError
+from nexfit.api.errors import UserError, accepted
 from nexfit.api.fields import Args, batch, column
 from nexfit.api.identity import payloads
 from nexfit.api.identity.register import NEW_PASSWORD
@@ -117,17 +117,17 @@ class PasswordMutations:
     """Forgotten and changed passwords."""
 
     request_password_reset: RequestPasswordResetPayload = batch(
-        payloads.accepted(_request),
+        accepted(_request),
         args=RequestPasswordResetArgs,
         description="Ask for a link that sets a new password. It works once, within an hour.",
     )
     reset_password: ResetPasswordPayload = batch(
-        payloads.accepted(_reset),
+        accepted(_reset),
         args=ResetPasswordArgs,
         description="Set a new password by a link. All sessions of the account end.",
     )
     change_password: ChangePasswordPayload = batch(
-        payloads.accepted(_change),
+        accepted(_change),
         args=ChangePasswordArgs,
         description="Change the viewer's password. All other sessions of the viewer end.",
     )

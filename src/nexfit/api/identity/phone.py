@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import strawberry
 
 from nexfit.api.context import Context
-from nexfit.api.errors import UserError
+from nexfit.api.errors import UserError, accepted, answering
 from nexfit.api.fields import Args, batch, column
 from nexfit.api.identity import payloads
 from nexfit.api.identity.types import User
@@ -89,12 +89,12 @@ class PhoneMutations:
     """Phone numbers."""
 
     request_phone_verification: RequestPhoneVerificationPayload = batch(
-        payloads.accepted(_request),
+        accepted(_request),
         args=RequestPhoneVerificationArgs,
         description="Send a code to a number that is to be the viewer's.",
     )
     verify_phone: VerifyPhonePayload = batch(
-        payloads.answering(_verify),
+        answering(_verify),
         args=VerifyPhoneArgs,
         description="Prove the number: it is then the viewer's.",
     )

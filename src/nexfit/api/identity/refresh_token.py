@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import strawberry
 
 from nexfit.api.context import Context
-from nexfit.api.errors import UserError
+from nexfit.api.errors import UserError, answering
 from nexfit.api.fields import Args, batch, column
 from nexfit.api.identity import payloads
 from nexfit.domains.identity.refresh import refresh
@@ -63,7 +63,7 @@ class RefreshTokenMutation:
     """`refreshToken`."""
 
     refresh_token: RefreshTokenPayload = batch(
-        payloads.answering(_refresh_token),
+        answering(_refresh_token),
         args=RefreshTokenArgs,
         description="Renew a session. The given refresh token works no more; a token that was used before ends the "
         "whole session, because two then have a copy of it.",

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import strawberry
 
 from nexfit.api.context import Context
-from nexfit.api.errors import UserError
+from nexfit.api.errors import UserError, accepted, answering
 from nexfit.api.fields import Args, batch, column
 from nexfit.api.identity import payloads
 from nexfit.api.identity.types import User
@@ -162,17 +162,17 @@ class RegisterMutations:
     """Registration."""
 
     register: RegisterPayload = batch(
-        payloads.accepted(_register),
+        accepted(_register),
         args=RegisterArgs,
         description="Ask for an account. It exists once `verifyEmail` is given the link sent to the address.",
     )
     verify_email: VerifyEmailPayload = batch(
-        payloads.answering(_verify_email),
+        answering(_verify_email),
         args=VerifyEmailArgs,
         description="Prove the address, and sign in.",
     )
     resend_verification: ResendVerificationPayload = batch(
-        payloads.accepted(_resend),
+        accepted(_resend),
         args=ResendVerificationArgs,
         description="Send the link of a registration again; the one before stops working.",
     )

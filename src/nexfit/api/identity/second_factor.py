@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import strawberry
 
 from nexfit.api.context import Context
-from nexfit.api.errors import UserError
+from nexfit.api.errors import UserError, accepted, answering
 from nexfit.api.fields import Args, batch, column
 from nexfit.api.identity import payloads
 from nexfit.domains.identity import second_factor
@@ -123,15 +123,15 @@ class SecondFactorMutations:
     """The second factor."""
 
     start_second_factor: StartSecondFactorPayload = batch(
-        payloads.answering(_start),
+        answering(_start),
         args=StartSecondFactorArgs,
         description="Get a secret for an authenticator app. It counts once it is confirmed.",
     )
     confirm_second_factor: ConfirmSecondFactorPayload = batch(
-        payloads.answering(_confirm),
+        answering(_confirm),
         args=ConfirmSecondFactorArgs,
         description="Turn the second factor on by a code of the app.",
     )
     remove_second_factor: RemoveSecondFactorPayload = batch(
-        payloads.accepted(_remove), args=RemoveSecondFactorArgs, description="Turn the second factor off."
+        accepted(_remove), args=RemoveSecondFactorArgs, description="Turn the second factor off."
     )

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import strawberry
 
 from nexfit.api.context import Context
-from nexfit.api.errors import UserError
+from nexfit.api.errors import UserError, answering
 from nexfit.api.fields import Args, batch, column
 from nexfit.api.identity import payloads
 from nexfit.api.identity.types import User
@@ -173,7 +173,7 @@ class UpdateProfileMutation:
     """Profiles."""
 
     update_profile: UpdateProfilePayload = batch(
-        payloads.answering(_update),
+        answering(_update),
         args=UpdateProfileArgs,
         description="Change the viewer's own profile, all that is given or nothing.",
     )

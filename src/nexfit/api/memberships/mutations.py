@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Annotated, Any
@@ -11,15 +11,14 @@ import strawberry
 
 from nexfit.api.access import PERMITTED
 from nexfit.api.context import Context
-from nexfit.api.errors import UserError, user_error
+from nexfit.api.errors import UserError, answering
 from nexfit.api.fields import Args, batch, column
 from nexfit.api.finance import types as finance  # noqa: F401  # PaymentMethod becomes an enum of the schema there
 from nexfit.api.memberships.types import MemberSubscription
 from nexfit.api.relay import IDEMPOTENCY_KEY, object_id
-from nexfit.domains.errors import BadInput, Refusal
+from nexfit.domains.errors import BadInput
 from nexfit.domains.finance.words import PaymentMethod
 from nexfit.domains.memberships import contracts, sale
-from nexfit.engine.fields import Record
 
 
 @strawberry.type(description="The membership as it is now, or why it was not sold.")
@@ -53,29 +52,26 @@ class SellMembershipArgs(Args):
     input: Annotated[SellMembershipInput, strawberry.argument(description="What, to whom, how paid.")]
 
 
-async def _sell(parents: Sequence[Record], args: SellMembershipArgs, context: Context) -> Sequence[Any]:
+async def _sell(args: SellMembershipArgs, context: Context) -> Mapping[str, Any]:
     asked = args.input
-    try:
-        if asked.method not in sale.AT_THE_DESK:
-            raise BadInput("A desk takes cash, cards and bank transfers.", path=("method",))
-        id_ = await sale.sell(
-            context.services.units,
-            context.stores.mongo,
-            context.actor,
-            plan=object_id(asked.plan, "Membership", "plan"),
-            member=object_id(asked.user, "User", "user"),
-            method=asked.method,
-            expected_total=asked.expected_total,
-            renew=asked.renew,
-            key=asked.idempotency_key,
-            now=context.now,
-        )
-    except Refusal as refused:
-        return [{"userErrors": [user_error(refused)]}] * len(parents)
+    if asked.method not in sale.AT_THE_DESK:
+        raise BadInput("A desk takes cash, cards and bank transfers.", path=("method",))
+    id_ = await sale.sell(
+        context.services.units,
+        context.stores.mongo,
+        context.actor,
+        plan=object_id(asked.plan, "Membership", "plan"),
+        member=object_id(asked.user, "User", "user"),
+        method=asked.method,
+        expected_total=asked.expected_total,
+        renew=asked.renew,
+        key=asked.idempotency_key,
+        now=context.now,
+    )
     below = args.selection.at("memberSubscription")
     found = await contracts.by_ids(context.stores.mongo, [id_], below.columns) if below else {}
     sold = found.get(id_)
-    return [{"memberSubscription": sold and {**sold, PERMITTED: "members_read"}, "userErrors": []}] * len(parents)
+    return {"memberSubscription": sold and {**sold, PERMITTED: "members_read"}}
 
 
 @strawberry.type
@@ -83,7 +79,7 @@ class MembershipMutations:
     """Root fields of this area."""
 
     sell_membership: SellMembershipPayload = batch(
-        _sell,
+        answering(_sell),
         args=SellMembershipArgs,
         description="Sell a plan for money taken at the desk, by staff with members_write: the subscription, its paid "
         "invoice and the membership exist together or not at all.",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
@@ -12,15 +12,14 @@ from bson import ObjectId
 
 from nexfit.api.access import PERMITTED
 from nexfit.api.context import Context
-from nexfit.api.errors import UserError, user_error
+from nexfit.api.errors import UserError, answering
 from nexfit.api.fields import Args, batch, column
 from nexfit.api.identity.types import User, user_field
 from nexfit.api.relay import Node, id_reader, local_id
-from nexfit.domains.errors import BadInput, Refusal
+from nexfit.domains.errors import BadInput
 from nexfit.domains.facilities.documents import StaffPermission
 from nexfit.domains.memberships import visits
 from nexfit.domains.memberships.documents import VisitSource
-from nexfit.engine.fields import Record
 
 strawberry.enum(VisitSource, description="How an entry was noticed.")
 
@@ -61,24 +60,20 @@ class RecordVisitArgs(Args):
     input: Annotated[RecordVisitInput, strawberry.argument(description="Who comes in.")]
 
 
-async def _record_visit(parents: Sequence[Record], args: RecordVisitArgs, context: Context) -> Sequence[Any]:
-    try:
-        facility, user = _member(args.input.member)
-        recorded = await visits.record(
-            context.services.units,
-            context.stores.mongo,
-            context.actor,
-            facility_id=facility,
-            user_id=user,
-            idempotency_key=args.input.idempotency_key,
-            now=context.now,
-        )
-    except Refusal as refusal:
-        return [{"userErrors": [user_error(refusal)]}] * len(parents)
+async def _record_visit(args: RecordVisitArgs, context: Context) -> Mapping[str, Any]:
+    facility, user = _member(args.input.member)
+    recorded = await visits.record(
+        context.services.units,
+        context.stores.mongo,
+        context.actor,
+        facility_id=facility,
+        user_id=user,
+        idempotency_key=args.input.idempotency_key,
+        now=context.now,
+    )
     found = await visits.by_ids(context.stores.mongo, [recorded.visit]) if args.selection.at("visit") else {}
     visit = found.get(recorded.visit)
-    shown = visit and {**visit, PERMITTED: StaffPermission.CHECK_IN}
-    return [{"visit": shown, "visitsLeft": recorded.left, "userErrors": []}] * len(parents)
+    return {"visit": visit and {**visit, PERMITTED: StaffPermission.CHECK_IN}, "visitsLeft": recorded.left}
 
 
 def _member(global_id: str) -> tuple[ObjectId, ObjectId]:
@@ -94,7 +89,7 @@ class VisitMutations:
     """Root fields of this area."""
 
     record_visit: RecordVisitPayload = batch(
-        _record_visit,
+        answering(_record_visit),
         args=RecordVisitArgs,
         description="Let a member in, for staff with check_in: a membership must cover today and its week have room.",
     )

@@ -34,14 +34,15 @@ GUEST = Actor()
 
 @dataclass(frozen=True, slots=True)
 class Right:
-    """Who may see something: any one of the ways is enough, and none at all is nobody. `|` joins two.
+    """Who may see or do something: any one of the ways is enough, and none at all is nobody. `|` joins two.
 
-    `own` is the person the record is about, `author` the one who keeps it. `permissions` are those of a facility's
-    staff entries, which its owner has all of; `scopes` are what a client lets a coach with an active relation see;
-    `shown` is whoever was shown the record it is a part of.
+    `signed_in` is every account, no guest; `own` is the person the record is about, `author` the one who keeps it.
+    `permissions` are those of a facility's staff entries, which its owner has all of; `scopes` are what a client lets
+    a coach with an active relation see; `shown` is whoever was shown the record it is a part of.
     """
 
     anyone: bool = False
+    signed_in: bool = False
     own: bool = False
     author: bool = False
     permissions: frozenset[str] = frozenset()
@@ -51,6 +52,7 @@ class Right:
     def __or__(self, other: Right) -> Right:
         return Right(
             self.anyone or other.anyone,
+            self.signed_in or other.signed_in,
             self.own or other.own,
             self.author or other.author,
             self.permissions | other.permissions,
@@ -62,6 +64,7 @@ class Right:
         """Whether everybody with this right has the other one, too, whatever the record."""
         return other.anyone or (
             not self.anyone
+            and self.signed_in <= other.signed_in
             and self.own <= other.own
             and self.author <= other.author
             and self.permissions <= other.permissions
@@ -71,6 +74,8 @@ class Right:
 
 
 ANYONE = Right(anyone=True)
+SIGNED_IN = Right(signed_in=True)
+"""Whoever has an account; what it may be done to is the rule's business."""
 SELF = Right(own=True)
 """The person the record is about."""
 AUTHOR = Right(author=True)
