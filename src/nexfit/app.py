@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from nexfit.api.context import Services
 from nexfit.api.execution import Operations
 from nexfit.api.files import files_route
+from nexfit.api.finance.papers import documents_route
 from nexfit.api.graphiql import DemoLogin, GraphiQLConfig, static_routes
 from nexfit.api.guard import Secured
 from nexfit.api.http import Endpoint
@@ -138,6 +139,7 @@ def create_app(settings: Settings | None = None, *, provider: Provider | None = 
             Route(GRAPHQL_PATH, _GraphQL(), methods=["GET", "POST"]),
             WebSocketRoute(GRAPHQL_PATH, _Sockets()),
             files_route(settings),
+            documents_route(settings, lambda request: request.app.state.stores),
             Route("/healthz", _healthz),
             Route("/readyz", _readyz),
             *([Route("/metrics", _metrics)] if settings.http.metrics else []),

@@ -24,6 +24,7 @@ ENTITIES = sorted(name for name, entry in MATRIX.items() if entry.found is not N
 OFTEN_NULL = {
     ("Transaction", "original"),  # refunds alone have one
     ("Transaction", "description"),
+    ("Transaction", "giftFrom"),
     ("User", "profileImage"),
     ("ClassOccurrence", "room"),
     ("Membership", "description"),
@@ -139,6 +140,11 @@ def whole(type_: str) -> str:
         named = get_named_type(field.type)
         parts.append(asked(name, field, "" if is_leaf_type(named) else "{ __typename }", 2))
     return " ".join(parts)
+
+
+def steady(value: Any) -> Any:
+    """The value; of a signed address what it names, because its end depends on when it was made."""
+    return value.partition("?")[0] if isinstance(value, str) and value.startswith("/documents/") else value
 
 
 @pytest.mark.parametrize("type_", ENTITIES)

@@ -9,7 +9,8 @@ from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from nexfit.settings import Settings
-from nexfit.stores.signed_files import FILES_PATH, FileExpired, FileRefused, SignedFiles
+from nexfit.stores.signed_addresses import AddressExpired, AddressRefused
+from nexfit.stores.signed_files import FILES_PATH, SignedFiles
 
 _SHOWN = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
 """Kinds a browser may show; anything else is only offered for saving."""
@@ -25,12 +26,10 @@ def files_route(settings: Settings) -> Route:
             path = files.path(
                 request.path_params["key"], given.get("expires", ""), given.get("signature", ""), datetime.now(UTC)
             )
-        except FileExpired:
-            return _refused("This address has ended. Ask for a new one.", 410)
-        except FileRefused:
-            return _refused("This address is not valid.", 403)
+        except AddressRefused as error:
+            return refused(error)
         if path is None:
-            return _refused("There is no such file.", 404)
+            return told("There is no such file.", 404)
         kind = _SHOWN.get(path.suffix.lower())
         return FileResponse(
             path,
@@ -43,5 +42,13 @@ def files_route(settings: Settings) -> Route:
     return Route(FILES_PATH + "/{key:path}", serve, methods=["GET"])
 
 
-def _refused(text: str, status: int) -> Response:
+def refused(error: AddressRefused) -> Response:
+    """The answer to an address that does not hold, or not any more."""
+    if isinstance(error, AddressExpired):
+        return told("This address has ended. Ask for a new one.", 410)
+    return told("This address is not valid.", 403)
+
+
+def told(text: str, status: int) -> Response:
+    """A line for people, which nobody keeps."""
     return PlainTextResponse(text, status, {"cache-control": "no-store", "x-content-type-options": "nosniff"})

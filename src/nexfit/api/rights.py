@@ -100,6 +100,7 @@ MATRIX: Mapping[str, Entry] = {
             ("startSecondFactor confirmSecondFactor removeSecondFactor deactivateAccount updateProfile", SIGNED_IN),
             ("bookClass cancelBooking checkIn markAttendance cancelClassDate", SIGNED_IN),
             ("sellMembership refundPayment", SIGNED_IN),
+            ("issueInvoice recordPayment voidInvoice", SIGNED_IN),
             ("grantConsent withdrawConsent", SIGNED_IN),
             ("recordVisit", SIGNED_IN),
         ),
@@ -222,7 +223,7 @@ MATRIX: Mapping[str, Entry] = {
     "Transaction": Entry(
         _fields(
             (
-                "id amount type status paymentMethod description createdAt original user facility",
+                "id amount type status paymentMethod description giftFrom createdAt original user facility",
                 SELF | _MONEY,
             )
         ),
@@ -244,8 +245,8 @@ MATRIX: Mapping[str, Entry] = {
     "Invoice": Entry(
         _fields(
             (
-                "id number status net tax total issuedOn dueDate paymentDate createdAt lines transaction subscription"
-                " user facility",
+                "id number status net tax total issuedOn dueDate paymentDate createdAt pdf xml lines creditNotes"
+                " transaction subscription user facility",
                 SELF | _MONEY,
             )
         ),
@@ -253,6 +254,8 @@ MATRIX: Mapping[str, Entry] = {
         scope=_OF_ROW,
     ),
     "InvoiceLine": _part("description quantity taxRate netAmount taxAmount totalAmount"),
+    "CreditNote": _part("number net tax total reason issuedOn createdAt pdf xml"),
+    "InvoicePayload": _part("invoice userErrors"),
     "RevenuePeriod": _part("period total transactions refunds"),
     "Outstanding": _part("invoices total overdueInvoices overdueTotal"),
     "FacilityToday": _part("date visits classes capacity seatsTaken revenue"),

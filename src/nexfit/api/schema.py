@@ -19,6 +19,7 @@ from nexfit.api.coaching.consents import ConsentMutations
 from nexfit.api.facilities.queries import FacilityQueries
 from nexfit.api.fields import bind
 from nexfit.api.finance.audit import AuditQueries
+from nexfit.api.finance.invoicing import InvoicingMutations
 from nexfit.api.finance.mutations import FinanceMutations
 from nexfit.api.identity.mutations import IdentityMutations
 from nexfit.api.identity.queries import IdentityQueries
@@ -41,6 +42,7 @@ class Mutation(
     MembershipMutations,
     VisitMutations,
     FinanceMutations,
+    InvoicingMutations,
     ConsentMutations,
 ):
     """Root of mutations."""

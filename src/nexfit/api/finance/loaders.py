@@ -81,3 +81,10 @@ async def lines_of_invoices(parents: Sequence[Record], args: Args, context: Cont
     ids = [parent["invoice_id"] for parent in parents]
     found = await ledger.invoice_lines(context.stores.postgres, ids, args.selection.columns)
     return [found.get(id_, []) for id_ in ids]
+
+
+async def credit_notes_of_invoices(parents: Sequence[Record], _: Args, context: Context) -> Sequence[Any]:
+    """The credit notes of each invoice, in order."""
+    ids = [parent["invoice_id"] for parent in parents]
+    found = await ledger.credit_notes(context.stores.postgres, ids)
+    return [found.get(id_, []) for id_ in ids]

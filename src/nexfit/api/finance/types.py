@@ -9,13 +9,15 @@ from typing import Annotated
 import strawberry
 
 from nexfit.api.classes.loaders import facilities_of_parents
-from nexfit.api.fields import batch, row_column
+from nexfit.api.fields import batch, derived, row_column
 from nexfit.api.finance import loaders
+from nexfit.api.finance.papers import address_field
 from nexfit.api.identity.types import User, user_field
 from nexfit.api.memberships.loaders import contracts_of_subscriptions, plans_of_rows
 from nexfit.api.memberships.types import LazyFacility, Membership, MemberSubscription
 from nexfit.api.money import Money, money_field
 from nexfit.api.relay import Node, id_reader
+from nexfit.domains.finance.papers import PaperKind
 from nexfit.domains.finance.words import (
     BillingCycle,
     InvoiceStatus,
@@ -46,6 +48,11 @@ class Transaction(Node):
     status: TransactionStatus = row_column(description="Whether it moved.")
     payment_method: PaymentMethod = row_column(description="How it moved.")
     description: str | None = row_column(description="For people.")
+    gift_from: str | None = derived(
+        lambda record, _, __: ((record.get("metadata") or {}).get("gift") or {}).get("from"),
+        needs=("metadata",),
+        description="Who paid it as a gift to the member.",
+    )
     created_at: datetime = row_column(description="When it was recorded.")
     original: Annotated[Transaction, strawberry.lazy("nexfit.api.finance.types")] | None = batch(
         loaders.originals_of_transactions,
@@ -96,6 +103,25 @@ class InvoiceLine:
     total_amount: Decimal = row_column(description="Net and tax.")
 
 
+@strawberry.type(description="A numbered document that takes back part of an invoice, or all of it.")
+class CreditNote:
+    """From PostgreSQL's `finance.credit_notes`."""
+
+    number: str = row_column("credit_note_number", description="Gapless per business and year.")
+    net: Money = money_field("net_amount", description="Before tax.")
+    tax: Money = money_field("tax_amount", description="Tax.")
+    total: Money = money_field("total_amount", description="Net and tax.")
+    reason: str | None = row_column(description="Why.")
+    issued_on: date = row_column(description="Day of issue, in the facility's calendar.")
+    created_at: datetime = row_column(description="When it was made.")
+    pdf: str | None = address_field(
+        PaperKind.CREDIT_NOTE, "credit_note_id", "pdf", description="Where it can be fetched as PDF, for some minutes."
+    )
+    xml: str | None = address_field(
+        PaperKind.CREDIT_NOTE, "credit_note_id", "xml", description="The same as UBL-TR 2.1."
+    )
+
+
 @strawberry.type(description="An invoice; once issued it never changes.")
 class Invoice(Node):
     """From PostgreSQL's `finance.invoices`."""
@@ -110,7 +136,19 @@ class Invoice(Node):
     due_date: date = row_column(description="Last day to pay in time.")
     payment_date: date | None = row_column(description="Day it was paid.")
     created_at: datetime = row_column(description="When it was made.")
+    pdf: str | None = address_field(
+        PaperKind.INVOICE,
+        "invoice_id",
+        "pdf",
+        description="Where it can be fetched as PDF, for some minutes; null for a draft.",
+    )
+    xml: str | None = address_field(
+        PaperKind.INVOICE, "invoice_id", "xml", description="The same as UBL-TR 2.1; null for a draft."
+    )
     lines: list[InvoiceLine] = batch(loaders.lines_of_invoices, needs=("invoice_id",), description="What was sold.")
+    credit_notes: list[CreditNote] = batch(
+        loaders.credit_notes_of_invoices, needs=("invoice_id",), description="What was taken back of it, in order."
+    )
     transaction: Transaction | None = batch(
         loaders.transactions_of_invoices, needs=("transaction_id",), description="The payment that settled it."
     )

@@ -17,6 +17,7 @@ from nexfit.api.finance import types as finance  # noqa: F401  # PaymentMethod b
 from nexfit.api.memberships.types import MemberSubscription
 from nexfit.api.relay import IDEMPOTENCY_KEY, object_id
 from nexfit.domains.errors import BadInput
+from nexfit.domains.finance.invoicing import AT_THE_DESK
 from nexfit.domains.finance.words import PaymentMethod
 from nexfit.domains.memberships import contracts, sale
 
@@ -54,7 +55,7 @@ class SellMembershipArgs(Args):
 
 async def _sell(args: SellMembershipArgs, context: Context) -> Mapping[str, Any]:
     asked = args.input
-    if asked.method not in sale.AT_THE_DESK:
+    if asked.method not in AT_THE_DESK:
         raise BadInput("A desk takes cash, cards and bank transfers.", path=("method",))
     id_ = await sale.sell(
         context.services.units,

@@ -30,3 +30,12 @@ class NoAmount(Refusal):
 
     def __init__(self, *, currency: str) -> None:
         super().__init__("An amount in {currency} is expected, more than 0.", path=("amount",), currency=currency)
+
+
+class InvoiceNotOpen(Refusal):
+    """Only an invoice that is issued and not paid is paid or taken back."""
+
+    code = ErrorCode.INVALID_TRANSITION
+
+    def __init__(self, *, state: str) -> None:
+        super().__init__("That is not possible for an invoice that is {state}.", path=("invoice",), state=state)

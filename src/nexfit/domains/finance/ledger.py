@@ -9,6 +9,7 @@ from uuid import UUID
 from nexfit.hybrid.paging import Key, Page, PageRequest, instant, uuid
 from nexfit.hybrid.rows_paging import Conditions, RowList, pages_by_parent
 from nexfit.stores.postgres import Postgres, Row
+from nexfit.stores.sql import load_sql
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,3 +90,11 @@ async def invoice_lines(postgres: Postgres, invoices: Sequence[UUID], columns: I
     for row in rows:
         lines.setdefault(row["invoice_id"], []).append(row)
     return lines
+
+
+async def credit_notes(postgres: Postgres, invoices: Sequence[UUID]) -> dict[UUID, list[Row]]:
+    """The credit notes of each invoice in the order of their issue, in one statement; absent for one without any."""
+    notes: dict[UUID, list[Row]] = {}
+    for row in await postgres.fetch(load_sql("nexfit.domains.finance").credit_notes_of_invoices, list(set(invoices))):
+        notes.setdefault(row["invoice_id"], []).append(row)
+    return notes

@@ -62,3 +62,37 @@ SELECT
 FROM finance.analytics_daily
 WHERE business_id = ANY ($1::text[]) AND date BETWEEN $2::date AND $3::date
 ORDER BY business_id, date
+
+-- name: credit_notes_of_invoices
+-- for: Invoice.creditNotes. $1 invoice ids. In the order of their issue.
+SELECT credit_note_id, invoice_id, credit_note_number, net_amount, tax_amount, total_amount, currency, reason, issued_on, created_at
+FROM finance.credit_notes WHERE invoice_id = ANY ($1::uuid[])
+ORDER BY invoice_id, created_at, credit_note_id
+
+-- name: invoice_paper
+-- for: an invoice as it is printed. $1 invoice. A draft is no document yet.
+SELECT i.invoice_id AS id, i.invoice_number AS number, i.invoice_sequence AS sequence, i.issued_on, i.due_date, i.created_at,
+  i.facility_id, i.user_id, i.net_amount, i.tax_amount, i.total_amount, i.currency, i.invoice_data AS data, i.status,
+  NULL::text AS reason, l.lines
+FROM finance.invoices i
+CROSS JOIN LATERAL (
+  SELECT coalesce(jsonb_agg(jsonb_build_object('description', l.description, 'quantity', l.quantity::text,
+      'rate', l.tax_rate::text, 'net', l.net_amount::text, 'tax', l.tax_amount::text) ORDER BY l.line_no), '[]') AS lines
+  FROM finance.invoice_lines l WHERE l.invoice_id = i.invoice_id
+) l
+WHERE i.invoice_id = $1 AND i.status <> 'draft'
+
+-- name: credit_note_paper
+-- for: a credit note as it is printed, with the sides and lines of the invoice it corrects. $1 credit note.
+SELECT c.credit_note_id AS id, c.credit_note_number AS number, c.credit_note_sequence AS sequence, c.issued_on,
+  c.issued_on AS due_date, c.created_at, c.facility_id, c.user_id, c.net_amount, c.tax_amount, c.total_amount, c.currency,
+  i.invoice_data AS data, 'paid' AS status, c.reason, i.invoice_sequence AS corrects_sequence, i.invoice_number AS corrects,
+  i.issued_on AS corrects_on, l.lines
+FROM finance.credit_notes c
+JOIN finance.invoices i ON i.invoice_id = c.invoice_id
+CROSS JOIN LATERAL (
+  SELECT coalesce(jsonb_agg(jsonb_build_object('description', l.description, 'quantity', l.quantity::text,
+      'rate', l.tax_rate::text, 'net', l.net_amount::text, 'tax', l.tax_amount::text) ORDER BY l.line_no), '[]') AS lines
+  FROM finance.invoice_lines l WHERE l.invoice_id = i.invoice_id
+) l
+WHERE c.credit_note_id = $1

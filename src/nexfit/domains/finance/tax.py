@@ -1,19 +1,38 @@
-"""Value added tax: the rate on a day, and what part of a price that includes it the tax is. Pure rules."""
+"""Value added tax: the rate on a day, and the tax in a price or on top of it. Pure rules."""
 
 from __future__ import annotations
 
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
+from enum import StrEnum
 
 from babel.numbers import get_currency_precision
 
 from nexfit.domains.errors import ErrorCode, Refusal
 
-_RATES: dict[str, tuple[tuple[date, Decimal], ...]] = {
-    # Presidential decree 7346 raised the general rate on 10 July 2023.
-    "TR": ((date(2023, 7, 10), Decimal("0.20")), (date(2002, 1, 1), Decimal("0.18"))),
+
+class TaxClass(StrEnum):
+    """How a country taxes what is sold."""
+
+    STANDARD = "standard"
+    REDUCED = "reduced"
+    LOWEST = "lowest"
+    EXEMPT = "exempt"
+
+
+_LONG_AGO = date(2002, 1, 1)
+_DECREE_7346 = date(2023, 7, 10)
+"""The presidential decree that raised Turkey's two upper rates."""
+
+_RATES: dict[str, dict[TaxClass, tuple[tuple[date, Decimal], ...]]] = {
+    "TR": {
+        TaxClass.STANDARD: ((_DECREE_7346, Decimal("0.20")), (_LONG_AGO, Decimal("0.18"))),
+        TaxClass.REDUCED: ((_DECREE_7346, Decimal("0.10")), (_LONG_AGO, Decimal("0.08"))),
+        TaxClass.LOWEST: ((_LONG_AGO, Decimal("0.01")),),
+        TaxClass.EXEMPT: ((_LONG_AGO, Decimal(0)),),
+    },
 }
-"""By country (ISO 3166), the first day of each rate, the latest first."""
+"""By country (ISO 3166) and class, the first day of each rate, the latest first."""
 
 
 class NoTaxRate(Refusal):
@@ -25,9 +44,9 @@ class NoTaxRate(Refusal):
         super().__init__("No tax rate is known for {country}.", country=country or "?")
 
 
-def rate_on(country: str | None, day: date) -> Decimal:
-    """The general rate in a country on a local day, as a fraction. Raises NoTaxRate."""
-    for since, rate in _RATES.get(country or "", ()):
+def rate_on(country: str | None, day: date, of: TaxClass = TaxClass.STANDARD) -> Decimal:
+    """The rate of a class in a country on a local day, as a fraction. Raises NoTaxRate."""
+    for since, rate in _RATES.get(country or "", {}).get(of, ()):
         if day >= since:
             return rate
     raise NoTaxRate(country=country)
@@ -38,3 +57,10 @@ def split_tax(total: Decimal, rate: Decimal, currency: str) -> tuple[Decimal, De
     exponent = Decimal(1).scaleb(-get_currency_precision(currency))
     net = (total / (1 + rate)).quantize(exponent, ROUND_HALF_UP)
     return net, total - net
+
+
+def add_tax(net: Decimal, rate: Decimal, currency: str) -> tuple[Decimal, Decimal]:
+    """Net and tax of a price the tax comes on top of, in whole units of the currency's exponent."""
+    exponent = Decimal(1).scaleb(-get_currency_precision(currency))
+    net = net.quantize(exponent, ROUND_HALF_UP)
+    return net, (net * rate).quantize(exponent, ROUND_HALF_UP)

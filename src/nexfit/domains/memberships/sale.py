@@ -16,6 +16,7 @@ import orjson
 from bson import ObjectId
 
 from nexfit.domains.errors import NotFound
+from nexfit.domains.finance.invoicing import SELLER_COLUMNS, printed
 from nexfit.domains.finance.tax import rate_on, split_tax
 from nexfit.domains.finance.words import BillingCycle, PaymentMethod
 from nexfit.domains.idempotency import once
@@ -37,9 +38,6 @@ from nexfit.stores.errors import ConstraintViolated, WriteConflict
 from nexfit.stores.mongo import Document, Mongo
 from nexfit.stores.postgres import Row
 from nexfit.stores.sql import load_sql
-
-AT_THE_DESK = (PaymentMethod.CASH, PaymentMethod.CARD, PaymentMethod.BANK_TRANSFER)
-"""How a desk takes money; a card there is the desk's own terminal."""
 
 _ONE_LIVE = ("subscriptions_live_key", "live_unique")
 
@@ -115,7 +113,7 @@ async def sell(
 async def _offer(mongo: Mongo, actor: Actor, plan: ObjectId, member: ObjectId, now: datetime) -> Offer:
     columns = ("facilityId", "name", "price", "currency", "duration", "isActive")
     plans = await mongo.find("memberships", {"_id": plan, "isActive": True}, columns, limit=1)
-    place = ("ownerId", "staff.userId", "staff.permissions", "timezone", "address", "name")
+    place = ("ownerId", "staff.userId", "staff.permissions", "timezone", *SELLER_COLUMNS)
     facilities = await mongo.find("facilities", {"_id": plans[0]["facilityId"]}, place, limit=1) if plans else []
     if not facilities or not may(actor, facilities[0], "members_write"):
         raise NotFound("There is no such plan.", path=("plan",))
@@ -194,15 +192,11 @@ async def _bill(
     )
     assert paid is not None  # noqa: S101  # returned by the insert
     net, tax = split_tax(offer.price, offer.tax_rate, offer.currency)
-    printed = {
-        "seller": {"name": offer.facility["name"]},
-        "buyer": {"name": f"{offer.member['firstName']} {offer.member['lastName']}"},
-        "periodEnd": subscription["current_period_end"],
-    }
+    paper = printed(offer.facility, offer.member, periodEnd=subscription["current_period_end"])
     invoice = await work.postgres.fetch_one(
         sql.issue_invoice,
         *(paid["transaction_id"], subscription["subscription_id"], starts, member, business, facility),
-        *(net, tax, offer.currency, offer.today, orjson.loads(orjson.dumps(printed))),
+        *(net, tax, offer.currency, offer.today, orjson.loads(orjson.dumps(paper))),
     )
     assert invoice is not None  # noqa: S101  # returned by the insert
     await work.postgres.execute(sql.add_line, invoice["invoice_id"], name, offer.tax_rate, net, tax)
