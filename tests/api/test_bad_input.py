@@ -4,55 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator
 from typing import Any
-
-import pytest
 
 from .conftest import Business, Client, assert_refused, global_id, local
 
 NODE = "query ($id: ID!) { node(id: $id) { __typename id } }"
 NODES = "query ($ids: [ID!]!) { nodes(ids: $ids) { __typename id } }"
-
-PAGED = {
-    "facilities": "facilities(%s) { edges { cursor } }",
-    "facilities by age": "facilities(orderBy: { field: CREATED_AT, direction: DESC } %s) { edges { cursor } }",
-    "classes": "facility(id: $id) { classes(%s) { edges { cursor } } }",
-    "classes by start": "facility(id: $id) { classes(orderBy: START_TIME %s) { edges { cursor } } }",
-    "members": "facility(id: $id) { members(%s) { edges { cursor } } }",
-    "members by payment": (
-        "facility(id: $id) { members(orderBy: { field: LAST_PAYMENT, direction: DESC } %s) { edges { cursor } } }"
-    ),
-    "memberSubscriptions": "facility(id: $id) { memberSubscriptions(%s) { edges { cursor } } }",
-    "transactions": "facility(id: $id) { transactions(%s) { edges { cursor } } }",
-    "subscriptions": "facility(id: $id) { subscriptions(%s) { edges { cursor } } }",
-    "invoices": "facility(id: $id) { invoices(%s) { edges { cursor } } }",
-    "own facilities": "viewer { facilities(%s) { edges { cursor } } }",
-    "own memberSubscriptions": "viewer { memberSubscriptions(%s) { edges { cursor } } }",
-    "own subscriptions": "viewer { subscriptions(%s) { edges { cursor } } }",
-    "own invoices": "viewer { invoices(%s) { edges { cursor } } }",
-    "own transactions": "viewer { transactions(%s) { edges { cursor } } }",
-}
-"""Every connection of the schema, with a place for its paging arguments."""
-
-OWN = tuple(name for name in PAGED if name.startswith("own ") and name != "own facilities")
-"""Lists that are empty for an owner and have rows for a member."""
-
-
-def paged(name: str, arguments: str, variables: str = "") -> str:
-    """An operation over one list. `$id` is the facility where the list belongs to one."""
-    field = PAGED[name] % arguments
-    declared = ("$id: ID! " if "$id" in field else "") + variables
-    return f"query ({declared}) {{ {field} }}" if declared else f"{{ {field} }}"
-
-
-def cursors(data: Any) -> list[str]:
-    """All cursors in an answer, in order."""
-    if isinstance(data, dict):
-        return [data["cursor"]] if "cursor" in data else [found for value in data.values() for found in cursors(value)]
-    if isinstance(data, list):
-        return [found for value in data for found in cursors(value)]
-    return []
 
 
 def encoded(value: Any) -> str:
@@ -124,89 +81,6 @@ async def test_nodes_takes_a_hundred_ids_in_their_order_with_repetitions(owner: 
     found = (await owner.data(NODES, {"ids": [a, b, "x", a] * 25}))["nodes"]
     assert [node and node["id"] for node in found] == [a, b, None, a] * 25
     assert_refused(await owner.post(NODES, {"ids": [a] * 101}), "BAD_USER_INPUT")
-
-
-# --- sizes and cursors
-
-
-@pytest.mark.parametrize("name", PAGED)
-async def test_a_page_has_one_to_a_hundred_items_from_one_end(
-    owner: Client, member: Client, chain: Business, name: str
-) -> None:
-    client = member if name in OWN else owner
-    sizes = "$first: Int $last: Int"
-    query = paged(name, "first: $first last: $last", sizes)
-    for first, last in ((0, None), (-1, None), (101, None), (1000, None), (2**31 - 1, None), (-(2**31), None)):
-        for variables in ({"first": first, "last": last}, {"first": last, "last": first}):
-            assert_refused(await client.post(query, {"id": chain.facility, **variables}), "BAD_USER_INPUT")
-    assert_refused(await client.post(query, {"id": chain.facility, "first": 1, "last": 1}), "BAD_USER_INPUT")
-    for wrong in ("1", "a", 1.5, True, [1, 2], {}, 2**31, 10**30):
-        response = await client.post(query, {"id": chain.facility, "first": wrong})
-        assert_refused(response, "BAD_USER_INPUT")
-        assert "data" not in response.json()
-    for first, last in ((1, None), (100, None), (None, 1), (None, 100), (None, None)):
-        await client.data(query, {"id": chain.facility, "first": first, "last": last})
-
-
-def broken(order: str, place: list[Any]) -> Iterator[Any]:
-    """Cursors that no list in this order ever gave, made from one that it did."""
-    yield from ("", "x", "!!!", "=", "💪", "A" * 1001, encoded(b"\xff\xfe\x00"), encoded(b"[1,2"), encoded(b"[" * 900))
-    yield from map(encoded, (None, True, 5, "text", {}, [], [order], [order, *place, 1], [order, *place[:-1]]))
-    yield encoded(b'["' + order.encode() + b'", NaN, Infinity]')
-    yield encoded(f'["{order}", "\\ud800", "\\ud800"]'.encode())
-    yield from (encoded([other, *place]) for other in ("", None, 0, order.lower(), order + " ", ["x"], "nope"))
-    for at in range(len(place)):
-        wrong = [0, -1, 1.5, 1e308, 10**30, True, [], {}, "a\0b", None]
-        if at == len(place) - 1:
-            wrong += ["", "zz", "0" * 23, "0" * 25, "g" * 24, "None", "NaN"]
-        elif str(place[at])[:2] == "20":  # an instant
-            wrong += ["", "x", "2026-13-45T00:00:00+00:00", "2026-01-01T00:00:00", "infinity", "now", "NaN"]
-            wrong += ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "10000-01-01T00:00:00+00:00"]
-        for part in wrong:
-            yield encoded([order, *place[:at], part, *place[at + 1 :]])
-
-
-@pytest.mark.parametrize("name", PAGED)
-async def test_a_cursor_of_nothing_is_refused(owner: Client, member: Client, chain: Business, name: str) -> None:
-    client = member if name in OWN else owner
-    query = paged(name, "after: $after before: $before first: 1", "$after: String $before: String")
-    variables = {"id": chain.facility}
-    [real] = cursors(await client.data(query, variables))
-    order, *place = json.loads(base64.urlsafe_b64decode(real + "=" * (-len(real) % 4)))
-    for at, cursor in enumerate(broken(order, place)):
-        if "by payment" in name and cursor == encoded([order, None, place[1]]):
-            await client.data(query, {**variables, "after": cursor})  # the place of somebody who never paid
-            continue
-        response = await client.post(query, {**variables, ("after", "before")[at % 2]: cursor})
-        assert_refused(response, "BAD_USER_INPUT")
-        [error] = response.json()["errors"]
-        assert error["path"], cursor
-    for text in ("", "%_\\", "'; DROP TABLE x; --", "￿", "x" * 500):
-        if isinstance(place[0], str) and place[0][:2] != "20":
-            cursor = encoded([order, text, *place[1:]])
-            response = await client.post(query, {**variables, "after": cursor})
-            if len(cursor) <= 1000:
-                assert "errors" not in response.json(), response.text
-            else:
-                assert_refused(response, "BAD_USER_INPUT")
-
-
-async def test_a_cursor_belongs_to_its_list_and_order(owner: Client, member: Client, chain: Business) -> None:
-    given = {}
-    for name in PAGED:
-        client = member if name in OWN else owner
-        [given[name]] = cursors(await client.data(paged(name, "first: 1"), {"id": chain.facility}))
-    for name in PAGED:
-        client = member if name in OWN else owner
-        query = paged(name, "after: $after", "$after: String")
-        for other, cursor in given.items():
-            response = await client.post(query, {"id": chain.facility, "after": cursor})
-            if name.removeprefix("own ") == other.removeprefix("own ") and "acilities" not in name:
-                assert "errors" not in response.json(), (name, other)
-            elif name == other:
-                assert "errors" not in response.json(), name
-            else:
-                assert_refused(response, "BAD_USER_INPUT")
 
 
 # --- dates and texts

@@ -1,321 +1,311 @@
-"""Every connection, paged to its end from both sides in small pages, against an independent read of the database."""
+"""Every list of the schema, paged to its end from both sides against an independent read, also while others write it.
+
+The lists are found in the schema and their recipes in `lists.py`: a list without one fails here.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+import base64
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from random import Random
 from typing import Any
-from uuid import uuid4
 
+import asyncpg
+import httpx
 import pytest
 from bson import ObjectId
 
+from nexfit.settings import Settings
 from nexfit.stores.connections import Stores
 
-from .conftest import Business, Client, facility_of, global_id, local
-from .test_bad_input import cursors
+from .conftest import Business, Client, assert_refused, business_of, facility_of, global_id, local, login
+from .lists import AS_IS, LISTS, Order, backwards, connections, forwards, node_type, orders_of, page, query, unasked
+from .stored_rows import At
+from .walk import object_type
 
-Row = dict[str, Any]
+ROWS = 12
+"""Rows that are added to every list before it is paged: many of them alike in what they are ordered by."""
 
-CONNECTION = "totalCount pageInfo { hasNextPage hasPreviousPage startCursor endCursor } edges { cursor node { id } }"
-PAGE_ARGUMENTS = "first: $first after: $after last: $last before: $before"
-PAGE_VARIABLES = "$first: Int $after: String $last: Int $before: String"
+WRITES = 10
+"""Rows that come, and most of them go, while a list is walked in one direction."""
 
+INNER = "pageInfo { hasNextPage hasPreviousPage startCursor endCursor } edges { cursor node { id } }"
 
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """A list of the schema: how it is asked for, and the global ids an independent read finds in it, in order."""
-
-    field: str
-    expected: list[str]
-    by_member: bool = False
-
-    def query(self, connection: str = CONNECTION) -> str:
-        field = self.field % PAGE_ARGUMENTS
-        declared = ("$id: ID! " if "$id" in field else "") + PAGE_VARIABLES
-        return f"query ({declared}) {{ {field.replace('CONNECTION', connection)} }}"
+MISSING = """{name} returns a connection and has no recipe in LISTS of tests/api/lists.py. Write one: who views the
+list, and its rows, as `Documents` (of a MongoDB collection) or `Rows` (of a PostgreSQL table) with
+  - the type of its nodes, the collection or table (and its unique column), and what makes a row one of this list,
+  - `orders`: the column of each value of `orderBy`, "" for the order without one, "-" in front of one that descends,
+  - `fresh`: new values for what must not repeat in a copy of a row, besides the id (unique indexes);
+and `filters`: for every other argument a text of it with the condition that it stands for."""
 
 
-async def page(client: Client, query: str, variables: Row) -> Row:
-    """The connection in the answer, however deep it lies."""
-    found: Any = await client.data(query, variables)
-    while "totalCount" not in found and "pageInfo" not in found:
-        [found] = found.values()
-    connection: Row = found
-    return connection
+def test_every_list_has_a_recipe() -> None:
+    found = connections()
+    assert len(found) > 20
+    for name in found:
+        assert name in LISTS, MISSING.format(name=name)
+        assert "id" in object_type(node_type(name)).fields, f"the nodes of {name} are no Node"
+        unknown = {order.column for order in orders_of(name)} - LISTS[name].rows.orders.keys()
+        assert not unknown, f"LISTS['{name}'] does not say what {unknown} of orderBy orders by"
+    assert set(found) == LISTS.keys(), "a recipe of a list that the schema does not have"
 
 
-async def forwards(client: Client, query: str, variables: Row, size: int) -> list[str]:
-    """All ids of a list, page by page from its start, checking what each page says of itself."""
-    ids: list[str] = []
-    after = None
-    while True:
-        found = await page(client, query, {**variables, "first": size, "after": after})
-        assert found["pageInfo"]["hasPreviousPage"] == (after is not None)
-        assert len(found["edges"]) == size or not found["pageInfo"]["hasNextPage"]
-        ids += _ids(found)
-        if not found["pageInfo"]["hasNextPage"]:
-            return ids
-        after = found["pageInfo"]["endCursor"]
+@dataclass(slots=True)
+class Listing:
+    """One list of the schema with rows in it that many share a value of."""
+
+    name: str
+    client: Client
+    at: At
+
+    def query(self, order: str = "", inner: str = INNER) -> str:
+        """An operation that asks for a page."""
+        return query(self.name, self.at, order, inner)
+
+    async def ids(self, order: Order = AS_IS, condition: object = None) -> list[str]:
+        """What an independent read finds in it, in order."""
+        return await LISTS[self.name].rows.ids(self.at, order.column, order.direction, condition)
+
+    async def add(self) -> str:
+        """One more row."""
+        return await LISTS[self.name].rows.add(self.at)
+
+    async def remove(self, id_: str) -> None:
+        """One of those added is taken away."""
+        await LISTS[self.name].rows.remove(self.at, id_)
 
 
-async def backwards(client: Client, query: str, variables: Row, size: int) -> list[str]:
-    """All ids of a list, page by page from its end."""
-    ids: list[str] = []
-    before = None
-    while True:
-        found = await page(client, query, {**variables, "last": size, "before": before})
-        assert found["pageInfo"]["hasNextPage"] == (before is not None)
-        assert len(found["edges"]) == size or not found["pageInfo"]["hasPreviousPage"]
-        ids = _ids(found) + ids
-        if not found["pageInfo"]["hasPreviousPage"]:
-            return ids
-        before = found["pageInfo"]["startCursor"]
+@pytest.fixture(scope="module")
+async def unguarded(small_settings: Settings) -> AsyncIterator[asyncpg.Connection[asyncpg.Record]]:
+    """A connection on which no trigger and no foreign key is looked at."""
+    connection = await asyncpg.connect(small_settings.postgres.url.get_secret_value())
+    await connection.execute("SET session_replication_role = replica")
+    yield connection
+    await connection.close()
 
 
-def _ids(found: Row) -> list[str]:
-    given = [edge["cursor"] for edge in found["edges"]]
-    assert [found["pageInfo"]["startCursor"], found["pageInfo"]["endCursor"]] == (
-        [given[0], given[-1]] if given else [None, None]
-    )
-    assert len(set(given)) == len(given)
-    return [edge["node"]["id"] for edge in found["edges"]]
+@pytest.fixture(scope="module")
+async def place(small_stores: Stores) -> Business:
+    """The facility whose lists are looked at."""
+    return await business_of(small_stores, await facility_of(small_stores, "karsiyaka"))
 
 
-# --- what an independent read says is in each list
+@pytest.fixture(scope="module")
+async def parents(small_stores: Stores, place: Business) -> dict[str, list[ObjectId]]:
+    """By type, whose lists are looked at: the first of them, and together with it the others."""
+    database = small_stores.mongo.database
+    owner = (await database.users.find_one({"email": "owner@demo.nexfit.app"}) or {})["_id"]
+    facilities = [found["_id"] for found in await database.facilities.find({"ownerId": owner}).to_list()]
+    here = ObjectId(local(place.facility))
+    booked = await database.class_bookings.distinct("occurrenceId", {"facilityId": here})
+    return {
+        "Facility": [here, *(facility for facility in facilities if facility != here)],
+        "ClassOccurrence": sorted(booked)[:4],
+    }
 
 
-async def documents(stores: Stores, collection: str, filter: Row, sort: list[tuple[str, int]], type_: str) -> list[str]:
-    """Ids in MongoDB's own order of the whole collection, filtered here."""
-    found = await stores.mongo.database[collection].find(filter).sort(sort).to_list()
-    return [global_id(type_, document["_id"]) for document in found]
+@pytest.fixture(scope="module")
+async def viewers(small_http: httpx.AsyncClient) -> dict[str, tuple[Client, ObjectId]]:
+    """Everybody who views a list, signed in."""
+    found = {}
+    for email in sorted({list_.viewer for list_ in LISTS.values()}):
+        client = await login(small_http, email)
+        found[email] = client, ObjectId(local((await client.data("{ viewer { id } }"))["viewer"]["id"]))
+    return found
 
 
-async def rows(stores: Stores, sql: str, type_: str, *arguments: Any) -> list[str]:
-    found = await stores.postgres.fetch(sql, *arguments)
-    return [global_id(type_, ":".join(map(str, row.values()))) for row in found]
+@pytest.fixture(params=connections())
+async def listing(
+    request: pytest.FixtureRequest,
+    viewers: dict[str, tuple[Client, ObjectId]],
+    small_stores: Stores,
+    unguarded: asyncpg.Connection[asyncpg.Record],
+    place: Business,
+    parents: dict[str, list[ObjectId]],
+) -> AsyncIterator[Listing]:
+    """Each list of the schema, which is afterwards as it was."""
+    name = request.param
+    client, viewer = viewers[LISTS[name].viewer]
+    at = At(small_stores, unguarded, Random(name), viewer, ObjectId(local(place.ids["Membership"])), parents)  # noqa: S311
+    listing = Listing(name, client, at)
+    before = await listing.ids()
+    try:
+        for _ in range(ROWS):
+            await listing.add()
+        yield listing
+    finally:
+        for id_ in set(await listing.ids()) - set(before):
+            await listing.remove(id_)
+    assert await listing.ids() == before
 
 
-MEMBER_ORDERS: dict[str, tuple[str, Callable[[Any], Any]]] = {
-    "NAME": ("name_folded", lambda value: value.encode()),
-    "LAST_PAYMENT": ("last_payment_at", lambda value: value),
-    "LAST_VISIT": ("last_visit_at", lambda value: value),
-    "JOINED": ("joined_at", lambda value: value),
-}
+async def test_a_list_is_paged_to_its_end_from_both_sides(listing: Listing) -> None:
+    for order in orders_of(listing.name):
+        expected = await listing.ids(order)
+        assert len(set(expected)) == len(expected) >= ROWS
+        for size in (100, 3) if order.text else (100, 7, 2, 1):
+            assert await forwards(listing.client, listing.query(order.text), size) == expected, order
+            assert await backwards(listing.client, listing.query(order.text), size) == expected, order
 
 
-async def members(stores: Stores, facility: str, order: str, *, descending: bool) -> list[str]:
-    """Members sorted here: without a value last going down and first going up, ties by the person's id."""
-    column, key = MEMBER_ORDERS[order]
-    found = await stores.postgres.fetch(
-        f"SELECT facility_id, user_id, {column} AS value FROM platform.member_facts WHERE facility_id = $1", facility
-    )
-    lowest = [row for row in found if row["value"] is None]
-    valued = [row for row in found if row["value"] is not None]
-    ordered = sorted(lowest, key=lambda row: row["user_id"]) + sorted(
-        valued, key=lambda row: (key(row["value"]), row["user_id"])
-    )
-    ids = [global_id("Member", f"{row['facility_id']}:{row['user_id']}") for row in ordered]
-    return ids[::-1] if descending else ids
+async def test_a_filtered_list_is_paged_to_its_end_from_both_sides(listing: Listing) -> None:
+    filters = LISTS[listing.name].filters(listing.at)
+    missed = unasked(listing.name, [*filters, LISTS[listing.name].given])
+    assert not missed, f"no filter of LISTS['{listing.name}'] says {missed}"
+    orders = orders_of(listing.name)
+    for turn, (text, condition) in enumerate(filters.items()):
+        order = orders[turn % len(orders)]
+        expected = await listing.ids(order, condition)
+        assert expected, f"{text} leaves nothing"
+        asked = listing.query(f"{text} {order.text}")
+        for size in (100, 3):
+            assert await forwards(listing.client, asked, size) == expected, (text, order)
+            assert await backwards(listing.client, asked, size) == expected, (text, order)
+        total = await page(listing.client, listing.query(f"{text} {order.text}", "totalCount"))
+        assert total == {"totalCount": len(expected)}
 
 
-LISTS = (
-    *(f"facilities {order} {direction}" for order in ("NAME", "CREATED_AT") for direction in ("ASC", "DESC")),
-    *("classes NAME", "classes START_TIME", "schedule"),
-    *(f"members {order} {direction}" for order in MEMBER_ORDERS for direction in ("ASC", "DESC")),
-    "members overdue",
-    *("memberSubscriptions", "transactions", "transactions failed", "subscriptions", "invoices", "invoices open"),
-    *(
-        "own facilities",
-        "own memberSubscriptions",
-        "own classBookings",
-        "own subscriptions",
-        "own invoices",
-        "own transactions",
-    ),
-)
+class Writer:
+    """Adds and takes away rows of a list until it is told to stop; a few of them are left at any time."""
 
-SINCE, UNTIL = datetime(2026, 6, 10, tzinfo=UTC), datetime(2026, 6, 12, tzinfo=UTC)
+    def __init__(self, listing: Listing) -> None:
+        self.come: set[str] = set()
+        self.there: list[str] = []
+        self._listing = listing
+        self._stop = False
 
-LEDGER = {"transactions": "transaction_id", "subscriptions": "subscription_id", "invoices": "invoice_id"}
+    async def write(self) -> None:
+        """Until the end."""
+        while not self._stop:
+            added = await self._listing.add()
+            self.come.add(added)
+            self.there.append(added)
+            chance = self._listing.at.chance
+            while len(self.there) > 8 or (self.there and chance.random() < 0.4):
+                await self._listing.remove(self.there.pop(chance.randrange(len(self.there))))
+            await asyncio.sleep(0)
 
-
-async def connection(name: str, stores: Stores, facility: str) -> Connection:
-    """The list of that name at a facility, or of who asks."""
-    kind, *words = name.split()
-    direction = {"ASC": 1, "DESC": -1}.get(words[-1] if words else "", 1)
-    ordered = f"orderBy: {{ field: {words[0]}, direction: {words[-1]} }}" if len(words) == 2 else ""
-    if kind == "facilities":
-        sort = [("nameFolded" if words[0] == "NAME" else "createdAt", direction), ("_id", direction)]
-        expected = await documents(stores, "facilities", {}, sort, "Facility")
-        return Connection(f"facilities({ordered} %s) {{ CONNECTION }}", expected)
-    if kind == "classes":
-        sort = [("name" if words[0] == "NAME" else "schedule.startTime", 1), ("_id", 1)]
-        offered = {"facilityId": ObjectId(facility), "isActive": True}
-        expected = await documents(stores, "classes", offered, sort, "Class")
-        return Connection(f"facility(id: $id) {{ classes(orderBy: {words[0]} %s) {{ CONNECTION }} }}", expected)
-    if kind == "schedule":
-        starting = {"facilityId": ObjectId(facility), "startsAt": {"$gte": SINCE, "$lt": UNTIL}}
-        expected = await documents(
-            stores, "class_occurrences", starting, [("startsAt", 1), ("_id", 1)], "ClassOccurrence"
-        )
-        field = f'schedule(since: "{SINCE.isoformat()}" until: "{UNTIL.isoformat()}" %s)'
-        return Connection(f"facility(id: $id) {{ {field} {{ CONNECTION }} }}", expected)
-    if name == "members overdue":
-        expected = await rows(
-            stores,
-            """SELECT facility_id, user_id FROM platform.member_facts f WHERE facility_id = $1 AND EXISTS (
-                 SELECT FROM finance.invoices i WHERE i.facility_id = f.facility_id AND i.user_id = f.user_id
-                 AND i.status = 'open' AND i.due_date < (now() AT TIME ZONE 'Europe/Istanbul')::date)
-               ORDER BY last_payment_at DESC NULLS LAST, user_id DESC""",
-            "Member",
-            facility,
-        )
-        field = "members(filter: { overdue: true } orderBy: { field: LAST_PAYMENT, direction: DESC } %s)"
-        return Connection(f"facility(id: $id) {{ {field} {{ CONNECTION }} }}", expected)
-    if kind == "members":
-        expected = await members(stores, facility, words[0], descending=direction == -1)
-        return Connection(f"facility(id: $id) {{ members({ordered} %s) {{ CONNECTION }} }}", expected)
-    own = kind == "own"
-    kind = words[0] if own else kind
-    user = await stores.mongo.database["users"].find_one({"email": "client@demo.nexfit.app"}) or {}
-    outer = "viewer" if own else "facility(id: $id)"
-    if kind == "facilities":
-        owner = await stores.mongo.database["users"].find_one({"email": "owner@demo.nexfit.app"}) or {}
-        mine = {"ownerId": owner["_id"]}
-        expected = await documents(stores, "facilities", mine, [("nameFolded", 1), ("_id", 1)], "Facility")
-        return Connection("viewer { facilities(%s) { CONNECTION } }", expected)
-    if kind == "classBookings":
-        booked = {"userId": user["_id"]}
-        expected = await documents(stores, "class_bookings", booked, [("date", -1), ("_id", -1)], "ClassBooking")
-    elif kind == "memberSubscriptions":
-        held = {"userId": user["_id"]} if own else {"facilityId": ObjectId(facility)}
-        sort = [("startDate", -1), ("_id", -1)]
-        expected = await documents(stores, "member_subscriptions", held, sort, "MemberSubscription")
-    else:
-        status = words[0] if words and not own else None
-        column = LEDGER[kind]
-        expected = await rows(
-            stores,
-            f"SELECT {column} FROM finance.{kind} WHERE {'user_id' if own else 'facility_id'} = $1"
-            f" AND ($2::text IS NULL OR status = $2) ORDER BY created_at DESC, {column} DESC",
-            kind.removesuffix("s").capitalize(),
-            str(user["_id"]) if own else facility,
-            status,
-        )
-        if status:
-            kind = f"{kind}(status: {status.upper()} %s)"
-    field = kind if "%s" in kind else f"{kind}(%s)"
-    return Connection(f"{outer} {{ {field} {{ CONNECTION }} }}", expected, by_member=own)
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[None]:
+        """Beside the block."""
+        task = asyncio.create_task(self.write())
+        try:
+            yield
+        finally:
+            self._stop = True
+            await task
+        for id_ in self.there:
+            await self._listing.remove(id_)
 
 
-@pytest.mark.parametrize("name", LISTS)
-async def test_a_list_is_paged_to_its_end_from_both_sides(
-    owner: Client, member: Client, chain: Business, stores: Stores, name: str
-) -> None:
-    list_ = await connection(name, stores, local(chain.facility))
-    client = member if list_.by_member else owner
-    variables = {"id": chain.facility}
-    assert list_.expected, "the demo has rows in every list"
-    size = 7 if len(list_.expected) < 150 else 89
-    query = list_.query().replace("totalCount", "")
-    assert await forwards(client, query, variables, size) == list_.expected
-    assert await backwards(client, query, variables, size) == list_.expected
-    if len(list_.expected) < 40:
-        assert await forwards(client, query, variables, 1) == list_.expected
-        assert await backwards(client, query, variables, 1) == list_.expected
+async def test_nothing_is_lost_or_repeated_while_rows_come_and_go(listing: Listing) -> None:
+    for order in orders_of(listing.name):
+        stays, writer = await listing.ids(order), Writer(listing)
+        async with writer.writing():
+            for walk, size in ((forwards, 3), (backwards, 2)):
+                written = len(writer.come)
+                while len(writer.come) < written + WRITES:
+                    from_the_start = set(writer.there)
+                    seen = await walk(listing.client, listing.query(order.text), size)
+                    assert len(set(seen)) == len(seen), order
+                    assert [id_ for id_ in seen if id_ in stays] == stays, order
+                    assert from_the_start.intersection(writer.there) <= set(seen), order
+        assert await listing.ids(order) == stays
 
 
-@pytest.mark.parametrize("name", LISTS)
-async def test_two_cursors_give_what_lies_between_them(
-    owner: Client, member: Client, chain: Business, stores: Stores, name: str
-) -> None:
-    list_ = await connection(name, stores, local(chain.facility))
-    client = member if list_.by_member else owner
-    query, variables = list_.query(), {"id": chain.facility}
-    expected, given = list_.expected[:100], cursors(await client.data(query, {**variables, "first": 100}))
-    chance = random.Random(name)  # noqa: S311
-    ends = {0, len(given) - 1}
-    for _ in range(12):
-        start, end = chance.choice(range(len(given))), chance.choice(range(len(given)))
-        if ends:  # both ends of the list are always tried
-            start = ends.pop()
-        between = expected[start + 1 : end]
-        for size in (100, 2):
-            both = {**variables, "after": given[start], "before": given[end]}
-            first = await page(client, query, {**both, "first": size})
-            last = await page(client, query, {**both, "last": size})
-            assert [edge["node"]["id"] for edge in first["edges"]] == between[:size]
-            assert [edge["node"]["id"] for edge in last["edges"]] == (between[-size:] if between else [])
-            assert first["pageInfo"]["hasNextPage"] == last["pageInfo"]["hasPreviousPage"] == (len(between) > size)
-            assert first["totalCount"] == last["totalCount"] == len(list_.expected)
+async def test_a_cursor_outlives_its_row(listing: Listing) -> None:
+    for order in orders_of(listing.name):
+        gone = await listing.add()
+        expected = await listing.ids(order)
+        at = expected.index(gone)
+        asked = listing.query(order.text)
+        cursors = {
+            edge["node"]["id"]: edge["cursor"]
+            for size in ("first", "last")
+            for edge in (await page(listing.client, asked, **{size: 100}))["edges"]
+        }
+        await listing.remove(gone)
+        after = await page(listing.client, asked, first=100, after=cursors[gone])
+        before = await page(listing.client, asked, last=100, before=cursors[gone])
+        assert [edge["node"]["id"] for edge in after["edges"]] == expected[at + 1 :][:100]
+        assert [edge["node"]["id"] for edge in before["edges"]] == expected[:at][-100:]
 
 
-@pytest.mark.parametrize("name", LISTS)
-async def test_a_total_costs_one_command_and_only_when_it_is_asked_for(
-    owner: Client, member: Client, chain: Business, stores: Stores, name: str
-) -> None:
-    list_ = await connection(name, stores, local(chain.facility))
-    client = member if list_.by_member else owner
-    sent = []
+def _pairs(chance: Random, length: int, count: int) -> Iterator[tuple[int, int]]:
+    """Places of two cursors, in either order, the ends of the list among them."""
+    yield from ((0, length - 1), (length - 1, 0))
+    for _ in range(count):
+        yield chance.randrange(length), chance.randrange(length)
+
+
+async def test_two_cursors_give_what_lies_between_them(listing: Listing) -> None:
+    for order in orders_of(listing.name):
+        asked = listing.query(order.text, f"totalCount {INNER}")
+        expected = (await listing.ids(order))[:100]
+        given = [edge["cursor"] for edge in (await page(listing.client, asked, first=100))["edges"]]
+        for start, end in _pairs(listing.at.chance, len(given), 3 if order.text else 6):
+            between = expected[start + 1 : end]
+            for size in (100, 2):
+                both = {"after": given[start], "before": given[end]}
+                first = await page(listing.client, asked, first=size, **both)
+                last = await page(listing.client, asked, last=size, **both)
+                assert [edge["node"]["id"] for edge in first["edges"]] == between[:size]
+                assert [edge["node"]["id"] for edge in last["edges"]] == (between[-size:] if between else [])
+                assert first["pageInfo"]["hasNextPage"] == last["pageInfo"]["hasPreviousPage"] == (len(between) > size)
+                assert first["totalCount"] == last["totalCount"] == len(await listing.ids())
+
+
+async def test_a_total_costs_one_command_and_only_when_it_is_asked_for(listing: Listing) -> None:
+    sent, total = [], len(await listing.ids())
     for inner in ("edges { node { id } }", "totalCount nodes { id }", "totalCount"):
-        data, log = await client.counted(list_.query(inner), {"id": chain.facility, "first": 2})
+        data, log = await listing.client.counted(listing.query(inner=inner), {"first": 2})
         sent.append(log.count("mongo") + log.count("postgres"))
         assert log.count("redis") == 0
         if "totalCount" in inner:
-            found: Any = data
+            found = data
             while "totalCount" not in found:
                 [found] = found.values()
-            assert found["totalCount"] == len(list_.expected)
+            assert found["totalCount"] == total
     assert sent[1] == sent[0] + 1
     assert sent[2] <= sent[1]
-    toggled = list_.query("totalCount @include(if: $count) nodes { id }").replace("query (", "query ($count: Boolean! ")
+    toggled = listing.query(inner="totalCount @include(if: $count) nodes { id }")
+    toggled = toggled.replace("query (", "query ($count: Boolean! ")
     for count in (True, False, True):
-        _, log = await client.counted(toggled, {"id": chain.facility, "first": 2, "count": count})
+        _, log = await listing.client.counted(toggled, {"first": 2, "count": count})
         assert log.count("mongo") + log.count("postgres") == sent[0] + count
 
 
-async def test_pages_of_many_parents_are_the_pages_of_each(owner: Client, stores: Stores) -> None:
-    fields = {
-        "classes": "classes(%s)",
-        "schedule": 'schedule(since: "2026-06-01T00:00:00Z" until: "2026-07-01T00:00:00Z" %s)',
-        "members": "members(orderBy: { field: LAST_VISIT, direction: DESC } %s)",
-        "memberSubscriptions": "memberSubscriptions(%s)",
-        "transactions": "transactions(status: SUCCEEDED %s)",
-        "subscriptions": "subscriptions(%s)",
-        "invoices": "invoices(%s)",
-    }
-    for name, field in fields.items():
-        inner = "totalCount pageInfo { hasNextPage hasPreviousPage } edges { cursor node { id } }"
-        for arguments in ("first: 3", "last: 3"):
-            asked = f"{field % arguments} {{ {inner} }}"
-            together = await owner.data(f"{{ viewer {{ facilities(first: 10) {{ nodes {{ id {asked} }} }} }} }}")
-            parents = together["viewer"]["facilities"]["nodes"]
-            assert len(parents) >= 4
-            for parent in parents:
-                alone = await owner.data(
-                    f"query ($id: ID!) {{ facility(id: $id) {{ id {asked} }} }}", {"id": parent["id"]}
-                )
-                assert alone["facility"] == parent
-                assert parent[name]["totalCount"] >= 3
-        # One cursor for all parents bounds each of them by the same place.
-        [first, *_] = parents
-        cursor = first[name]["edges"][0]["cursor"]
-        asked = f"{field % 'first: 100 after: $cursor'} {{ edges {{ node {{ id }} }} }}"
-        query = f"query ($cursor: String) {{ viewer {{ facilities(first: 10) {{ nodes {{ id {asked} }} }} }} }}"
-        for parent in (await owner.data(query, {"cursor": cursor}))["viewer"]["facilities"]["nodes"]:
-            one = f"query ($id: ID!, $cursor: String) {{ facility(id: $id) {{ id {asked} }} }}"
-            assert (await owner.data(one, {"id": parent["id"], "cursor": cursor}))["facility"] == parent
+async def test_pages_of_many_parents_are_the_pages_of_each(listing: Listing) -> None:
+    type_, _, field = listing.name.partition(".")
+    if type_ in ("Query", "User"):
+        return  # there is one parent: everybody, or who asks
+    ids = [global_id(type_, parent) for parent in listing.at.parents[type_]]
+    inner = "totalCount pageInfo { hasNextPage hasPreviousPage } edges { cursor node { id } }"
+    declared = "query ($ids: [ID!]! $first: Int $last: Int $after: String)"
+    for order in orders_of(listing.name):
+        asked = f"{order.text} {LISTS[listing.name].given} first: $first last: $last after: $after"
+        text = f"{declared} {{ nodes(ids: $ids) {{ ... on {type_} {{ id {field}({asked}) {{ {inner} }} }} }} }}"
+        cursor = None
+        for variables in ({"first": 3}, {"last": 3}, {"first": 100, "after": cursor}):
+            together = (await listing.client.data(text, {"ids": ids, **variables}))["nodes"]
+            assert len(together) >= 4
+            for parent in together:
+                alone = await listing.client.data(text, {"ids": [parent["id"]], **variables})
+                assert alone["nodes"] == [parent]
+            # One cursor for all parents bounds each of them by the same place.
+            cursor = cursor or together[0][field]["edges"][0]["cursor"]
+        assert together[0][field]["totalCount"] >= ROWS
 
 
-async def test_the_same_list_under_two_aliases_is_two_lists(owner: Client, chain: Business) -> None:
-    query = """query ($id: ID!) { facility(id: $id) {
+async def test_the_same_list_under_two_aliases_is_two_lists(small_owner: Client, place: Business) -> None:
+    text = """query ($id: ID!) { facility(id: $id) {
         a: members(first: 2) { nodes { id } } b: members(last: 2) { nodes { id } }
         c: members(first: 2) { edges { node { id } } nodes { user { id } } } } }"""
-    found = (await owner.data(query, {"id": chain.facility}))["facility"]
+    found = (await small_owner.data(text, {"id": place.facility}))["facility"]
     assert [node["id"] for node in found["a"]["nodes"]] == [edge["node"]["id"] for edge in found["c"]["edges"]]
     assert found["a"] != found["b"]
     assert [local(edge["node"]["id"]).partition(":")[2] for edge in found["c"]["edges"]] == [
@@ -323,170 +313,102 @@ async def test_the_same_list_under_two_aliases_is_two_lists(owner: Client, chain
     ]
 
 
-# --- rows that are alike
+# --- sizes and cursors of nothing
 
 
-def members_query(order: str) -> str:
-    field, direction = order.split()
-    inner = f"members(orderBy: {{ field: {field}, direction: {direction} }} %s) {{ CONNECTION }}"
-    return Connection(f"facility(id: $id) {{ {inner} }}", []).query().replace("totalCount", "")
+async def test_a_page_has_one_to_a_hundred_items_from_one_end(listing: Listing) -> None:
+    asked = listing.query()
+    for size in (0, -1, 101, 1000, 2**31 - 1, -(2**31)):
+        for end in ("first", "last"):
+            assert_refused(await listing.client.post(asked, {end: size}), "BAD_USER_INPUT")
+    assert_refused(await listing.client.post(asked, {"first": 1, "last": 1}), "BAD_USER_INPUT")
+    for wrong in ("1", 1.5, True, [1, 2], {}, 2**31, 10**30):
+        response = await listing.client.post(asked, {"first": wrong})
+        assert_refused(response, "BAD_USER_INPUT")
+        assert "data" not in response.json()
+    for variables, most in (({"first": 1}, 1), ({"last": 1}, 1), ({"first": 100}, 100), ({"last": 100}, 100), ({}, 20)):
+        found = await page(listing.client, asked, **variables)
+        assert len(found["edges"]) == min(most, len(await listing.ids()))
 
 
-@pytest.fixture(scope="module")
-async def alike(small_stores: Stores) -> AsyncIterator[str]:
-    """A facility of the owner with 24 more members, of whom many share a name or an instant, or have none."""
-    postgres = small_stores.postgres
-    facility = str(await facility_of(small_stores, "kadikoy"))
-    people = [str(ObjectId()) for _ in range(24)]
-    instants = [None, datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, 0, 0, 0, 1, tzinfo=UTC)]
-    for place, person in enumerate(people):
-        await postgres.fetch(
-            """INSERT INTO platform.member_facts
-                 (facility_id, user_id, name_folded, last_payment_at, last_visit_at, joined_at)
-               VALUES ($1, $2, $3, $4, $5, $6)""",
-            *(facility, person, ("", "a", "a", "İ")[place % 4]),
-            *(instants[place % 3], instants[place // 3 % 3], instants[place % 2]),
-        )
-    yield facility
-    await postgres.fetch("DELETE FROM platform.member_facts WHERE user_id = ANY ($1::text[])", people)
+def encoded(value: Any) -> str:
+    """Text or JSON as a cursor carries it."""
+    text = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return base64.urlsafe_b64encode(text).decode().rstrip("=")
 
 
-@pytest.mark.parametrize("order", [f"{field} {direction}" for field in MEMBER_ORDERS for direction in ("ASC", "DESC")])
-async def test_members_alike_or_without_a_value_keep_one_order(
-    small_owner: Client, small_stores: Stores, alike: str, order: str
+def decoded(cursor: str) -> list[Any]:
+    """The name of the list and its order, and the place in it."""
+    found: list[Any] = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    return found
+
+
+def broken(order: str, place: list[Any]) -> Iterator[str]:
+    """Cursors that no list in this order ever gave, made from one that it did."""
+    yield from ("", "x", "!!!", "=", "💪", "A" * 1001, encoded(b"\xff\xfe\x00"), encoded(b"[1,2"), encoded(b"[" * 900))
+    yield from map(encoded, (None, True, 5, "text", {}, [], [order], [order, *place, 1], [order, *place[:-1]]))
+    yield encoded(b'["' + order.encode() + b'", NaN, Infinity]')
+    yield encoded(f'["{order}", "\\ud800", "\\ud800"]'.encode())
+    yield from (encoded([other, *place]) for other in ("", None, 0, order.lower(), order + " ", ["x"], "nope"))
+    for at, part in enumerate(place):
+        wrong = [-(10**30), 1.5, 1e308, 10**30, True, [], {}, "a\0b", None]
+        if isinstance(part, int):  # of a row that has a number
+            wrong += ["", "1", str(part), 2**63]
+        elif at == len(place) - 1:
+            wrong += [0, -1, "", "zz", "0" * 23, "0" * 25, "g" * 24, "None", "NaN"]
+        elif part[:2] == "20":  # an instant
+            wrong += [0, -1, "", "x", "2026-13-45T00:00:00+00:00", "2026-01-01T00:00:00", "infinity", "now", "NaN"]
+            wrong += ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "10000-01-01T00:00:00+00:00"]
+        yield from (encoded([order, *place[:at], one, *place[at + 1 :]]) for one in wrong)
+
+
+async def test_a_cursor_of_nothing_is_refused(listing: Listing) -> None:
+    for order in orders_of(listing.name):
+        asked = listing.query(order.text)
+        edges = (await page(listing.client, asked, first=100))["edges"]
+        [valued, *_] = [edge["cursor"] for edge in edges if None not in decoded(edge["cursor"])]
+        tag, *place = decoded(valued)
+        column = LISTS[listing.name].rows.orders[order.column].removeprefix("-")
+        for turn, cursor in enumerate(broken(tag, place)):
+            variables = {"first": 1, ("after", "before")[turn % 2]: cursor}
+            if column in LISTS[listing.name].rows.nullable and cursor == encoded([tag, None, *place[1:]]):
+                await listing.client.data(asked, variables)  # the place of a row without the value
+                continue
+            response = await listing.client.post(asked, variables)
+            assert_refused(response, "BAD_USER_INPUT")
+            [error] = response.json()["errors"]
+            assert error["path"], cursor
+        for text in ("", "%_\\", "'; DROP TABLE x; --", "￿", "x" * 500):
+            if len(place) > 1 and isinstance(place[0], str) and place[0][:2] != "20":
+                cursor = encoded([tag, text, *place[1:]])
+                response = await listing.client.post(asked, {"first": 1, "after": cursor})
+                if len(cursor) <= 1000:
+                    assert "errors" not in response.json(), response.text
+                else:
+                    assert_refused(response, "BAD_USER_INPUT")
+
+
+async def test_a_cursor_belongs_to_its_list_and_order(
+    listing: Listing, viewers: dict[str, tuple[Client, ObjectId]]
 ) -> None:
-    field, direction = order.split()
-    expected = await members(small_stores, alike, field, descending=direction == "DESC")
-    query, variables = members_query(order), {"id": global_id("Facility", alike)}
-    for size in (1, 5):
-        assert await forwards(small_owner, query, variables, size) == expected
-        assert await backwards(small_owner, query, variables, size) == expected
-    given = cursors(await small_owner.data(query, {**variables, "first": 100}))
-    places = range(0, len(given), 4)
-    for start, end in ((start, end) for start in places for end in places):
-        both = {**variables, "after": given[start], "before": given[end], "first" if start % 2 else "last": 100}
-        found = await page(small_owner, query, both)
-        assert [edge["node"]["id"] for edge in found["edges"]] == expected[start + 1 : end], (start, end)
-
-
-# --- while others write
-
-
-@pytest.mark.parametrize("order", ["NAME ASC", "LAST_PAYMENT DESC", "LAST_VISIT ASC", "JOINED DESC"])
-async def test_members_are_neither_lost_nor_repeated_while_others_come_and_go(
-    small_owner: Client, small_stores: Stores, order: str
-) -> None:
-    field, direction = order.split()
-    postgres = small_stores.postgres
-    busiest = await postgres.fetch("SELECT facility_id FROM platform.member_facts GROUP BY 1 ORDER BY count(*) DESC")
-    facility = busiest[0]["facility_id"]
-    before = await members(small_stores, facility, field, descending=direction == "DESC")
-    list_ = Connection(
-        f"facility(id: $id) {{ members(orderBy: {{ field: {field}, direction: {direction} }} %s) {{ CONNECTION }} }}",
-        [],
-    )
-    chance, stop, come_and_gone = random.Random(order), asyncio.Event(), set()  # noqa: S311
-
-    async def write() -> None:
-        async with postgres.connection() as connection:
-            while not stop.is_set():
-                user = str(ObjectId(chance.randbytes(12)))
-                come_and_gone.add(global_id("Member", f"{facility}:{user}"))
-                moment = chance.choice([None, datetime(2026, chance.randint(1, 6), 1, tzinfo=UTC)])
-                await connection.execute(
-                    """INSERT INTO platform.member_facts
-                         (facility_id, user_id, name_folded, last_payment_at, last_visit_at, joined_at)
-                       VALUES ($1, $2, $3, $4, $4, $4)""",
-                    *(facility, user, chance.choice("abcşz") + user, moment),
-                )
-                await asyncio.sleep(0)
-                if chance.random() < 0.7:
-                    await connection.execute("DELETE FROM platform.member_facts WHERE user_id = $1", user)
-
-    writer = asyncio.create_task(write())
-    try:
-        for walk in (forwards, backwards) * 2:
-            seen = await walk(
-                small_owner, list_.query().replace("totalCount", ""), {"id": global_id("Facility", facility)}, 3
-            )
-            assert len(set(seen)) == len(seen)
-            assert [id_ for id_ in seen if id_ not in come_and_gone] == before
-    finally:
-        stop.set()
-        await writer
-        await postgres.fetch(
-            "DELETE FROM platform.member_facts WHERE user_id = ANY ($1::text[])",
-            [local(id_).partition(":")[2] for id_ in come_and_gone],
-        )
-    assert len(come_and_gone) > 20
-
-
-async def test_classes_are_neither_lost_nor_repeated_while_others_come_and_go(
-    small_owner: Client, small_stores: Stores
-) -> None:
-    collection = small_stores.mongo.database["classes"]
-    template = await collection.find_one({"isActive": True}) or {}
-    facility = template["facilityId"]
-    list_ = await connection("classes START_TIME", small_stores, str(facility))
-    chance, stop, made = random.Random(3), asyncio.Event(), []  # noqa: S311
-
-    async def write() -> None:
-        while not stop.is_set():
-            start = template["schedule"]["startTime"] + timedelta(minutes=30 * chance.randint(-400, 400))
-            schedule = {**template["schedule"], "startTime": start, "endTime": start + timedelta(hours=1)}
-            made.append(ObjectId())
-            await collection.insert_one({**template, "_id": made[-1], "schedule": schedule})
-            if chance.random() < 0.7:
-                await collection.delete_one({"_id": made[-1]})
-
-    writer = asyncio.create_task(write())
-    try:
-        query, variables = list_.query().replace("totalCount", ""), {"id": global_id("Facility", facility)}
-        while len(made) < 25:
-            for walk in (forwards, backwards):
-                seen = await walk(small_owner, query, variables, 2)
-                assert len(set(seen)) == len(seen)
-                assert [id_ for id_ in seen if ObjectId(local(id_)) not in made] == list_.expected
-    finally:
-        stop.set()
-        await writer
-        await collection.delete_many({"_id": {"$in": made}})
-
-
-@pytest.mark.parametrize("name", ["memberSubscriptions", "schedule"])
-async def test_documents_of_a_facility_are_neither_lost_nor_repeated_while_others_come_and_go(
-    small_owner: Client, small_stores: Stores, name: str
-) -> None:
-    facility = await facility_of(small_stores, "karsiyaka")
-    list_ = await connection(name, small_stores, str(facility))
-    collections = {"memberSubscriptions": "member_subscriptions", "schedule": "class_occurrences"}
-    collection = small_stores.mongo.database[collections[name]]
-    template = await collection.find_one({"_id": ObjectId(local(list_.expected[0]))}) or {}
-    chance, stop, made = random.Random(name), asyncio.Event(), []  # noqa: S311
-
-    def another() -> Row:
-        made.append(ObjectId())
-        if name == "schedule":
-            start = SINCE + timedelta(minutes=chance.randint(0, 2 * 24 * 60 - 1))
-            return {"_id": made[-1], "classId": ObjectId(), "startsAt": start, "endsAt": start + timedelta(hours=1)}
-        start = template["startDate"] + timedelta(days=chance.randint(-400, 400))
-        return {"_id": made[-1], "userId": ObjectId(), "subscriptionId": str(uuid4()), "startDate": start}
-
-    async def write() -> None:
-        while not stop.is_set():
-            await collection.insert_one({**template, **another()}, bypass_document_validation=True)
-            if chance.random() < 0.7:
-                await collection.delete_one({"_id": made[-1]})
-
-    writer = asyncio.create_task(write())
-    try:
-        query, variables = list_.query().replace("totalCount", ""), {"id": global_id("Facility", facility)}
-        while len(made) < 25:
-            for walk in (forwards, backwards):
-                seen = await walk(small_owner, query, variables, 9)
-                assert len(set(seen)) == len(seen)
-                assert [id_ for id_ in seen if ObjectId(local(id_)) not in made] == list_.expected
-    finally:
-        stop.set()
-        await writer
-        await collection.delete_many({"_id": {"$in": made}})
+    """Also to the same list of somebody else: it is a place, and says nothing of who or what is there."""
+    taken: dict[tuple[str, str], list[str]] = {}
+    for order in orders_of(listing.name):
+        found = await page(listing.client, listing.query(order.text), first=1)
+        taken[listing.name, order.text] = [edge["cursor"] for edge in found["edges"]]
+    for name, list_ in LISTS.items():
+        if name != listing.name:
+            client, viewer = viewers[list_.viewer]
+            other = Listing(name, client, replace(listing.at, viewer=viewer))
+            found = await page(client, other.query(), first=1)
+            taken[name, ""] = [edge["cursor"] for edge in found["edges"]]
+    for order in orders_of(listing.name):
+        [own] = taken[listing.name, order.text]
+        for (name, text), given in taken.items():
+            for cursor in given:
+                response = await listing.client.post(listing.query(order.text), {"after": cursor})
+                if decoded(cursor)[0] == decoded(own)[0]:
+                    assert "errors" not in response.json(), (name, text)
+                    assert LISTS[name].rows.type_ == LISTS[listing.name].rows.type_
+                else:
+                    assert_refused(response, "BAD_USER_INPUT")

@@ -44,6 +44,7 @@ OFTEN_NULL = {
     ("Measurement", "notes"),
     ("CoachClient", "endDate"),
     ("CoachClient", "privateNotes"),
+    ("AuditEntry", "before"),
 }
 """Fields the sampled entities may lack a value of, whoever asks."""
 
@@ -122,6 +123,8 @@ class Samples:
         clients = sorted(client for whose, client in truth.clients if whose == coach)[:4]
         assert clients
         self.ids["User"] += [global_id("User", client) for client in clients]
+        self.ids["AuditEntry"] = [global_id("AuditEntry", id_) for id_ in list(truth.scope["AuditEntry"])[:20]]
+        self.ids["MedicalRead"] = [global_id("MedicalRead", id_) for id_ in truth.scope["MedicalRead"]]
         for type_ in ("CoachClient", "Measurement"):  # of the coach's clients, and of strangers
             scope = truth.scope[type_].items()
             self.ids[type_] += [global_id(type_, id_) for id_, (_, person) in scope if person in clients][:8]

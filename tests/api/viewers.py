@@ -74,6 +74,13 @@ class Truth:
         ):
             found = await stores.postgres.fetch(f"SELECT {column} AS id, facility_id, user_id FROM {table}")
             truth.scope[name] = {row["id"]: (row["facility_id"], row["user_id"]) for row in found}
+        audits = await stores.postgres.fetch(
+            "SELECT audit_id::text AS id, facility_id, entity_type, entity_id FROM finance.audit_logs"
+        )
+        truth.scope["AuditEntry"] = {row["id"]: (row["facility_id"], "") for row in audits if row["facility_id"]}
+        truth.scope["MedicalRead"] = {
+            row["id"]: ("", row["entity_id"]) for row in audits if row["entity_type"] == "medical_record"
+        }
         contracts = await stores.mongo.database["member_subscriptions"].find({}).to_list()
         truth.scope["MemberSubscription"] = {
             str(row["_id"]): (str(row["facilityId"]), str(row["userId"])) for row in contracts

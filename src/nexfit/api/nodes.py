@@ -6,6 +6,7 @@ What the viewer may not see is null, exactly as if it did not exist.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -22,16 +23,18 @@ from nexfit.api.identity.sessions import sessions_by_ids
 from nexfit.api.relay import MAX_PAGE, Node, parse_global_id
 from nexfit.api.rights import entry_of
 from nexfit.domains.classes import bookings, timetable
-from nexfit.domains.coaching import relations
+from nexfit.domains.coaching import medical, relations
 from nexfit.domains.errors import BadInput
 from nexfit.domains.facilities import directory
 from nexfit.domains.facilities.documents import StaffPermission
-from nexfit.domains.finance import ledger
+from nexfit.domains.finance import audit_chain, ledger
 from nexfit.domains.identity import people
 from nexfit.domains.identity.access import staff
 from nexfit.domains.memberships import contracts, members, plans, visits
 from nexfit.domains.training import measurements
 from nexfit.engine.fields import TYPENAME, Record
+
+_NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 
 Find = Callable[[Context, Sequence[str], frozenset[str]], Awaitable[Mapping[str, Mapping[str, Any]]]]
 """Entities of one type by local id, with the columns asked for and those their rights depend on."""
@@ -89,6 +92,15 @@ async def _measurements(context: Context, ids: Sequence[str], columns: frozenset
     return _by_text(await measurements.by_ids(context.stores.mongo, _object_ids(ids), columns))
 
 
+async def _audit_entries(context: Context, ids: Sequence[str], columns: frozenset[str]) -> Mapping[str, Any]:
+    return _by_text(await audit_chain.by_ids(context.stores.postgres, _numbers(ids), columns))
+
+
+async def _medical_reads(context: Context, ids: Sequence[str], columns: frozenset[str]) -> Mapping[str, Any]:
+    found = await audit_chain.by_ids(context.stores.postgres, _numbers(ids), columns, entity_type=medical.RECORD)
+    return _by_text(found)
+
+
 async def _members(context: Context, ids: Sequence[str], columns: frozenset[str]) -> Mapping[str, Any]:
     pairs = [(facility, user) for facility, _, user in (id_.partition(":") for id_ in ids)]
     known = [pair for pair in pairs if ObjectId.is_valid(pair[0])]
@@ -134,6 +146,8 @@ FINDERS: Mapping[str, Find] = {
     "Transaction": _ledger(ledger.TRANSACTIONS),
     "Subscription": _ledger(ledger.SUBSCRIPTIONS),
     "Invoice": _invoices,
+    "AuditEntry": _audit_entries,
+    "MedicalRead": _medical_reads,
 }
 
 
@@ -154,6 +168,11 @@ async def _found(name: str, context: Context, ids: Sequence[str], columns: froze
 
 def _object_ids(ids: Sequence[str]) -> list[ObjectId]:
     return [ObjectId(id_) for id_ in ids if ObjectId.is_valid(id_)]
+
+
+def _numbers(ids: Sequence[str]) -> list[int]:
+    """The 64-bit numbers among the ids, as the server spells them."""
+    return [int(id_) for id_ in ids if _NUMBER.fullmatch(id_)]
 
 
 def _uuids(ids: Sequence[str]) -> list[UUID]:

@@ -84,6 +84,7 @@ _MEMBERS = staff(StaffPermission.MEMBERS_READ)
 _DESK = staff(StaffPermission.CHECK_IN)
 _MONEY = staff(StaffPermission.FINANCE_READ)
 _ANALYTICS = staff(StaffPermission.ANALYTICS_READ)
+_AUDIT = staff(StaffPermission.AUDIT_READ)
 _BODY = coach(ConsentScope.MEASUREMENTS)
 _OF_DOCUMENT = Scope(facility="facilityId", person="userId")
 _OF_ROW = Scope(facility="facility_id", person="user_id")
@@ -118,7 +119,7 @@ MATRIX: Mapping[str, Entry] = {
             ("staff members memberSubscriptions", _MEMBERS),
             ("revenue outstanding transactions subscriptions invoices", _MONEY),
             ("analytics today", _ANALYTICS),
-            ("auditLog", staff(StaffPermission.AUDIT_READ)),
+            ("auditLog", _AUDIT),
         ),
         found=ANYONE,
         scope=Scope(facility="_id", facility_record=True),
@@ -262,7 +263,11 @@ MATRIX: Mapping[str, Entry] = {
     "AnalyticsDay": _part(
         "date newMembers activeMembers totalRevenue classAttendance subscriptionRenewals subscriptionCancellations"
     ),
-    "AuditEntry": _part("at action entityType entityId user before after isSealed"),
+    "AuditEntry": Entry(
+        _fields(("id at action entityType entityId user before after isSealed", _AUDIT)),
+        found=_AUDIT,
+        scope=Scope(facility="facility_id"),
+    ),
     "AuditVerification": _part("intact entries isComplete brokenAt reason lastHash"),
     "Money": _part("amount currency"),
     # --- people
@@ -311,7 +316,11 @@ MATRIX: Mapping[str, Entry] = {
     ),
     "Note": _part("text date"),
     "Consent": _part("coach scopes grantedAt updatedAt"),
-    "MedicalRead": _part("at viewer fields"),
+    "MedicalRead": Entry(
+        _fields(("id at viewer fields", SELF)),
+        found=SELF,
+        scope=Scope(person="entity_id"),
+    ),
     "ConsentPayload": _part("consent userErrors"),
     "Session": Entry(
         _fields(("id deviceName userAgent ipAddress createdAt lastUsedAt expiresAt current", SELF)),

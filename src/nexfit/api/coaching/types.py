@@ -79,9 +79,10 @@ def _fields(record: Record, _args: object, _context: object) -> Any:
 
 
 @strawberry.type(description="That somebody read medical fields.")
-class MedicalRead:
+class MedicalRead(Node):
     """From PostgreSQL's `finance.audit_logs`, to which nobody can do anything but add."""
 
+    id: strawberry.ID = row_column("audit_id", read=id_reader("MedicalRead"), description="The global id.")
     at: datetime = row_column("created_at", description="When.")
     viewer: User | None = user_field("user_id", description="Who.")
     fields: list[str] = derived(_fields, needs=("new_state",), description="Which fields.")

@@ -13,7 +13,7 @@ from bson import ObjectId
 from nexfit.api.context import Context
 from nexfit.api.fields import Args, batch, derived, row_column
 from nexfit.api.identity.types import User, user_field
-from nexfit.api.relay import PageArgs, connection, local_id, node_selection, page_request
+from nexfit.api.relay import Node, PageArgs, connection, id_reader, local_id, node_selection, page_request
 from nexfit.api.scalars import JsonValue
 from nexfit.domains.facilities import directory
 from nexfit.domains.finance import audit_chain
@@ -24,9 +24,10 @@ MOST_VERIFIED = 20_000
 
 
 @strawberry.type(description="Who did what. Entries are only ever added.")
-class AuditEntry:
+class AuditEntry(Node):
     """From PostgreSQL's `finance.audit_logs`."""
 
+    id: strawberry.ID = row_column("audit_id", read=id_reader("AuditEntry"), description="The global id.")
     at: datetime = row_column("created_at", description="When.")
     action: str = row_column(description="What was done.")
     entity_type: str = row_column(description="To what kind of thing.")

@@ -11,7 +11,7 @@ from typing import Any
 
 from nexfit.hybrid.paging import Key, Page, PageRequest, instant, integer
 from nexfit.hybrid.rows_paging import RowList, pages_by_parent
-from nexfit.stores.postgres import Postgres
+from nexfit.stores.postgres import Postgres, Row
 
 BATCH = 5_000
 """Entries checked by one statement: well inside a statement's time limit."""
@@ -94,6 +94,20 @@ async def pages_of_facilities(
 ) -> list[Page]:
     """A page of audit entries per facility, newest first, in one statement."""
     return await pages_by_parent(postgres, _ENTRIES, facilities, request, columns)
+
+
+async def by_ids(
+    postgres: Postgres, ids: Iterable[int], columns: Iterable[str], *, entity_type: str | None = None
+) -> dict[int, Row]:
+    """Entries by number, in one statement, of one kind of entity if it is named; unknown numbers are absent."""
+    selected = ", ".join(sorted({*columns, "audit_id"}))
+    rows = await postgres.fetch(
+        f"SELECT {selected} FROM finance.audit_logs"  # noqa: S608 - our own names
+        " WHERE audit_id = ANY ($1::bigint[]) AND ($2::text IS NULL OR entity_type = $2)",
+        list(set(ids)),
+        entity_type,
+    )
+    return {row["audit_id"]: row for row in rows}
 
 
 async def chains(postgres: Postgres) -> list[str]:

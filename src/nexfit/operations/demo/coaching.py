@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from random import Random
 
+import orjson
 from bson import Decimal128, ObjectId
 
+from nexfit.domains.coaching.medical import READ, RECORD
 from nexfit.operations.demo.businesses import Branch, Row
 from nexfit.operations.demo.calendar import Calendar, stored_date
 from nexfit.operations.demo.catalogue import Catalogue
@@ -36,6 +38,7 @@ CLIENTS_PER_COACH = 5
 WEEKS_BACK = 6
 WEEKS_AHEAD = 2
 MINUTES = 55
+MEDICAL_READS = 6
 HOURS = (14, 15, 16)
 """Quiet hours: no class is taught then."""
 
@@ -50,6 +53,8 @@ class Coaching:
     sessions: list[Row] = field(default_factory=list)
     consents: list[Row] = field(default_factory=list)
     ledger: list[Record] = field(default_factory=list)
+    reads: list[Record] = field(default_factory=list)
+    """Audit entries of who read medical conditions, from the time when they were open."""
     coach_of: dict[int, ObjectId] = field(default_factory=dict)
     """Member number to the coach of their live relation."""
 
@@ -121,6 +126,11 @@ class Coaches:
                 "updatedAt": began,
             }
         )
+        if person.is_client_login:
+            for number in range(MEDICAL_READS):
+                at = began + timedelta(days=1 + number, hours=2)
+                shown = orjson.dumps({"fields": ["medicalConditions"]}).decode()
+                made.reads.append((None, RECORD, str(person.id), str(coach), READ, None, shown, at))
         self._credit(made, relation, coach, person, "grant", granted, None, began)
         slot = self._slots[coach]
         self._slots[coach] += 1

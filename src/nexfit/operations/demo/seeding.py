@@ -275,7 +275,7 @@ class _Loader:
             ("finance.invoice_lines", LINE_COLUMNS, documents.lines()),
             ("finance.refunds", REFUND_COLUMNS, documents.refunds()),
             ("finance.credit_notes", CREDIT_NOTE_COLUMNS, documents.credit_notes()),
-            ("finance.audit_logs", AUDIT_COLUMNS, documents.audit()),
+            ("finance.audit_logs", AUDIT_COLUMNS, [*documents.audit(), *coaching.reads]),
             ("finance.package_credit_ledger", LEDGER_COLUMNS, coaching.ledger),
         ):
             await copy(connection, table, columns, rows, self._tally)
