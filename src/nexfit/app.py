@@ -38,6 +38,7 @@ from nexfit.api.trusted import read_manifest
 from nexfit.domains.errors import ErrorCode
 from nexfit.domains.identity.accounts import Accounts
 from nexfit.domains.identity.attempts import Attempts
+from nexfit.domains.identity.guests import Guests
 from nexfit.domains.identity.messages import Console, Post, Provider
 from nexfit.domains.identity.one_time import Hashes
 from nexfit.domains.identity.passwords import Passwords
@@ -99,8 +100,9 @@ def create_app(settings: Settings | None = None, *, provider: Provider | None = 
             attempts = Attempts(stores.redis, settings.auth)
             sessions = Sessions(stores.redis, tokens, watch, settings.auth)
             post = Post(provider or Console())
+            guests = Guests(stores.postgres, units, tokens, attempts, settings.auth)
             accounts = Accounts(
-                stores, units, settings.auth, passwords, sessions, attempts, Hashes(settings.auth), post
+                *(stores, units, settings.auth, passwords, sessions, attempts, Hashes(settings.auth), post, guests)
             )
             allowances = _allowances(settings, stores)
             services = Services(

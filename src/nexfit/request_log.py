@@ -46,6 +46,7 @@ def request_log(secret: str, *, every: bool) -> Observer:
                     "cost": seen.cost,
                     "ms": round(seen.seconds * 1000, 2),
                     "commands": {store: len(sent) for store, sent in seen.commands.sent.items()},
+                    "kind": seen.kind,
                     "viewer": hashed(seen.viewer) if seen.viewer else None,
                     "level": "info",
                     "timestamp": datetime.now(UTC),

@@ -150,6 +150,10 @@ class AuthSettings(Section):
     hash_workers: int = Field(default=2, ge=1, le=32, description="Password hashes computed at the same time.")
     tries_per_account: int = Field(default=10, ge=1, le=1_000_000, description="Wrong passwords in 15 minutes.")
     tries_per_address: int = Field(default=100, ge=1, le=1_000_000, description="The same, from one address.")
+    guest_session_days: int = Field(default=30, ge=1, le=365, description="Days a guest session lasts.")
+    guest_sessions_per_address: int = Field(
+        default=60, ge=1, le=1_000_000, description="Guest sessions begun in 15 minutes, from one address."
+    )
 
 
 class FilesSettings(Section):

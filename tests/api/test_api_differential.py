@@ -25,6 +25,7 @@ from nexfit.api.schema import build_schema
 from nexfit.domains.identity.access import GUEST, Actor
 from nexfit.domains.identity.accounts import Accounts
 from nexfit.domains.identity.attempts import Attempts
+from nexfit.domains.identity.guests import Guests
 from nexfit.domains.identity.messages import Console, Post
 from nexfit.domains.identity.one_time import Hashes
 from nexfit.domains.identity.passwords import Passwords
@@ -87,7 +88,7 @@ async def services(settings: Settings) -> AsyncIterator[Services]:
         units = UnitsOfWork(stores, views.invalidate)
         accounts = Accounts(
             *(stores, units, settings.auth, passwords, sessions, attempts),
-            *(Hashes(settings.auth), Post(Console())),
+            *(Hashes(settings.auth), Post(Console()), Guests(stores.postgres, units, tokens, attempts, settings.auth)),
         )
         yield Services(settings, stores, views, units, passwords, tokens, attempts, sessions, accounts)
     passwords.close()

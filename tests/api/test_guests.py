@@ -19,6 +19,7 @@ MUTATIONS = {
     if isinstance(input_type := get_named_type(field.args["input"].type), GraphQLInputObjectType)
 }
 FOR_GUESTS = {
+    *("createGuestSession", "endGuestSession"),
     *("login", "refreshToken", "logout", "register", "verifyEmail", "resendVerification"),
     *("requestPasswordReset", "resetPassword"),
 }

@@ -412,3 +412,25 @@ async def test_an_http_request_where_a_socket_belongs_is_answered(live_http: htt
     answer = await live_http.get("/graphql", headers=headers)
     assert answer.status_code == 400
     assert orjson.loads((await live_http.post("/graphql", json={"query": QUERY})).content)["data"]
+
+
+async def test_a_guests_session_opens_a_socket_until_it_ends(address: str, live_http: httpx.AsyncClient) -> None:
+    create = "mutation { createGuestSession(input: {}) { guestToken } }"
+    token, other = [(await Client(live_http).data(create))["createGuestSession"]["guestToken"] for _ in range(2)]
+    async with opened(address) as socket:
+        assert set((await socket.init(token))["payload"]) == {"expiresAt"}
+        await socket.subscribe("1", "{ guestSession { expiresAt } viewer { id } }")
+        data = (await socket.receive())["payload"]["data"]
+        assert (data["viewer"], set(data["guestSession"])) == (None, {"expiresAt"})
+        assert (await socket.receive())["type"] == "complete"
+        end = f'mutation {{ endGuestSession(input: {{guestToken: "{token}"}}) {{ ended }} }}'
+        assert (await Client(live_http).data(end))["endGuestSession"] == {"ended": True}
+        await socket.subscribe("2", QUERY)
+        assert await socket.closed() == (4403, "The session has ended.")
+    async with opened(address) as socket:
+        await socket.send(type="connection_init", payload={"accessToken": token})
+        assert await socket.closed() == (4403, "Forbidden")
+    async with opened(address) as socket:
+        await socket.init()
+        await socket.send(type="ping", payload={"accessToken": other})  # another viewer than the one it was opened for
+        assert await socket.closed() == (4403, "Forbidden")

@@ -120,8 +120,13 @@ class Context:
             raise TooOften(wait)
 
     @property
+    def viewer_name(self) -> str:
+        """Who asks, for hashing only."""
+        return self._actor.guest_id or self.spender
+
+    @property
     def spender(self) -> str:
-        """Whose points are spent."""
+        """Whose points are spent. A guest session is anybody's for the asking, so it brings no points of its own."""
         user = self._actor.user_id
         return str(user) if user is not None else f"guest:{network_of(self.address)}"
 

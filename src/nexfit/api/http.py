@@ -40,6 +40,7 @@ from nexfit.domains.identity.addresses import client_address, networks
 from nexfit.domains.identity.session_watch import SessionsUnknown
 from nexfit.domains.identity.tokens import InvalidToken
 from nexfit.logs import current_request
+from nexfit.stores.errors import StoreUnavailable
 
 _NO_STORE = (b"cache-control", b"no-store")
 
@@ -144,7 +145,9 @@ class Endpoint:
                 guard.require_preflight(headers)
             context = self._context(scope, headers, speech)
             if seen is not None:
-                seen.viewer = context.spender
+                seen.kind, seen.viewer = context.viewer.kind, context.viewer_name
+            if context.viewer.guest_id is not None:
+                await self._require_live(context.viewer.guest_id, context.now)
             await context.spend(1)
             asked = (
                 read_get(scope["query_string"]) if reads else await read_post(receive, headers, limit=self._most_bytes)
@@ -238,6 +241,16 @@ class Endpoint:
             return None
         return self._services.tokens.expiry(authorization.decode("latin-1").partition(" ")[2].strip())
 
+    async def _require_live(self, guest_id: str, now: datetime) -> None:
+        """Raises BadRequest for the token of a guest session that has ended, and while nobody knows whether it has."""
+        try:
+            await self._services.accounts.guests.require_live(guest_id, now)
+        except InvalidToken:
+            raise _unauthenticated() from None
+        except StoreUnavailable as error:
+            log.warning("store unavailable", detail=str(error))
+            raise _unavailable() from None
+
     def _actor(self, headers: Headers, now: datetime) -> Actor:
         """Who asks; a token that does not hold is refused, never taken for a guest."""
         authorization = headers.get(b"authorization")
@@ -249,9 +262,17 @@ class Endpoint:
                 raise InvalidToken
             return self._services.tokens.verify(token.strip(), now)
         except InvalidToken:
-            raise BadRequest("The access token is not valid or has expired.", 401, ErrorCode.UNAUTHENTICATED) from None
+            raise _unauthenticated() from None
         except SessionsUnknown:
-            raise BadRequest("A store does not answer. Try again in a moment.", 503, ErrorCode.UNAVAILABLE) from None
+            raise _unavailable() from None
+
+
+def _unauthenticated() -> BadRequest:
+    return BadRequest("The access token is not valid or has expired.", 401, ErrorCode.UNAUTHENTICATED)
+
+
+def _unavailable() -> BadRequest:
+    return BadRequest("A store does not answer. Try again in a moment.", 503, ErrorCode.UNAVAILABLE)
 
 
 def _refused(refusal: Refusal, speech: Speech) -> _Reply:

@@ -13,7 +13,7 @@ from nexfit.stores.commands import CommandLog, request_commands
 class Seen:
     """One request. `operation` is set only for names from the manifest: any other one is a client's invention."""
 
-    __slots__ = ("codes", "commands", "cost", "executor", "id", "operation", "seconds", "status", "viewer")
+    __slots__ = ("codes", "commands", "cost", "executor", "id", "kind", "operation", "seconds", "status", "viewer")
 
     def __init__(self, id_: str) -> None:
         self.id = id_
@@ -23,8 +23,10 @@ class Seen:
         self.codes: tuple[str, ...] = ()
         """Codes of top-level errors."""
         self.executor = "none"
+        self.kind = "guest"
+        """What kind of viewer asked: `user`, `guest_session` or `guest`."""
         self.viewer = ""
-        """Whose points it took; for hashing only."""
+        """Who asked; for hashing only."""
         self.seconds = 0.0
         self.commands = CommandLog()
 

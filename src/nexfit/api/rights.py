@@ -91,11 +91,11 @@ _OF_ROW = Scope(facility="facility_id", person="user_id")
 
 MATRIX: Mapping[str, Entry] = {
     # --- roots
-    "Query": Entry(_fields(("node nodes viewer facility facilities verifyAudit", ANYONE))),
+    "Query": Entry(_fields(("node nodes viewer facility facilities verifyAudit guestSession", ANYONE))),
     "Mutation": Entry(
         _fields(
             # A guest may become somebody, and leave by a refresh token.
-            ("login refreshToken logout", ANYONE),
+            ("createGuestSession endGuestSession login refreshToken logout", ANYONE),
             ("register verifyEmail resendVerification requestPasswordReset resetPassword", ANYONE),
             ("logoutEverywhere revokeSession changePassword requestPhoneVerification verifyPhone", SIGNED_IN),
             ("startSecondFactor confirmSecondFactor removeSecondFactor deactivateAccount updateProfile", SIGNED_IN),
@@ -328,13 +328,18 @@ MATRIX: Mapping[str, Entry] = {
         scope=Scope(person="userId"),
     ),
     # --- payloads
-    "LoginPayload": _part("accessToken expiresAt refreshToken refreshTokenExpiresAt viewer userErrors"),
+    "LoginPayload": _part("accessToken expiresAt refreshToken refreshTokenExpiresAt viewer guestClaim userErrors"),
     "RefreshTokenPayload": _part("accessToken expiresAt refreshToken refreshTokenExpiresAt userErrors"),
     "LogoutPayload": _part("loggedOut userErrors"),
     "LogoutEverywherePayload": _part("ended userErrors"),
     "RevokeSessionPayload": _part("revokedId userErrors"),
     "RegisterPayload": _part("accepted userErrors"),
-    "VerifyEmailPayload": _part("accessToken expiresAt refreshToken refreshTokenExpiresAt viewer userErrors"),
+    "VerifyEmailPayload": _part(
+        "accessToken expiresAt refreshToken refreshTokenExpiresAt viewer guestClaim userErrors"
+    ),
+    "CreateGuestSessionPayload": _part("guestToken expiresAt userErrors"),
+    "EndGuestSessionPayload": _part("ended userErrors"),
+    "GuestSession": _part("deviceInfo createdAt lastActivity expiresAt"),
     "ResendVerificationPayload": _part("accepted userErrors"),
     "RequestPasswordResetPayload": _part("accepted userErrors"),
     "ResetPasswordPayload": _part("accepted userErrors"),

@@ -21,6 +21,7 @@ from nexfit.api.fields import bind
 from nexfit.api.finance.audit import AuditQueries
 from nexfit.api.finance.invoicing import InvoicingMutations
 from nexfit.api.finance.mutations import FinanceMutations
+from nexfit.api.identity.guests import GuestQueries
 from nexfit.api.identity.mutations import IdentityMutations
 from nexfit.api.identity.queries import IdentityQueries
 from nexfit.api.memberships.activity import ACTIVITY_TYPES, ActivitySubscriptions
@@ -31,7 +32,7 @@ from nexfit.api.scalars import SCALARS
 
 
 @strawberry.type(description="Everything that can be read.")
-class Query(NodeQueries, IdentityQueries, FacilityQueries, AuditQueries):
+class Query(NodeQueries, IdentityQueries, GuestQueries, FacilityQueries, AuditQueries):
     """Root of queries."""
 
 

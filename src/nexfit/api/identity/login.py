@@ -13,7 +13,9 @@ from nexfit.api.context import Context
 from nexfit.api.errors import UserError, answering
 from nexfit.api.fields import Args, batch, column
 from nexfit.api.identity import payloads
+from nexfit.api.identity.guests import brought
 from nexfit.api.identity.types import User
+from nexfit.domains.identity.guests import Claim
 from nexfit.domains.identity.login import login
 
 
@@ -28,9 +30,8 @@ class LoginInput:
         description="Six digits of the authenticator app, or a recovery code, where the answer was "
         "`SECOND_FACTOR_REQUIRED`.",
     )
-    device_name: str | None = strawberry.field(
-        default=None, description="A name for the device in `viewer.sessions`, such as `Ece's phone`; 300 characters."
-    )
+    device_name: str | None = strawberry.field(default=None, description=payloads.DEVICE_NAME)
+    guest_token: str | None = strawberry.field(default=None, description=payloads.BROUGHT)
 
 
 @strawberry.type(description="A signed-in viewer, or why not.")
@@ -42,6 +43,7 @@ class LoginPayload:
     refresh_token: str | None = column(description=payloads.REFRESH_TOKEN)
     refresh_token_expires_at: datetime | None = column(description=payloads.REFRESH_EXPIRES_AT)
     viewer: User | None = column(description=payloads.VIEWER)
+    guest_claim: Claim | None = column(description=payloads.GUEST_CLAIM)
     user_errors: list[UserError] = column(description=payloads.USER_ERRORS)
 
 
@@ -61,7 +63,8 @@ async def _login(args: LoginArgs, context: Context) -> Mapping[str, Any]:
         device=payloads.device(context, args.input.device_name),
         now=context.now,
     )
-    return await payloads.signed_in(opened, args.selection, context)
+    claim = await brought(args.input.guest_token, opened, context)
+    return {**await payloads.signed_in(opened, args.selection, context), "guestClaim": claim}
 
 
 @strawberry.type

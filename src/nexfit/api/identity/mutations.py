@@ -6,6 +6,7 @@ import strawberry
 
 from nexfit.api.identity.deactivate_account import DeactivateAccountMutation
 from nexfit.api.identity.end_sessions import EndSessionMutations
+from nexfit.api.identity.guests import GuestMutations
 from nexfit.api.identity.login import LoginMutation
 from nexfit.api.identity.passwords import PasswordMutations
 from nexfit.api.identity.phone import PhoneMutations
@@ -26,5 +27,6 @@ class IdentityMutations(
     SecondFactorMutations,
     DeactivateAccountMutation,
     UpdateProfileMutation,
+    GuestMutations,
 ):
     """Root fields of this area."""

@@ -10,17 +10,26 @@ from nexfit.domains.identity.access import Actor
 from nexfit.domains.identity.sessions import Device, Opened
 from nexfit.engine.selection import Selection
 
+LONGEST_NAME = 300
+"""Of a device."""
+
 ACCESS_TOKEN = "Send it as `Authorization: Bearer …`."  # noqa: S105 - a description
 EXPIRES_AT = "When the access token stops working."
 REFRESH_TOKEN = "Give it to `refreshToken` once, for the next tokens. Keep it like a password."  # noqa: S105
 REFRESH_EXPIRES_AT = "When the refresh token stops working, should it not be used before."
 VIEWER = "Who signed in."
+DEVICE_NAME = f"A name for the device, such as `Ece's phone`; what is beyond {LONGEST_NAME} characters is cut."
+BROUGHT = (
+    "Of a guest session, to bring its cart and favourites along. A session goes to one account, once, and its token is "
+    "refused from then on."
+)
+GUEST_CLAIM = "What became of the session of `guestToken`; null where none was given."
 USER_ERRORS = "Why not, if not."
 
 
 def device(context: Context, name: str | None = None) -> Device:
     """Where the request comes from."""
-    known = (name or "").strip()[:300] or None
+    known = (name or "").strip()[:LONGEST_NAME] or None
     return Device(known, context.user_agent or None, context.address or None)
 
 

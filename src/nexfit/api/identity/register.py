@@ -14,10 +14,12 @@ from nexfit.api.context import Context
 from nexfit.api.errors import UserError, accepted, answering
 from nexfit.api.fields import Args, batch, column
 from nexfit.api.identity import payloads
+from nexfit.api.identity.guests import brought
 from nexfit.api.identity.types import User
 from nexfit.domains.identity import registration
 from nexfit.domains.identity.contact import MAX_EMAIL
 from nexfit.domains.identity.documents import UserType
+from nexfit.domains.identity.guests import Claim
 from nexfit.domains.identity.registration import NewAccount
 from nexfit.domains.identity.validation import MAX_LINE, MAX_NAME, MAX_PASSWORD, MIN_PASSWORD, checked
 
@@ -94,9 +96,8 @@ class VerifyEmailInput:
 
     token: str = strawberry.field(description="The token in the link.")
     password: str = strawberry.field(description="The password given to `register`.")
-    device_name: str | None = strawberry.field(
-        default=None, description="A name for the device in `viewer.sessions`; 300 characters."
-    )
+    device_name: str | None = strawberry.field(default=None, description=payloads.DEVICE_NAME)
+    guest_token: str | None = strawberry.field(default=None, description=payloads.BROUGHT)
 
 
 @strawberry.type(description="A new account, signed in, or why not.")
@@ -108,6 +109,7 @@ class VerifyEmailPayload:
     refresh_token: str | None = column(description=payloads.REFRESH_TOKEN)
     refresh_token_expires_at: datetime | None = column(description=payloads.REFRESH_EXPIRES_AT)
     viewer: User | None = column(description=payloads.VIEWER)
+    guest_claim: Claim | None = column(description=payloads.GUEST_CLAIM)
     user_errors: list[UserError] = column(description=payloads.USER_ERRORS)
 
 
@@ -126,7 +128,8 @@ async def _verify_email(args: VerifyEmailArgs, context: Context) -> Mapping[str,
         device=payloads.device(context, args.input.device_name),
         now=context.now,
     )
-    return await payloads.signed_in(opened, args.selection, context)
+    claim = await brought(args.input.guest_token, opened, context)
+    return {**await payloads.signed_in(opened, args.selection, context), "guestClaim": claim}
 
 
 @strawberry.input(description="Who waits for a mail.")

@@ -258,9 +258,11 @@ class _Socket:
         now = datetime.now(UTC)
         try:
             actor = tokens.verify(token, now)
-            if self._is_initialised and actor.user_id != self._actor.user_id:
+            if self._is_initialised and not actor.is_as(self._actor):
                 raise InvalidToken
-        except SessionsUnknown:
+            if actor.guest_id is not None:
+                await self._services.accounts.guests.require_live(actor.guest_id, now)
+        except (SessionsUnknown, StoreUnavailable):
             await self.close(Close.TRY_AGAIN_LATER, "Try again in a moment.")
             return None
         except InvalidToken:
@@ -308,12 +310,18 @@ class _Socket:
 
     async def _answer(self, id_: str, operation: _Operation, request: GraphQLRequest) -> Answer | None:
         """The answer to an operation; None for a subscription that has begun."""
-        if not self._services.tokens.still_holds(self._actor):
+        now = datetime.now(UTC)
+        try:
+            if not self._services.tokens.still_holds(self._actor):
+                raise InvalidToken
+            if self._actor.guest_id is not None:
+                await self._services.accounts.guests.require_live(self._actor.guest_id, now)
+        except InvalidToken:
             await self.close(Close.FORBIDDEN, "The session has ended.")
             return None
         context = Context(
             self._services,
-            datetime.now(UTC),
+            now,
             self._actor,
             address=self._address,
             user_agent=self._user_agent,

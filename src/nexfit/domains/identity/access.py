@@ -13,10 +13,23 @@ from nexfit.domains.errors import Forbidden, Unauthenticated
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """The viewer of a request; `user_id` is None for a guest. The session is the one of the access token."""
+    """The viewer of a request; `user_id` is None for a guest. The session is the one of the access token.
+
+    `guest_id` names the guest session of a guest who has shown its token; it gives no rights over other guests'.
+    """
 
     user_id: ObjectId | None = None
     session_id: ObjectId | None = None
+    guest_id: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """`user`, `guest_session` or `guest`."""
+        return "user" if self.user_id is not None else "guest_session" if self.guest_id is not None else "guest"
+
+    def is_as(self, other: Actor) -> bool:
+        """Whether both are the same viewer, in whatever session."""
+        return (self.user_id, self.guest_id) == (other.user_id, other.guest_id)
 
     def is_user(self, user_id: object) -> bool:
         """Whether the viewer is signed in as this user, given by an ObjectId or as its text."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nexfit.domains.identity.attempts import Attempts
+from nexfit.domains.identity.guests import Guests
 from nexfit.domains.identity.messages import Post
 from nexfit.domains.identity.one_time import Hashes
 from nexfit.domains.identity.passwords import Passwords
@@ -26,6 +27,7 @@ class Accounts:
     attempts: Attempts
     hashes: Hashes
     post: Post
+    guests: Guests
 
     def link(self, page: str, token: str) -> str:
         """An address for a message."""

@@ -35,6 +35,14 @@ class Attempts:
         if taken.wait:
             raise TooOften(taken.wait)
 
+    async def limit(self, what: str, *, address: str) -> None:
+        """Count what nobody needs an account for, by address alone; raises TooOften and StoreUnavailable."""
+        size = self.settings.guest_sessions_per_address
+        bucket = Bucket(f"{what}:address:{_digest(network_of(address))}", size, size / WITHIN)
+        taken = await take(self.redis, [bucket])
+        if taken.wait:
+            raise TooOften(taken.wait)
+
     async def succeeded(self, what: str, *, account: str, address: str) -> None:
         """Take back what the tries of an account cost once one was right. Raises StoreUnavailable."""
         [of_account, of_address] = self._buckets(what, account, address, -1)

@@ -1,7 +1,8 @@
-"""Access tokens: JWT signed with HS256, one explicit algorithm, short-lived, each of one session."""
+"""Tokens of sessions and of guest sessions: JWT signed with HS256, one explicit algorithm, each for one use."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import uuid4
@@ -16,6 +17,8 @@ from nexfit.domains.identity.session_watch import SessionWatch
 from nexfit.settings import AuthSettings
 
 ISSUER = "nexfit"
+_ACCESS, _GUEST = "access", "guest"
+_GUEST_ID = re.compile(r"[A-Za-z0-9_-]{22,64}")
 
 MOST_REMEMBERED = 4096
 """Tokens whose signature is not checked again while they last: a check costs more than a cached answer."""
@@ -49,12 +52,25 @@ class Tokens:
             "iss": ISSUER,
             "sub": str(user_id),
             "sid": str(session_id),
-            "use": "access",
+            "use": _ACCESS,
             "iat": int(now.timestamp()),
             "exp": int(expires_at.timestamp()),
             "jti": uuid4().hex,
         }
         return AccessToken(jwt.encode({"alg": "HS256"}, claims, self._key), expires_at)
+
+    def issue_guest(self, guest_id: str, now: datetime, expires_at: datetime) -> str:
+        """A token that names a guest session until then; whether that has ended is `Guests`' to know."""
+        issued, expires = int(now.timestamp()), int(expires_at.timestamp())
+        claims = {"iss": ISSUER, "sub": guest_id, "use": _GUEST, "iat": issued, "exp": expires}
+        return jwt.encode({"alg": "HS256"}, claims, self._key)
+
+    def guest_in(self, token: str) -> str:
+        """The guest session a token names, whether or not it is over; raises InvalidToken."""
+        actor, _ = self._decoded(token)
+        if actor.guest_id is None:
+            raise InvalidToken
+        return actor.guest_id
 
     def expiry(self, token: str) -> float:
         """When a token that was verified stops working, in seconds since 1970."""
@@ -62,7 +78,10 @@ class Tokens:
         return (known or self._decoded(token))[1]
 
     def verify(self, token: str, now: datetime) -> Actor:
-        """The actor a token stands for; raises InvalidToken, SessionsUnknown."""
+        """The actor a token stands for; raises InvalidToken, SessionsUnknown.
+
+        Of a guest's token only the signature and the time are looked at: ask `Guests.require_live` as well.
+        """
         known = self._verified.get(token)
         if known is None:
             known = self._decoded(token)
@@ -93,7 +112,11 @@ class Tokens:
             raise InvalidToken from None
         expires = claims.get("exp")
         subject, session = claims.get("sub"), claims.get("sid")
-        if claims.get("iss") != ISSUER or claims.get("use") != "access" or not isinstance(expires, int):
+        if claims.get("iss") != ISSUER or not isinstance(expires, int):
+            raise InvalidToken
+        if claims.get("use") == _GUEST and isinstance(subject, str) and _GUEST_ID.fullmatch(subject):
+            return Actor(guest_id=subject), expires
+        if claims.get("use") != _ACCESS:
             raise InvalidToken
         if not ObjectId.is_valid(subject) or not ObjectId.is_valid(session):
             raise InvalidToken
