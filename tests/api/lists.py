@@ -1,6 +1,6 @@
 """Every list of the schema, and what a test has to know of each: who views it, and which stored rows it shows.
 
-A field that returns a connection and has no recipe here fails `test_paging.py`.
+A field that returns a connection and has no recipe here fails `tests/contract/test_lists.py`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Every list of the schema, paged to its end from both sides against an independent read, also while others write it.
 
-The lists are found in the schema and their recipes in `lists.py`: a list without one fails here.
+The lists are found in the schema and their recipes in `lists.py`: a list without one fails `tests/contract`.
 """
 
 from __future__ import annotations
@@ -23,9 +23,8 @@ from nexfit.settings import Settings
 from nexfit.stores.connections import Stores
 
 from .conftest import Business, Client, assert_refused, business_of, facility_of, global_id, local, login
-from .lists import AS_IS, LISTS, Order, backwards, connections, forwards, node_type, orders_of, page, query, unasked
+from .lists import AS_IS, LISTS, Order, backwards, connections, forwards, orders_of, page, query, unasked
 from .stored_rows import At
-from .walk import object_type
 
 ROWS = 12
 """Rows that are added to every list before it is paged: many of them alike in what they are ordered by."""
@@ -34,24 +33,6 @@ WRITES = 10
 """Rows that come, and most of them go, while a list is walked in one direction."""
 
 INNER = "pageInfo { hasNextPage hasPreviousPage startCursor endCursor } edges { cursor node { id } }"
-
-MISSING = """{name} returns a connection and has no recipe in LISTS of tests/api/lists.py. Write one: who views the
-list, and its rows, as `Documents` (of a MongoDB collection) or `Rows` (of a PostgreSQL table) with
-  - the type of its nodes, the collection or table (and its unique column), and what makes a row one of this list,
-  - `orders`: the column of each value of `orderBy`, "" for the order without one, "-" in front of one that descends,
-  - `fresh`: new values for what must not repeat in a copy of a row, besides the id (unique indexes);
-and `filters`: for every other argument a text of it with the condition that it stands for."""
-
-
-def test_every_list_has_a_recipe() -> None:
-    found = connections()
-    assert len(found) > 20
-    for name in found:
-        assert name in LISTS, MISSING.format(name=name)
-        assert "id" in object_type(node_type(name)).fields, f"the nodes of {name} are no Node"
-        unknown = {order.column for order in orders_of(name)} - LISTS[name].rows.orders.keys()
-        assert not unknown, f"LISTS['{name}'] does not say what {unknown} of orderBy orders by"
-    assert set(found) == LISTS.keys(), "a recipe of a list that the schema does not have"
 
 
 @dataclass(slots=True)
