@@ -92,7 +92,7 @@ class Floor:
         """`OwnerOverview`: three levels, each store asked once per level and field."""
         now = datetime.now(UTC)
         id_ = _local(variables["facility"])
-        columns = ("address.city", "address.coordinates", "name", "operatingHours", "timezone", "type")
+        columns = ("address.city", "address.coordinates", "name", "operatingHours", "specialDays", "timezone", "type")
         rights = ("ownerId", "staff.permissions", "staff.userId")
         record = (await self._reads.find("facilities", {"_id": {"$in": [ObjectId(id_)]}}, (*columns, *rights)))[0]
         zone, address = record["timezone"], record["address"]
@@ -111,7 +111,7 @@ class Floor:
                 "type": record["type"].upper(),
                 "timezone": zone,
                 "address": {"city": address["city"], "latitude": latitude, "longitude": longitude},
-                "openNow": is_open(record["operatingHours"], zone, now),
+                "openNow": is_open(record, now),
                 "classes": {"nodes": classes},
                 "memberships": memberships,
                 "revenue": revenue,

@@ -1,4 +1,4 @@
-"""Rules without I/O: opening hours, rights, scalars, ids, cursors' arguments, settings."""
+"""Rules without I/O: rights, scalars, ids, cursors' arguments, settings."""
 
 from __future__ import annotations
 
@@ -18,83 +18,12 @@ from pydantic import SecretStr, ValidationError
 from nexfit.api import scalars
 from nexfit.api.money import money
 from nexfit.api.relay import global_id, local_id, parse_global_id
-from nexfit.domains.facilities.hours import is_open, local_today
 from nexfit.domains.identity.access import GUEST, Actor, may, refusal
 from nexfit.domains.identity.documents import Role
 from nexfit.domains.identity.people import COACHES
 from nexfit.settings import AuthSettings, HttpSettings, MongoSettings, PostgresSettings, RedisSettings, Settings
 
-# --- opening hours
-
-
-def opening(day: str, opens: str, closes: str) -> dict[str, Any]:
-    return {"day": day, "openTime": opens, "closeTime": closes, "isClosed": False}
-
-
-WEEK = [
-    opening("monday", "07:00", "23:00"),
-    opening("friday", "22:00", "02:00"),
-    {"day": "saturday", "isClosed": True},
-    opening("sunday", "00:00", "00:00"),
-    opening("tuesday", "09:00", "12:00"),
-    opening("tuesday", "14:00", "18:00"),
-]
-
-
 AS_STORED = datetime(2026, 3, 1, 18, 0, 0, 120000, tzinfo=UTC).replace(tzinfo=None)
-
-
-@pytest.mark.parametrize(
-    ("local", "expected"),
-    [
-        ("2026-06-15 06:59:59", False),  # Monday
-        ("2026-06-15 07:00", True),
-        ("2026-06-15 22:59:59", True),
-        ("2026-06-15 23:00", False),
-        ("2026-06-16 11:59", True),  # Tuesday, with a break
-        ("2026-06-16 12:00", False),
-        ("2026-06-16 14:00", True),
-        ("2026-06-17 10:00", False),  # no entry for Wednesday
-        ("2026-06-19 21:59", False),  # Friday night
-        ("2026-06-19 23:30", True),
-        ("2026-06-20 01:59", True),  # is still Friday's opening, on a closed Saturday
-        ("2026-06-20 02:00", False),
-        ("2026-06-20 12:00", False),
-        ("2026-06-21 00:00", True),  # Sunday, around the clock
-        ("2026-06-21 23:59", True),
-        ("2026-06-22 00:00", False),
-        ("2026-06-22 03:00", False),
-    ],
-)
-@pytest.mark.parametrize("zone", ["Europe/Istanbul", "Europe/Berlin", "America/New_York", "Asia/Kathmandu", "UTC"])
-def test_a_facility_is_open_by_its_own_wall_clock(zone: str, local: str, expected: bool) -> None:
-    now = datetime.fromisoformat(local).replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
-    assert is_open(WEEK, zone, now) is expected
-
-
-def test_hours_follow_the_clock_through_its_changes() -> None:
-    nights = [opening("saturday", "22:00", "03:00"), opening("sunday", "02:15", "02:45")]
-
-    def berlin(instant: str) -> bool:
-        return is_open(nights, "Europe/Berlin", datetime.fromisoformat(instant))
-
-    # 29 March 2026: 02:00 becomes 03:00, so the night ends an hour of real time early, and 02:15 never is.
-    assert berlin("2026-03-29T00:59:00+00:00")  # 01:59
-    assert not berlin("2026-03-29T01:00:00+00:00")  # 03:00
-    # 25 October 2026: 03:00 becomes 02:00, so 02:30 is twice and open both times.
-    assert berlin("2026-10-25T00:30:00+00:00")
-    assert berlin("2026-10-25T01:30:00+00:00")
-    assert not berlin("2026-10-25T02:00:00+00:00")  # 03:00
-    # The same opening in summer and winter is another instant.
-    summer, winter = datetime(2026, 7, 6, 5, 30, tzinfo=UTC), datetime(2026, 1, 5, 5, 30, tzinfo=UTC)
-    assert is_open(WEEK, "Europe/Berlin", summer)
-    assert not is_open(WEEK, "Europe/Berlin", winter)
-
-
-def test_today_is_the_facilitys_day() -> None:
-    now = datetime(2026, 12, 31, 21, 30, tzinfo=UTC)
-    assert local_today("Europe/Istanbul", now) == date(2027, 1, 1)
-    assert local_today("America/New_York", now) == date(2026, 12, 31)
 
 
 # --- rights

@@ -34,6 +34,7 @@ _KNOWN: dict[str, Any] = {
     "dateOfBirth": DAY,
     "endsOnDate": DAY,
     "exceptions": [DAY],
+    "specialDays": [{"date": DAY, "name": "Bayram", "openings": [{"openTime": "10:00", "closeTime": "02:00"}]}],
     "seatsTaken": 1,
     "capacity": 2,
     "nonce": bytes(12),

@@ -99,6 +99,7 @@ MATRIX: Mapping[str, Entry] = {
             ("register verifyEmail resendVerification requestPasswordReset resetPassword", ANYONE),
             ("logoutEverywhere revokeSession changePassword requestPhoneVerification verifyPhone", SIGNED_IN),
             ("startSecondFactor confirmSecondFactor removeSecondFactor deactivateAccount updateProfile", SIGNED_IN),
+            ("createFacility updateFacility setFacilityHours", SIGNED_IN),
             ("bookClass cancelBooking checkIn markAttendance cancelClassDate", SIGNED_IN),
             ("sellMembership refundPayment", SIGNED_IN),
             ("issueInvoice recordPayment voidInvoice", SIGNED_IN),
@@ -112,8 +113,8 @@ MATRIX: Mapping[str, Entry] = {
     "Facility": Entry(
         _fields(
             (
-                "id name type timezone address contact media operatingHours openNow amenities features equipments"
-                " createdAt classes schedule memberships",
+                "id name type timezone address contact media operatingHours specialDays openNow amenities features"
+                " equipments rooms bookingPolicy createdAt classes schedule memberships",
                 ANYONE,
             ),
             ("staff members memberSubscriptions", _MEMBERS),
@@ -129,6 +130,13 @@ MATRIX: Mapping[str, Entry] = {
     "Contact": _part("phoneNumber email website"),
     "FacilityMedia": _part("logo images virtualTour"),
     "OperatingHours": _part("day openTime closeTime isClosed"),
+    "SpecialDay": _part("date name openings"),
+    "Opening": _part("openTime closeTime"),
+    "Room": _part("name capacity"),
+    "BookingPolicy": _part(
+        "opensDaysBefore cancelMinutesBefore freezeMinutesBefore noShowMinutesAfter plannedDaysAhead"
+    ),
+    "FacilityPayload": _part("facility userErrors"),
     "Equipment": _part("name category quantity brand"),
     "StaffMember": _part("user role permissions joinedAt"),
     # --- classes

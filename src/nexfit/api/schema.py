@@ -16,6 +16,7 @@ from strawberry.schema.config import StrawberryConfig
 from nexfit.api import reference
 from nexfit.api.classes.mutations import ClassMutations
 from nexfit.api.coaching.consents import ConsentMutations
+from nexfit.api.facilities.mutations import FacilityMutations
 from nexfit.api.facilities.queries import FacilityQueries
 from nexfit.api.fields import bind
 from nexfit.api.finance.audit import AuditQueries
@@ -39,6 +40,7 @@ class Query(NodeQueries, IdentityQueries, GuestQueries, FacilityQueries, AuditQu
 @strawberry.type(description="Everything that can be changed.")
 class Mutation(
     IdentityMutations,
+    FacilityMutations,
     ClassMutations,
     MembershipMutations,
     VisitMutations,

@@ -1,7 +1,7 @@
 """Which cached views a change concerns: the one list from collections and tables to cache tags.
 
-A tag is `kind:id` or `kind:id:area`. A view is stored under the tags of everything it shows; what a change of a
-document or row raises is written here, whoever made the change.
+A tag is `kind:id` or `kind:id:area`, or one word for all of a kind. A view is stored under the tags of everything it
+shows; what a change of a document or row raises is written here, whoever made the change.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 # Fields in braces are the document's own; a tag whose field a document lacks is not raised.
 DOCUMENTS: Mapping[str, tuple[str, ...]] = {
     "users": ("user:{_id}",),
-    "facilities": ("facility:{_id}",),
+    "facilities": ("facility:{_id}", "facilities"),
     "memberships": ("plan:{_id}", "facility:{facilityId}:plans"),
     "member_subscriptions": ("user:{userId}:memberships", "facility:{facilityId}:members"),
     "visits": ("user:{userId}:visits", "facility:{facilityId}:visits"),
@@ -43,7 +43,7 @@ MEMBER_FACTS = ("facility:{facility_id}:members",)
 
 def fields_of(templates: Iterable[str]) -> set[str]:
     """The names in braces."""
-    return {template.partition("{")[2].partition("}")[0] for template in templates}
+    return {template.partition("{")[2].partition("}")[0] for template in templates if "{" in template}
 
 
 def filled(templates: Iterable[str], values: Mapping[str, Any]) -> set[str]:

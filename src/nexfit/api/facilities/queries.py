@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 import strawberry
 from bson import ObjectId
 
-from nexfit.api.caching import Cached
+from nexfit.api.caching import Cached, records_in
 from nexfit.api.context import Context
 from nexfit.api.facilities.types import Facility
 from nexfit.api.fields import Args, batch
@@ -76,6 +76,11 @@ async def _facilities(parents: Sequence[Record], args: FacilitiesArgs, context: 
     return [connection(page, name, args.selection)] * len(parents)
 
 
+def _tags_of_list(_: Sequence[Record], results: Sequence[Any]) -> Iterable[str]:
+    """Every facility may come into the list, or leave it."""
+    return {"facilities", *(f"facility:{record['_id']}" for record in records_in(results))}
+
+
 async def _facility(parents: Sequence[Record], args: FacilityArgs, context: Context) -> Sequence[Any]:
     id_ = local_id(args.id, "Facility")
     if id_ is None or not ObjectId.is_valid(id_):
@@ -98,5 +103,5 @@ class FacilityQueries:
         _facilities,
         args=FacilitiesArgs,
         description="Every facility, by name.",
-        cache=Cached(60, shown="facility:{_id}"),
+        cache=Cached(60, tags=_tags_of_list),
     )

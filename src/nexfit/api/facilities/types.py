@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import strawberry
@@ -24,10 +24,12 @@ from nexfit.api.memberships.loaders import contracts_of_facilities, plans_of_fac
 from nexfit.api.memberships.members import Member, MembersArgs, members_of_facilities
 from nexfit.api.memberships.types import Membership, MemberSubscription
 from nexfit.api.relay import Connection, Node, PageArgs, id_reader
+from nexfit.domains.facilities import documents as stored
 from nexfit.domains.facilities.documents import Day, FacilityType, StaffPermission, StaffRole
 from nexfit.domains.facilities.hours import is_open
 from nexfit.domains.identity.access import RIGHTS_COLUMNS
 from nexfit.engine.fields import Record
+from nexfit.stores.signed_files import SignedFiles
 
 strawberry.enum(FacilityType, description="Kinds of facility.")
 strawberry.enum(Day, description="Days of the week.")
@@ -65,13 +67,35 @@ class Contact:
     website: str | None = column(description="Address of the web site.")
 
 
+def _address_of(value: str, context: Context) -> str | None:
+    """A web address as it is; for the key of a stored file an address that ends."""
+    return value if "://" in value else SignedFiles.of(context.services.settings).address(value, context.now)
+
+
+def _shown_file(name: str) -> Any:
+    def compute(record: Record, _args: object, context: Context) -> str | None:
+        value = record.get(name)
+        return _address_of(value, context) if value else None
+
+    return compute
+
+
+def _shown_images(record: Record, _args: object, context: Context) -> list[str] | None:
+    images = record.get("images")
+    if images is None:
+        return None
+    return [shown for value in images if (shown := _address_of(value, context)) is not None]
+
+
 @strawberry.type(description="A facility's pictures.")
 class FacilityMedia:
     """Embedded in a facility."""
 
-    logo: str | None = column(description="Address of the logo.")
-    images: list[str] | None = column(description="Addresses of pictures.")
-    virtual_tour: str | None = column(description="Address of the virtual tour.")
+    logo: str | None = derived(_shown_file("logo"), needs=("logo",), description="Address of the logo.")
+    images: list[str] | None = derived(_shown_images, needs=("images",), description="Addresses of pictures.")
+    virtual_tour: str | None = derived(
+        _shown_file("virtualTour"), needs=("virtualTour",), description="Address of the virtual tour."
+    )
 
 
 @strawberry.type(description="An opening on a weekday; a close at or before the open is on the next day.")
@@ -82,6 +106,46 @@ class OperatingHours:
     open_time: str | None = column(description="HH:MM on the facility's wall clock.")
     close_time: str | None = column(description="HH:MM on the facility's wall clock.")
     is_closed: bool = column(description="Whether the facility stays closed.", read=bool)
+
+
+@strawberry.type(description="From when to when; a close at or before the open is on the next day.")
+class Opening:
+    """Embedded in a special day."""
+
+    open_time: str = column(description="HH:MM on the facility's wall clock.")
+    close_time: str = column(description="HH:MM on the facility's wall clock.")
+
+
+@strawberry.type(description="A day whose openings take the place of its weekday's; without any it is closed.")
+class SpecialDay:
+    """Embedded in a facility."""
+
+    date: date = column(description="The day, on the facility's calendar.")
+    name: str | None = column(description="What is special, such as a holiday.")
+    openings: list[Opening] | None = column(description="When it is open on that day.")
+
+
+@strawberry.type(description="A room classes are held in.")
+class Room:
+    """Embedded in a facility."""
+
+    name: str = column(description="Name.")
+    capacity: int | None = column(description="Seats.")
+
+
+@strawberry.type(description="When dates of a facility's classes can be booked and left.")
+class BookingPolicy:
+    """Embedded in a facility; what the facility does not say is the platform's default."""
+
+    opens_days_before: int = column(description="Booking opens so many days before a date.")
+    cancel_minutes_before: int = column(description="Leaving is free until so many minutes before the start.")
+    freeze_minutes_before: int = column(description="A seat freed later than this promotes nobody.")
+    no_show_minutes_after: int = column(description="Who has not come is a no-show so many minutes after the end.")
+    planned_days_ahead: int = column(description="Dates of classes that repeat are made so many days ahead.")
+
+
+def _policy(record: Record, _args: object, _context: object) -> Record:
+    return stored.BookingPolicy.model_validate(record.get("bookingPolicy") or {}).model_dump(by_alias=True)
 
 
 @strawberry.type(description="A kind of machine or tool.")
@@ -105,8 +169,8 @@ class StaffMember:
 
 
 def _open_now(record: Record, _args: object, context: Context) -> bool | None:
-    hours = record.get("operatingHours")
-    return is_open(hours, record["timezone"], context.now) if hours else None
+    known = record.get("operatingHours") or record.get("specialDays")
+    return is_open(record, context.now) if known else None
 
 
 async def _staff(parents: Sequence[Record], _: Args, __: Context) -> Sequence[Any]:
@@ -125,15 +189,20 @@ class Facility(Node):
     contact: Contact | None = column(description="How to reach it.")
     media: FacilityMedia | None = column(description="Pictures.")
     operating_hours: list[OperatingHours] | None = column(description="Openings by weekday.")
+    special_days: list[SpecialDay] | None = column(description="Holidays and other days with hours of their own.")
     open_now: bool | None = derived(
         _open_now,
-        needs=("operatingHours", "timezone"),
+        needs=("operatingHours", "specialDays", "timezone"),
         description="Whether it is open now; null without hours.",
         cache=Cached(30),
     )
     amenities: list[str] | None = column(description="What it offers, such as a sauna.")
     features: list[str] | None = column(description="What is special about it.")
     equipments: list[Equipment] | None = column(description="Machines and tools.")
+    rooms: list[Room] | None = column(description="Rooms classes are held in.")
+    booking_policy: BookingPolicy = derived(
+        _policy, needs=("bookingPolicy",), description="When its classes can be booked and left."
+    )
     created_at: datetime = column(description="When it joined.")
     classes: Connection[Class] = batch(
         classes_of_facilities,

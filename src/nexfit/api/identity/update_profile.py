@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Annotated, Any
@@ -15,6 +15,7 @@ from nexfit.api.errors import UserError, answering
 from nexfit.api.fields import Args, batch, column
 from nexfit.api.identity import payloads
 from nexfit.api.identity.types import User
+from nexfit.api.inputs import given, values_of
 from nexfit.api.relay import local_id
 from nexfit.domains.errors import NotFound
 from nexfit.domains.identity import people, profiles
@@ -39,32 +40,27 @@ _LINES = f"At most {MAX_LINES}, each of {_LINE}."
 _PHONE = "In E.164, such as `+902121234567`."
 
 
-def _given(description: str) -> Any:
-    """An input's field that may be left out: then nothing changes. Null forgets what is stored."""
-    return strawberry.field(default=strawberry.UNSET, description=description)
-
-
 @strawberry.input(description="A client's part. Null forgets a field.")
 class ClientProfileInput:
     """Part of `UpdateProfileInput`."""
 
-    date_of_birth: date | None = _given(f"From {EARLIEST_BIRTH} to today.")
-    height: float | None = _given(f"Centimetres, {MIN_HEIGHT} to {MAX_HEIGHT}. Kept encrypted.")
-    weight: float | None = _given(f"Kilograms, {MIN_WEIGHT} to {MAX_WEIGHT}. Kept encrypted.")
-    fitness_goals: list[str] | None = _given(_LINES)
-    fitness_level: FitnessLevel | None = _given("How trained the client is.")
-    dietary_restrictions: list[str] | None = _given(f"What is not eaten. {_LINES} Kept encrypted.")
-    medical_conditions: list[str] | None = _given(f"What a trainer should know. {_LINES} Kept encrypted.")
+    date_of_birth: date | None = given(f"From {EARLIEST_BIRTH} to today.")
+    height: float | None = given(f"Centimetres, {MIN_HEIGHT} to {MAX_HEIGHT}. Kept encrypted.")
+    weight: float | None = given(f"Kilograms, {MIN_WEIGHT} to {MAX_WEIGHT}. Kept encrypted.")
+    fitness_goals: list[str] | None = given(_LINES)
+    fitness_level: FitnessLevel | None = given("How trained the client is.")
+    dietary_restrictions: list[str] | None = given(f"What is not eaten. {_LINES} Kept encrypted.")
+    medical_conditions: list[str] | None = given(f"What a trainer should know. {_LINES} Kept encrypted.")
 
 
 @strawberry.input(description="The part of a coach of a gym or studio; everybody sees it. Null forgets a field.")
 class FacilityCoachProfileInput:
     """Part of `UpdateProfileInput`."""
 
-    bio: str | None = _given(f"1 to {MAX_BIO} characters, line breaks among them.")
-    specializations: list[str] | None = _given(_LINES)
-    experience: float | None = _given(f"Years, 0 to {MAX_EXPERIENCE}.")
-    certifications: list[str] | None = _given(_LINES)
+    bio: str | None = given(f"1 to {MAX_BIO} characters, line breaks among them.")
+    specializations: list[str] | None = given(_LINES)
+    experience: float | None = given(f"Years, 0 to {MAX_EXPERIENCE}.")
+    certifications: list[str] | None = given(_LINES)
 
 
 @strawberry.input(description="A price.")
@@ -79,47 +75,47 @@ class PriceInput:
 class CoachProfileInput(FacilityCoachProfileInput):
     """Part of `UpdateProfileInput`."""
 
-    is_freelance: bool | None = _given("Whether the coach works on their own account; for the coach only.")
-    hourly_rate: PriceInput | None = _given("Price of an hour; for the coach only.")
+    is_freelance: bool | None = given("Whether the coach works on their own account; for the coach only.")
+    hourly_rate: PriceInput | None = given("Price of an hour; for the coach only.")
 
 
 @strawberry.input(description="An owner's part: the business. Null forgets a field.")
 class OwnerProfileInput:
     """Part of `UpdateProfileInput`."""
 
-    business_name: str | None = _given(f"{_LINE}.")
-    business_address: str | None = _given(f"In one line, {_LINE}.")
-    business_phone_number: str | None = _given(_PHONE)
-    business_email: str | None = _given(f"At most {MAX_EMAIL} characters.")
-    tax_id: str | None = _given("5 to 20 letters, digits, spaces, dots and dashes. Kept encrypted.")
+    business_name: str | None = given(f"{_LINE}.")
+    business_address: str | None = given(f"In one line, {_LINE}.")
+    business_phone_number: str | None = given(_PHONE)
+    business_email: str | None = given(f"At most {MAX_EMAIL} characters.")
+    tax_id: str | None = given("5 to 20 letters, digits, spaces, dots and dashes. Kept encrypted.")
 
 
 @strawberry.input(description="The part of a gym's member or a studio's client. Null forgets a field.")
 class VisitorProfileInput:
     """Part of `UpdateProfileInput`."""
 
-    home_facility_id: strawberry.ID | None = _given("Global id of the facility the person usually trains at.")
-    emergency_contact_name: str | None = _given(f"Who is called when something happens; {_LINE}.")
-    emergency_contact_phone_number: str | None = _given(_PHONE)
+    home_facility_id: strawberry.ID | None = given("Global id of the facility the person usually trains at.")
+    emergency_contact_name: str | None = given(f"Who is called when something happens; {_LINE}.")
+    emergency_contact_phone_number: str | None = given(_PHONE)
 
 
 @strawberry.input(description="What changes; what is left out stays. Parts are for roles the person holds.")
 class UpdateProfileInput:
     """Input of `updateProfile`."""
 
-    first_name: str | None = _given(f"Given name, 1 to {MAX_NAME} characters; cannot be null.")
-    last_name: str | None = _given(f"Family name, 1 to {MAX_NAME} characters; cannot be null.")
-    profile_image: str | None = _given(
+    first_name: str | None = given(f"Given name, 1 to {MAX_NAME} characters; cannot be null.")
+    last_name: str | None = given(f"Family name, 1 to {MAX_NAME} characters; cannot be null.")
+    profile_image: str | None = given(
         f"An http or https address of at most {MAX_ADDRESS} characters; null takes the picture away."
     )
-    client: ClientProfileInput | None = _given("As a client.")
-    coach: CoachProfileInput | None = _given("As a coach with clients of their own.")
-    gym_owner: OwnerProfileInput | None = _given("As an owner of gyms.")
-    gym_member: VisitorProfileInput | None = _given("As a gym's member.")
-    gym_coach: FacilityCoachProfileInput | None = _given("As a coach of a gym.")
-    studio_owner: OwnerProfileInput | None = _given("As an owner of studios.")
-    studio_coach: FacilityCoachProfileInput | None = _given("As a coach of a studio.")
-    studio_client: VisitorProfileInput | None = _given("As a studio's client.")
+    client: ClientProfileInput | None = given("As a client.")
+    coach: CoachProfileInput | None = given("As a coach with clients of their own.")
+    gym_owner: OwnerProfileInput | None = given("As an owner of gyms.")
+    gym_member: VisitorProfileInput | None = given("As a gym's member.")
+    gym_coach: FacilityCoachProfileInput | None = given("As a coach of a gym.")
+    studio_owner: OwnerProfileInput | None = given("As an owner of studios.")
+    studio_coach: FacilityCoachProfileInput | None = given("As a coach of a studio.")
+    studio_client: VisitorProfileInput | None = given("As a studio's client.")
 
 
 @strawberry.type(description="The person with the new profile, or why nothing changed.")
@@ -137,15 +133,8 @@ class UpdateProfileArgs(Args):
     input: Annotated[UpdateProfileInput, strawberry.argument(description="What changes.")]
 
 
-def _values(given: Any) -> Any:
-    """The fields of an input that are given, by Python name."""
-    if is_dataclass(given):
-        return {name: _values(value) for name, value in vars(given).items() if value is not strawberry.UNSET}
-    return given
-
-
-def _change(given: UpdateProfileInput) -> ProfileChange:
-    values = _values(given)
+def _change(asked: UpdateProfileInput) -> ProfileChange:
+    values = values_of(asked)
     for part, name in (("gym_member", "gymMember"), ("studio_client", "studioClient")):
         facility = (values.get(part) or {}).get("home_facility_id")
         if facility is not None:

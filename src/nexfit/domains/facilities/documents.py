@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from nexfit.domains.text import fold
 from nexfit.stores.documents import (
+    CalendarDate,
     Count,
     Email,
     Embedded,
@@ -22,6 +23,14 @@ from nexfit.stores.documents import (
     Word,
     derived,
 )
+
+MOST_IMAGES = 100
+MOST_OPENINGS = 50
+MOST_SPECIAL_DAYS = 400
+MOST_AMENITIES = 100
+MOST_EQUIPMENTS = 500
+MOST_ROOMS = 100
+MOST_STAFF = 500
 
 
 class FacilityType(StrEnum):
@@ -99,7 +108,7 @@ class FacilityMedia(Embedded):
     """Pictures and the virtual tour."""
 
     logo: Url | None = None
-    images: list[Url] = Field(default_factory=list, max_length=100)
+    images: list[Url] = Field(default_factory=list, max_length=MOST_IMAGES)
     virtual_tour: Url | None = None
 
 
@@ -116,6 +125,28 @@ class OperatingHours(Embedded):
         if not self.is_closed and (self.open_time is None or self.close_time is None):
             raise ValueError("an open day needs openTime and closeTime")
         return self
+
+
+class Opening(Embedded):
+    """From when to when; a close at or before the open is on the next day."""
+
+    open_time: LocalTime
+    close_time: LocalTime
+
+
+class SpecialDay(Embedded):
+    """A day whose openings take the place of its weekday's, such as a holiday; without any it is closed."""
+
+    date: CalendarDate
+    name: Line | None = None
+    openings: list[Opening] = Field(default_factory=list, max_length=10)
+
+
+class Room(Embedded):
+    """A room classes are held in, and how many it holds."""
+
+    name: Word
+    capacity: Annotated[int, Field(ge=1, le=10_000)] | None = None
 
 
 class Equipment(Embedded):
@@ -149,13 +180,15 @@ class BookingPolicy(Embedded):
     """When a facility's classes can be booked and left. Minutes and days before a date's start, and after its end.
 
     Booking opens `opens_days_before`; leaving is free until `cancel_minutes_before`; a seat that is freed later than
-    `freeze_minutes_before` promotes nobody; who has not come is marked `no_show_minutes_after` the end.
+    `freeze_minutes_before` promotes nobody; who has not come is marked `no_show_minutes_after` the end. Dates of
+    classes that repeat are made `planned_days_ahead`.
     """
 
     opens_days_before: Annotated[int, Field(ge=1, le=365)] = 14
     cancel_minutes_before: Annotated[int, Field(ge=0, le=10_080)] = 120
     freeze_minutes_before: Annotated[int, Field(ge=0, le=1440)] = 30
     no_show_minutes_after: Annotated[int, Field(ge=0, le=1440)] = 30
+    planned_days_ahead: Annotated[int, Field(ge=7, le=400)] = 60
 
 
 class Facility(StoredDocument):
@@ -168,12 +201,14 @@ class Facility(StoredDocument):
     address: Address
     contact: Contact = Contact()
     media: FacilityMedia = FacilityMedia()
-    operating_hours: list[OperatingHours] = Field(default_factory=list, max_length=50)
-    amenities: list[Word] = Field(default_factory=list, max_length=100)
-    features: list[Word] = Field(default_factory=list, max_length=100)
-    equipments: list[Equipment] = Field(default_factory=list, max_length=500)
+    operating_hours: list[OperatingHours] = Field(default_factory=list, max_length=MOST_OPENINGS)
+    special_days: list[SpecialDay] = Field(default_factory=list, max_length=MOST_SPECIAL_DAYS)
+    amenities: list[Word] = Field(default_factory=list, max_length=MOST_AMENITIES)
+    features: list[Word] = Field(default_factory=list, max_length=MOST_AMENITIES)
+    equipments: list[Equipment] = Field(default_factory=list, max_length=MOST_EQUIPMENTS)
+    rooms: list[Room] = Field(default_factory=list, max_length=MOST_ROOMS)
     owner_id: Id | None = None
-    staff: list[StaffMember] = Field(default_factory=list, max_length=500)
+    staff: list[StaffMember] = Field(default_factory=list, max_length=MOST_STAFF)
     subscription_plan: SubscriptionPlan | None = None
     booking_policy: BookingPolicy = BookingPolicy()
     source: Word | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
@@ -15,25 +15,40 @@ zone = lru_cache(maxsize=600)(ZoneInfo)
 """The IANA zone of a name; kept, because making one reads a file."""
 
 
-def is_open(hours: Sequence[Mapping[str, Any]], timezone: str, now: datetime) -> bool:
-    """Whether the facility is open at the instant `now`.
+def is_open(facility: Mapping[str, Any], now: datetime) -> bool:
+    """Whether a facility (`timezone`, `operatingHours`, `specialDays`) is open at the instant `now`.
 
-    An opening whose close is at or before its open ends on the next day, so yesterday's openings count as well. A time
-    that a clock change skips or repeats is taken by the wall clock as it shows.
+    An opening whose close is at or before its open ends on the next day, also where that day is a special one. Opening
+    and closing are instants: a time that a clock change skips is as much later, one that it repeats is the first.
     """
-    local = now.astimezone(zone(timezone))
-    today, minute = DAYS[local.weekday()], local.strftime("%H:%M")
-    yesterday = DAYS[(local - timedelta(days=1)).weekday()]
-    for entry in hours:
-        if entry.get("isClosed"):
-            continue
-        opens, closes = entry["openTime"], entry["closeTime"]
-        past_midnight = closes <= opens
-        if entry["day"] == today and opens <= minute and (past_midnight or minute < closes):
-            return True
-        if entry["day"] == yesterday and past_midnight and minute < closes:
-            return True
-    return False
+    timezone = facility["timezone"]
+    today = local_today(timezone, now)
+    return any(
+        instant_of(timezone, day, opens) <= now < instant_of(timezone, day + timedelta(days=closes <= opens), closes)
+        for day in (today, today - timedelta(days=1))
+        for opens, closes in openings_on(facility, day)
+    )
+
+
+def openings_on(facility: Mapping[str, Any], day: date) -> list[tuple[str, str]]:
+    """When a facility opens and closes (HH:MM) on a local day: as the day itself says, else as its weekday does."""
+    for special in facility.get("specialDays") or ():
+        if special["date"].date() == day:
+            return [(one["openTime"], one["closeTime"]) for one in special.get("openings") or ()]
+    return [
+        (entry["openTime"], entry["closeTime"])
+        for entry in facility.get("operatingHours") or ()
+        if entry["day"] == DAYS[day.weekday()] and not entry.get("isClosed")
+    ]
+
+
+def instant_of(timezone: str, day: date, clock: str) -> datetime:
+    """The instant at which a zone's clock shows HH:MM on a day.
+
+    A time that is skipped on that day is as much later as the clock is put forward; one that is shown twice is the
+    first of both.
+    """
+    return datetime.combine(day, time.fromisoformat(clock), zone(timezone)).astimezone(UTC)
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,6 +118,13 @@ def _refusal(details: Any) -> Refusal:
             return BadInput("{name} must be a phone number in E.164, such as +902121234567.", path=path, name=name)
         case "common":
             return BadInput("This password is among the first that anybody tries.", path=path)
+        case "time_zone":
+            return BadInput("{name} must be an IANA time zone, such as Europe/Istanbul.", path=path, name=name)
+        case "half_place":
+            return BadInput("latitude and longitude are given together.", path=path)
+        case "repeated":
+            name = limits["name"]
+            return BadInput("{name} must not name anything twice.", path=(name,), name=name)
         case "missing_company":
             return BadInput("A corporate account needs {name}.", path=path, name=name)
         case _:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -11,7 +11,7 @@ from bson import Decimal128, ObjectId
 
 from nexfit.domains.identity.protected import encrypt_tax_id
 from nexfit.domains.text import fold, normalize_email
-from nexfit.operations.demo.calendar import Calendar
+from nexfit.operations.demo.calendar import Calendar, stored_date
 from nexfit.operations.demo.chance import Chance
 from nexfit.operations.demo.content.people import BIOS, CERTIFICATIONS, SPECIALIZATIONS
 from nexfit.operations.demo.content.places import (
@@ -25,6 +25,7 @@ from nexfit.operations.demo.content.places import (
     Place,
     Plan,
 )
+from nexfit.operations.demo.content.timetable import HOLIDAYS, TIMETABLE
 from nexfit.stores.field_encryption import KeyRing
 
 Row = dict[str, Any]
@@ -207,6 +208,16 @@ def _facility(branch: Branch, opened: datetime) -> Row:
         "equipments": [
             {"name": name, "category": category, "quantity": int(quantity), "brand": brand}
             for name, category, quantity, brand in equipment
+        ],
+        "specialDays": [
+            {"date": stored_date(date(year, month, day)), "name": name, "openings": []}
+            for year in range(opened.year, opened.year + 4)
+            for (month, day), name in HOLIDAYS.items()
+        ],
+        "rooms": [
+            {"name": room, "capacity": max(slot.capacity for slot in slots if slot.room == room)}
+            for slots in [TIMETABLE[place.key]]
+            for room in dict.fromkeys(slot.room for slot in slots)
         ],
         "ownerId": branch.owner_id,
         "staff": [

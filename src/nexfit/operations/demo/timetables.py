@@ -12,15 +12,12 @@ from nexfit.operations.demo.businesses import Branch, Row
 from nexfit.operations.demo.calendar import Calendar, add_months, minutes, stored_date
 from nexfit.operations.demo.chance import Chance
 from nexfit.operations.demo.content.places import PEOPLE
-from nexfit.operations.demo.content.timetable import KINDS, TIMETABLE, Slot
+from nexfit.operations.demo.content.timetable import HOLIDAYS, KINDS, TIMETABLE, Slot
 
 WEEKS_BACK = 8
 WEEKS_AHEAD = 4
 WAITLIST_LIMIT = 5
 MONTHLY_DAY = 15
-
-HOLIDAYS = ((1, 1), (10, 29))
-"""Month and day on which no class takes place: new year and the republic's day."""
 
 
 @dataclass(slots=True)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+HOLIDAYS = {(1, 1): "Yılbaşı", (10, 29): "Cumhuriyet Bayramı"}
+"""Month and day of the holidays: no class takes place, and the doors stay closed."""
+
 MON, TUE, WED, THU, FRI, SAT, SUN = range(7)
 
 

@@ -1,0 +1,124 @@
+"""Every mutation of this area, refused: guests, strangers, staff without the permission, and what does not exist."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from bson import ObjectId
+
+from tests.api.conftest import Client, global_id
+
+from .conftest import CREATE, Person, Town, codes
+from .test_editing import HOURS, UPDATE, staff_of
+
+
+@dataclass(slots=True)
+class World:
+    """A facility with its owner, and somebody for every reason to be refused."""
+
+    town: Town
+    owner: Person
+    facility: str
+    stranger: Person
+    """Owns another facility."""
+    unpermitted: Person
+    """Works there with every permission but the one that is needed."""
+
+
+Input = dict[str, Any]
+Valid = Callable[[World], Awaitable[Input]]
+
+PERMISSIONS = (
+    "facility_write",
+    "staff_write",
+    "members_read",
+    "members_write",
+    "plans_write",
+    "classes_write",
+    "check_in",
+)
+
+
+async def _create(_: World) -> Input:
+    return {"name": "Yeni", "type": "GYM", "timezone": "UTC", "idempotencyKey": uuid4().hex}
+
+
+async def _update(world: World) -> Input:
+    return {"facility": world.facility, "name": "Yeni"}
+
+
+async def _hours(world: World) -> Input:
+    return {"facility": world.facility, "hours": [{"day": "MONDAY", "openTime": "07:00", "closeTime": "23:00"}]}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A mutation: a valid input, the permission it needs, and the inputs that name something."""
+
+    query: str
+    valid: Valid
+    permission: str | None = None
+    names: tuple[tuple[str, str], ...] = ()
+    """Field and type of what an input names."""
+    stranger: str = "FORBIDDEN"
+    """The code for somebody who works elsewhere."""
+
+
+CASES = {
+    "createFacility": Case(CREATE, _create),
+    "updateFacility": Case(UPDATE, _update, "facility_write", (("facility", "Facility"),)),
+    "setFacilityHours": Case(HOURS, _hours, "facility_write", (("facility", "Facility"),)),
+}
+
+
+async def world_for(town: Town, permission: str | None) -> World:
+    owner, stranger = await town.person("gym_owner"), await town.person("gym_owner")
+    facility = await town.facility(owner)
+    await town.facility(stranger)
+    others = [one for one in PERMISSIONS if one != permission]
+    return World(town, owner, facility, stranger, await staff_of(town, facility, *others))
+
+
+async def refused(town: Town, client: Client, query: str, given: Input) -> list[tuple[str, list[str]]]:
+    """Codes and paths of the errors, of the operation or of the payload; nothing may have been written."""
+    before = await town.everything()
+    answer = await client.run(query, {"i": given})
+    assert await town.everything() == before
+    if "errors" in answer:
+        assert answer["data"] is None
+        return [(error["extensions"]["code"], error["path"]) for error in answer["errors"]]
+    payload = next(iter(answer["data"].values()))
+    assert all(value is None for name, value in payload.items() if name != "userErrors")
+    return codes(payload)
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_who_may_not_is_refused_and_nothing_is_written(town: Town, name: str) -> None:
+    case = CASES[name]
+    world = await world_for(town, case.permission)
+    given = await case.valid(world)
+    assert await refused(town, town.guest, case.query, given) == [("UNAUTHENTICATED", [name])]
+    if name == "createFacility":
+        for role in ("client", "studio_owner"):
+            person = await town.person(role)
+            assert [code for code, _ in await refused(town, person.here, case.query, given)] == ["FORBIDDEN"]
+        return
+    for person, code in ((world.stranger, case.stranger), (world.unpermitted, "FORBIDDEN")):
+        if person is world.unpermitted and case.permission is None:
+            continue
+        assert [found for found, _ in await refused(town, person.here, case.query, given)] == [code], person
+
+
+@pytest.mark.parametrize("name", [name for name, case in CASES.items() if case.names])
+async def test_what_does_not_exist_is_not_found(town: Town, name: str) -> None:
+    case = CASES[name]
+    world = await world_for(town, case.permission)
+    given = await case.valid(world)
+    for field, type_ in case.names:
+        for wrong in (global_id(type_, ObjectId()), global_id("Visit", ObjectId()), "nonsense", global_id(type_, "x")):
+            found = await refused(town, world.owner.here, case.query, {**given, field: wrong})
+            assert found == [("NOT_FOUND", [field])], (field, wrong)
