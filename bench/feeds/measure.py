@@ -21,6 +21,7 @@ from pymongo import AsyncMongoClient, WriteConcern
 from pymongo.asynchronous.database import AsyncDatabase
 from redis.asyncio import Redis
 
+from bench.stores.errors import CannotMeasure
 from nexfit.hybrid.versions import GENERATION, tag_key
 from nexfit.operations.member_facts import rebuild_member_facts
 from nexfit.operations.reconcile import reconcile
@@ -30,7 +31,7 @@ from nexfit.stores.connections import open_stores
 LOOK = 0.001
 """Seconds between two looks at whether an effect is there."""
 
-LONGEST = 30.0
+LONGEST = 60.0
 """Seconds after which an effect counts as missing."""
 
 _PAY = """
@@ -97,12 +98,12 @@ async def writers(settings: Settings) -> AsyncIterator[Writers]:
 
 
 async def until_followed(them: Writers) -> None:
-    """Wait for the follower's promise that views are fresh. Raises TimeoutError."""
-    await _until(lambda: them.redis.exists(GENERATION))
+    """Wait for the follower's promise that views are fresh. Raises CannotMeasure."""
+    await _until("a follower of the changes", lambda: them.redis.exists(GENERATION))
 
 
 async def lags(them: Writers, writes: int) -> list[Lag]:
-    """Each way from a write in one store to its effect elsewhere. Raises TimeoutError where there is none."""
+    """Each way from a write in one store to its effect elsewhere. Raises CannotMeasure where there is none."""
     chance = random.Random(7)
 
     async def pay() -> Callable[[], Awaitable[Any]]:
@@ -165,7 +166,7 @@ async def lags(them: Writers, writes: int) -> list[Lag]:
         seen = []
         for _ in range(writes):
             arrived = await write()
-            seen.append(await _until(arrived))
+            seen.append(await _until(name, arrived))
             # Readers look at fixed intervals: writes must not fall into step with them.
             await asyncio.sleep(chance.uniform(0, 0.15))
         found.append(Lag(name, writes, _percentile(written, 50), _percentile(seen, 50), _percentile(seen, 99)))
@@ -173,7 +174,10 @@ async def lags(them: Writers, writes: int) -> list[Lag]:
 
 
 async def rates(them: Writers, changes: int) -> list[Rate]:
-    """What the feed follows of a burst, what a rebuild writes and what a comparison looks at, in a second."""
+    """What the feed follows of a burst, what a rebuild writes and what a comparison looks at, in a second.
+
+    Raises CannotMeasure.
+    """
     chance = random.Random(7)
     # Written as fast as the server takes them, so that it is the follower who is waited for.
     visits = them.mongo.visits.with_options(write_concern=WriteConcern(1, j=False))
@@ -188,7 +192,7 @@ async def rates(them: Writers, changes: int) -> list[Rate]:
         position = orjson.loads(await them.postgres.fetchval(_FOLLOWED_TO))
         return tuple(position) >= (last.time, last.inc)
 
-    await _until(is_followed, 0.01)
+    await _until(f"the end of a burst of {changes} changes", is_followed, 0.01)
     found = [Rate("changes followed, of a burst", changes, changes / (perf_counter() - begun))]
     async with open_stores(them.settings) as stores:
         await them.postgres.execute("UPDATE platform.member_facts SET name_folded = ''")
@@ -215,11 +219,15 @@ async def _timed(work: Awaitable[Any]) -> float:
     return perf_counter() - begun
 
 
-async def _until(holds: Callable[[], Awaitable[Any]], every: float = LOOK) -> float:
+async def _until(what: str, holds: Callable[[], Awaitable[Any]], every: float = LOOK) -> float:
+    """Seconds until it holds. Raises CannotMeasure, which says what did not come."""
     begun = perf_counter()
-    async with asyncio.timeout(LONGEST):
-        while not await holds():  # noqa: ASYNC110 - nothing tells when
-            await asyncio.sleep(every)
+    try:
+        async with asyncio.timeout(LONGEST):
+            while not await holds():  # noqa: ASYNC110 - nothing tells when
+                await asyncio.sleep(every)
+    except TimeoutError as error:
+        raise CannotMeasure(f"waited {LONGEST:.0f} s in vain for: {what}") from error
     return perf_counter() - begun
 
 

@@ -49,17 +49,22 @@ def main(arguments: Sequence[str]) -> int:
             for pid in data.store_pids(running):
                 processes.pin(pid, cores.stores)
             made = data.settings(running.urls, "api")
+            log = home / "follower.log"
             follower = processes.spawn(
                 [sys.executable, "-m", "bench.feeds.follower"],
-                log=home / "follower.log",
-                environment=data.environment(made),
+                log=log,
+                environment={**data.environment(made), "NEXFIT_BACKGROUND": "true"},
                 cores=cores.server,
             )
             stack.callback(processes.end, follower)
             console.print(f"{members:,} members, {cores}", markup=False, highlight=False)
-            show(console, *asyncio.run(measured(made, writes, burst)))
-    except (CannotMeasure, EmbeddedError, TimeoutError) as error:
-        console.print(f"bench: {error or 'an effect never came'}", style="bold red", markup=False, highlight=False)
+            try:
+                show(console, *asyncio.run(measured(made, writes, burst)))
+            except CannotMeasure as error:
+                end = log.read_text(errors="replace")[-2000:]
+                raise CannotMeasure(f"{error}\nThe follower's log ends:\n{end}") from error
+    except (CannotMeasure, EmbeddedError) as error:
+        console.print(f"bench: {error}", style="bold red", markup=False, highlight=False)
         return 1
     return 0
 

@@ -21,6 +21,7 @@ from nexfit.hybrid import freshness
 from nexfit.operations.demo import seed
 from nexfit.operations.feeds import follow_changes
 from nexfit.operations.member_facts import rebuild_member_facts
+from nexfit.operations.reconcile.references import ReferencesComparison
 from nexfit.operations.setup import migrate_up
 from nexfit.settings import MongoSettings, PostgresSettings, RedisSettings, Settings
 from nexfit.stores.connections import Stores, open_stores
@@ -70,9 +71,11 @@ async def settings(servers: EmbeddedServers) -> AsyncIterator[Settings]:
 
 @pytest.fixture(scope="module")
 async def stores(settings: Settings) -> AsyncIterator[Stores]:
-    """The stores of this process."""
+    """The stores of this process. No module leaves behind what only a person could repair."""
     async with open_stores(settings) as opened:
         yield opened
+        left = [found async for _, some in ReferencesComparison().suspects(opened, now()) for found in some]
+        assert left == [], "documents are gone that rows name: put back what was deleted"
 
 
 @pytest.fixture(scope="module")

@@ -167,7 +167,7 @@ class Unit(Generic[W]):
                 pause = random.uniform(0, min(0.2, 0.01 * 2**tried))  # noqa: S311
                 if tried == TRIES or asyncio.get_running_loop().time() + pause > deadline:
                     raise
-                log.info("runs again", unit=self._name, tried=tried, error=str(error))
+                log.info("runs again", unit=self._name, tried=tried, **error.brief())
                 await asyncio.sleep(pause)
             else:
                 return result

@@ -14,6 +14,12 @@ class StoreError(Exception):
         super().__init__(f"{store}: {detail}")
         self.store = store
 
+    def brief(self) -> dict[str, str]:
+        """What it is, for a line of the log that is written often: the store, the kind, and the driver's code."""
+        driver = self.__cause__
+        code = getattr(driver, "sqlstate", None) or getattr(driver, "code", None) or type(driver).__name__
+        return {"store": self.store, "error": type(self).__name__, "code": str(code)}
+
 
 class StoreUnavailable(StoreError):
     """The store cannot be reached, or did not answer in time; the same request may succeed later."""
