@@ -168,7 +168,7 @@ async def seeded(urls: ServerUrls, *, scale: float, redis_database: int) -> Asyn
     settings = Settings(
         mongo=MongoSettings(url=SecretStr(urls.mongo), database=name),
         postgres=PostgresSettings(url=SecretStr(urlsplit(urls.postgres)._replace(path=f"/{name}").geturl())),
-        redis=RedisSettings(url=SecretStr(redis)),
+        redis=RedisSettings(url=SecretStr(redis), timeout=10, connect_timeout=10),  # a slow machine's cache is one, too
         auth=AuthSettings(
             secret=SecretStr("a secret of the tests that is long enough"),
             bcrypt_hashes=False,  # what they cost is measured where it matters
