@@ -60,7 +60,7 @@ def _person_row(at: At) -> Row:
     return {"user_id": str(at.viewer)}
 
 
-def _ledger(type_: str, of: Callable[[At], Row], **more: Any) -> Rows:
+def _ledger(type_: str, of: Callable[[At], Row], order: str = "-created_at", **more: Any) -> Rows:
     """A table of the ledger, under a facility or a person."""
     table = type_.lower()
     fresh = {
@@ -73,7 +73,7 @@ def _ledger(type_: str, of: Callable[[At], Row], **more: Any) -> Rows:
             "period_start": None,
         },
     }[table]
-    return Rows(type_, f"finance.{table}s", f"{table}_id", of, {"": "-created_at"}, fresh, **more)
+    return Rows(type_, f"finance.{table}s", f"{table}_id", of, {"": order}, fresh, **more)
 
 
 LISTS: Mapping[str, List] = {
@@ -190,6 +190,15 @@ LISTS: Mapping[str, List] = {
         OWNER, _ledger("Subscription", _facility_row), lambda _: {"status: ACTIVE": "status = 'active'"}
     ),
     "Facility.invoices": List(OWNER, _ledger("Invoice", _facility_row), lambda _: {"status: OPEN": "status = 'open'"}),
+    "Facility.overdueInvoices": List(
+        OWNER,
+        _ledger(
+            "Invoice",
+            _facility_row,
+            order="due_date",
+            where="status = 'open' AND due_date < (now() AT TIME ZONE 'Europe/Istanbul')::date",
+        ),
+    ),
     "User.transactions": List(MEMBER, _ledger("Transaction", _person_row)),
     "User.subscriptions": List(MEMBER, _ledger("Subscription", _person_row)),
     "User.invoices": List(MEMBER, _ledger("Invoice", _person_row, where="status <> 'draft'")),

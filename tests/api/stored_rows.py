@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from random import Random
 from typing import Any
 from uuid import UUID
@@ -24,6 +24,7 @@ Row = dict[str, Any]
 INSTANT = "2026-06-01T00:00:00.000001+00:00"
 """As PostgreSQL spells one, and more exact than MongoDB keeps them."""
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT")
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 @dataclass(slots=True)
@@ -64,11 +65,20 @@ class At:
 TEXTS = ("", "a", "a b", "İz", "ş", "zz", "%_\\")
 
 
+def _read(value: str) -> Any:
+    """A value as PostgreSQL spells it in JSON."""
+    if _INSTANT.match(value):
+        return datetime.fromisoformat(value)
+    return date.fromisoformat(value) if _DAY.fullmatch(value) else value
+
+
 def _moved(chance: Random, value: Any) -> Any:
     """A value of the same kind, one of few, so that rows share one."""
     step = chance.randint(-3, 3)
     if isinstance(value, datetime):
         return value + timedelta(minutes=step)
+    if isinstance(value, date):
+        return value + timedelta(days=step)
     return TEXTS[step] if isinstance(value, str) else value + step
 
 
@@ -152,7 +162,7 @@ class Rows:
         made = {**template, **(self.like(at) if self.like else {}), **of, **self.fresh(at)}
         for column in {column.removeprefix("-") for column in self.orders.values()} - {self.key}:
             value = made[column] or INSTANT
-            made[column] = _moved(at.chance, datetime.fromisoformat(value) if _INSTANT.match(value) else value)
+            made[column] = _moved(at.chance, _read(value))
             if column in self.nullable and at.chance.random() < 0.3:
                 made[column] = None
         names = ", ".join(name for name in columns if name in made)

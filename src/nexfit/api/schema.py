@@ -22,6 +22,7 @@ from nexfit.api.fields import bind
 from nexfit.api.finance.audit import AuditQueries
 from nexfit.api.finance.invoicing import InvoicingMutations
 from nexfit.api.finance.mutations import FinanceMutations
+from nexfit.api.finance.till import TillMutations
 from nexfit.api.identity.guests import GuestQueries
 from nexfit.api.identity.mutations import IdentityMutations
 from nexfit.api.identity.queries import IdentityQueries
@@ -46,6 +47,7 @@ class Mutation(
     VisitMutations,
     FinanceMutations,
     InvoicingMutations,
+    TillMutations,
     ConsentMutations,
 ):
     """Root of mutations."""

@@ -50,6 +50,14 @@ def instant(value: object) -> datetime:
     return parsed.astimezone(UTC)  # refuses what lies outside of the years a store can be asked for
 
 
+def day(value: object) -> date:
+    """Read a calendar day of a place."""
+    parsed = date.fromisoformat(text(value))
+    if parsed in (date.min, date.max):  # eternity, to PostgreSQL's driver
+        raise ValueError
+    return parsed
+
+
 def integer(value: object) -> int:
     """Read a part of a place that a 64-bit column numbers rows with."""
     if not isinstance(value, int) or isinstance(value, bool) or not -(2**63) <= value < 2**63:

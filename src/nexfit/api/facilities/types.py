@@ -18,6 +18,7 @@ from nexfit.api.fields import Args, batch, column, derived
 from nexfit.api.finance import facility as figures
 from nexfit.api.finance import loaders as ledger
 from nexfit.api.finance.audit import AuditEntry, entries_of_facilities
+from nexfit.api.finance.till import TillArgs, TillReport, tills_of_facilities
 from nexfit.api.finance.types import Invoice, Subscription, Transaction
 from nexfit.api.identity.types import User, user_field
 from nexfit.api.memberships.loaders import contracts_of_facilities, plans_of_facilities
@@ -270,6 +271,18 @@ class Facility(Node):
         needs=("_id",),
         args=ledger.InvoicesArgs,
         description="Invoices, latest first; needs finance_read.",
+    )
+    overdue_invoices: Connection[Invoice] | None = batch(
+        ledger.overdue_invoices_of_facilities,
+        needs=("_id", "timezone"),
+        args=PageArgs,
+        description="Invoices past their due date, the longest overdue first; needs finance_read.",
+    )
+    till: TillReport | None = batch(
+        tills_of_facilities,
+        needs=("_id", "timezone"),
+        args=TillArgs,
+        description="The desk's money of a local day; null where there never was money; needs finance_read.",
     )
     audit_log: Connection[AuditEntry] | None = batch(
         entries_of_facilities,

@@ -11,6 +11,7 @@ import strawberry
 from nexfit.api.context import Context
 from nexfit.api.fields import Args
 from nexfit.api.relay import PageArgs, connection, node_selection, page_request
+from nexfit.domains.facilities.hours import local_today
 from nexfit.domains.finance import ledger
 from nexfit.domains.finance.words import InvoiceStatus, SubscriptionState, TransactionStatus
 from nexfit.engine.fields import Record
@@ -60,6 +61,18 @@ def _of_facilities(rows: ledger.LedgerList) -> Any:
 transactions_of_facilities = _of_facilities(ledger.TRANSACTIONS)
 subscriptions_of_facilities = _of_facilities(ledger.SUBSCRIPTIONS)
 invoices_of_facilities = _of_facilities(ledger.INVOICES)
+
+
+async def overdue_invoices_of_facilities(parents: Sequence[Record], args: PageArgs, context: Context) -> Sequence[Any]:
+    """A connection of each facility's overdue invoices, the longest overdue first."""
+    request = page_request(args, ledger.OVERDUE_ORDER)
+    pages = await ledger.overdue_pages(
+        context.stores.postgres,
+        {str(parent["_id"]): local_today(parent["timezone"], context.now) for parent in parents},
+        request,
+        node_selection(args.selection).columns,
+    )
+    return [connection(pages[str(parent["_id"])], ledger.OVERDUE_ORDER, args.selection) for parent in parents]
 
 
 def _by_reference(rows: ledger.LedgerList, column: str) -> Callable[..., Awaitable[Sequence[Any]]]:

@@ -39,3 +39,21 @@ class InvoiceNotOpen(Refusal):
 
     def __init__(self, *, state: str) -> None:
         super().__init__("That is not possible for an invoice that is {state}.", path=("invoice",), state=state)
+
+
+class TillNotOpened(Refusal):
+    """What should be in the drawer is only known from what was in it before."""
+
+    code = ErrorCode.INVALID_TRANSITION
+
+    def __init__(self) -> None:
+        super().__init__("Count the drawer's opening first.", path=("kind",))
+
+
+class TillCounted(Refusal):
+    """A count stands; what was counted wrong is explained, not overwritten."""
+
+    code = ErrorCode.INVALID_TRANSITION
+
+    def __init__(self) -> None:
+        super().__init__("This was counted already today.", path=("kind",))

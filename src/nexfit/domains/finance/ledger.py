@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from uuid import UUID
 
-from nexfit.hybrid.paging import Key, Page, PageRequest, instant, uuid
+from nexfit.hybrid.paging import Key, Page, PageRequest, day, instant, uuid
 from nexfit.hybrid.rows_paging import Conditions, RowList, pages_by_parent
 from nexfit.stores.postgres import Postgres, Row
 from nexfit.stores.sql import load_sql
@@ -63,6 +64,27 @@ async def pages_of_facilities(
     return await pages_by_parent(
         postgres, rows.rows("facility_id"), facilities, request, {*columns, *_SCOPE, rows.id}, conditions
     )
+
+
+OVERDUE_ORDER = "finance.invoices:DUE_DATE:ASC"
+_OVERDUE = RowList("finance.invoices", "facility_id", (Key("due_date", day), Key("invoice_id", uuid)))
+
+
+async def overdue_pages(
+    postgres: Postgres, todays: Mapping[str, date], request: PageRequest, columns: Iterable[str]
+) -> dict[str, Page]:
+    """A page per facility, given with its local today, of invoices that are past their due date; in one statement."""
+    conditions = Conditions()
+    conditions.add("t.status = 'open'")
+    conditions.add(
+        "t.due_date < (SELECT d.today FROM unnest({}::text[], {}::date[]) AS d (id, today) WHERE d.id = t.facility_id)",
+        list(todays),
+        list(todays.values()),
+    )
+    pages = await pages_by_parent(
+        postgres, _OVERDUE, list(todays), request, {*columns, *_SCOPE, INVOICES.id}, conditions
+    )
+    return dict(zip(todays, pages, strict=True))
 
 
 async def by_ids(postgres: Postgres, rows: LedgerList, ids: Iterable[UUID], columns: Iterable[str]) -> dict[UUID, Row]:
