@@ -13,34 +13,27 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
-from urllib.parse import urlsplit
-from uuid import uuid4
 
-import asyncpg
 import httpx
 import pytest
 from argon2 import PasswordHasher
 from bson import ObjectId
 from pydantic import SecretStr
-from pymongo import AsyncMongoClient
 from redis.asyncio import Redis
 
 from nexfit.app import create_app
 from nexfit.domains.identity.messages import Message, Provider
 from nexfit.embedded import EmbeddedServers, ServerUrls
 from nexfit.operations.demo import seed
-from nexfit.operations.setup import migrate_up
 from nexfit.settings import (
     AuthSettings,
     HttpSettings,
     LimitSettings,
-    MongoSettings,
-    PostgresSettings,
-    RedisSettings,
     Settings,
 )
 from nexfit.stores.commands import CommandLog, command_log
 from nexfit.stores.connections import Stores, open_stores
+from tests.databases import migrated
 
 from .viewers import FACILITIES, ROLES, Role, Truth
 
@@ -163,12 +156,9 @@ async def account(stores: Stores, *, password: str = PASSWORD, **fields: Any) ->
 @asynccontextmanager
 async def seeded(urls: ServerUrls, *, scale: float, redis_database: int) -> AsyncIterator[Settings]:
     """Settings of databases that are migrated and hold the demo as of TODAY; dropped afterwards."""
-    name = f"nexfit_test_{uuid4().hex[:12]}"
-    redis = urlsplit(urls.redis)._replace(path=f"/{redis_database}").geturl()
-    settings = Settings(
-        mongo=MongoSettings(url=SecretStr(urls.mongo), database=name),
-        postgres=PostgresSettings(url=SecretStr(urlsplit(urls.postgres)._replace(path=f"/{name}").geturl())),
-        redis=RedisSettings(url=SecretStr(redis), timeout=10, connect_timeout=10),  # a slow machine's cache is one, too
+    async with migrated(
+        urls,
+        redis_database=redis_database,
         auth=AuthSettings(
             secret=SecretStr("a secret of the tests that is long enough"),
             bcrypt_hashes=False,  # what they cost is measured where it matters
@@ -178,25 +168,12 @@ async def seeded(urls: ServerUrls, *, scale: float, redis_database: int) -> Asyn
         http=HttpSettings(response_cache=False, log_requests=False),  # what is tested here is how answers are made
         limits=WIDE,
         background=False,
-    )
-    async with Redis.from_url(redis) as cache:
-        held = await cache.dbsize()
-        assert held == 0, f"Redis database {redis_database} holds {held} keys of somebody else: not touching them"
-    admin = await asyncpg.connect(urls.postgres)
-    await admin.execute(f"CREATE DATABASE {name}")
-    await admin.close()
-    await migrate_up(settings)
-    async with open_stores(settings) as stores:
-        await seed(stores, scale=scale, today=TODAY)
-    yield settings
-    admin = await asyncpg.connect(urls.postgres)
-    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await admin.close()
-    client: AsyncMongoClient[dict[str, object]]
-    async with AsyncMongoClient(urls.mongo) as client:
-        await client.drop_database(name)
-    async with Redis.from_url(redis) as cache:
-        await cache.flushdb()
+    ) as made:
+        patient = made.redis.model_copy(update={"timeout": 10, "connect_timeout": 10})  # a slow machine's is one, too
+        settings = made.model_copy(update={"redis": patient})
+        async with open_stores(settings) as stores:
+            await seed(stores, scale=scale, today=TODAY)
+        yield settings
 
 
 @pytest.fixture(scope="session")

@@ -8,23 +8,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import uuid4
 
-import asyncpg
 import pytest
 from bson import Decimal128, ObjectId
-from pydantic import SecretStr
-from pymongo import AsyncMongoClient
 
 from nexfit.domains.classes.places import ClassDesk
 from nexfit.domains.identity.access import Actor
 from nexfit.embedded import EmbeddedServers
 from nexfit.hybrid.turns import Turns
 from nexfit.hybrid.unit_of_work import UnitsOfWork
-from nexfit.operations.setup import migrate_up
-from nexfit.settings import MongoSettings, PostgresSettings, RedisSettings, Settings
 from nexfit.stores.connections import Stores, open_stores
+from tests.databases import migrated
 
 NOW = datetime(2026, 6, 15, 9, 0, tzinfo=UTC)
 """A Monday noon in Istanbul."""
@@ -152,24 +147,14 @@ class Gym:
 @pytest.fixture(scope="module")
 async def gym(servers: EmbeddedServers) -> AsyncIterator[Gym]:
     """The gym; one per module."""
-    name = f"nexfit_test_{uuid4().hex[:12]}"
-    settings = Settings(
-        mongo=MongoSettings(url=SecretStr(servers.urls.mongo), database=name),
-        postgres=PostgresSettings(url=SecretStr(urlsplit(servers.urls.postgres)._replace(path=f"/{name}").geturl())),
-        redis=RedisSettings(url=SecretStr(servers.urls.redis)),
-    )
-    admin = await asyncpg.connect(servers.urls.postgres)
-    await admin.execute(f"CREATE DATABASE {name}")
-    await migrate_up(settings)
-    client: AsyncMongoClient[dict[str, Any]]
-    async with AsyncMongoClient(servers.urls.mongo, tz_aware=True) as client, AsyncExitStack() as open_:
+    async with migrated(servers.urls) as settings, AsyncExitStack() as open_:
         desks = []
         for _ in range(2):
             stores = await open_.enter_async_context(open_stores(settings))
             desks.append(ClassDesk(UnitsOfWork(stores, no_purge), stores.mongo, Turns()))
+        database = stores.mongo.database
         owner = ObjectId()
         facility = ObjectId()
-        database = client[name]
         await database.facilities.insert_one(
             {
                 "_id": facility,
@@ -186,6 +171,3 @@ async def gym(servers: EmbeddedServers) -> AsyncIterator[Gym]:
             }
         )
         yield Gym(database, desks, facility, Actor(owner), stores)
-        await client.drop_database(name)
-    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await admin.close()

@@ -15,11 +15,10 @@ from nexfit.domains.classes.errors import (
     BookingClosed,
     ClassFull,
     InvalidTransition,
-    MembershipRequired,
-    WeeklyLimitReached,
 )
 from nexfit.domains.errors import NotFound, Refusal, Unauthenticated
 from nexfit.domains.identity.access import GUEST, Actor
+from nexfit.domains.memberships.errors import MembershipRequired, WeeklyLimitReached
 
 from .conftest import DAY, NOW, Gym
 

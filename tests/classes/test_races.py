@@ -16,9 +16,10 @@ import pytest
 from bson import ObjectId
 
 from nexfit.domains.classes import attendance, booking, cancellation
-from nexfit.domains.classes.errors import BookingClash, ClassFull, WeeklyLimitReached
+from nexfit.domains.classes.errors import BookingClash, ClassFull
 from nexfit.domains.errors import IdempotencyConflict, Refusal
 from nexfit.domains.identity.access import Actor
+from nexfit.domains.memberships.errors import WeeklyLimitReached
 
 from .conftest import DAY, NOW, Gym
 

@@ -10,7 +10,7 @@ from nexfit.embedded import EmbeddedServers
 from nexfit.settings import Settings
 from tests.feeds.conftest import seeded
 
-REDIS_DATABASE = 12
+REDIS_DATABASE = 7
 
 
 @pytest.fixture(scope="package")

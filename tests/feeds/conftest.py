@@ -7,12 +7,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import urlsplit
-from uuid import uuid4
 
 import asyncpg
 import pytest
-from pydantic import SecretStr
 from pymongo import AsyncMongoClient
 from redis.asyncio import Redis
 
@@ -22,9 +19,9 @@ from nexfit.operations.demo import seed
 from nexfit.operations.feeds import follow_changes
 from nexfit.operations.member_facts import rebuild_member_facts
 from nexfit.operations.reconcile.references import ReferencesComparison
-from nexfit.operations.setup import migrate_up
-from nexfit.settings import MongoSettings, PostgresSettings, RedisSettings, Settings
+from nexfit.settings import Settings
 from nexfit.stores.connections import Stores, open_stores
+from tests.databases import migrated
 
 REDIS_DATABASE = 4
 
@@ -35,31 +32,13 @@ Database = Any
 @asynccontextmanager
 async def seeded(urls: ServerUrls, redis_database: int) -> AsyncIterator[Settings]:
     """Settings of new stores, migrated, with the demo of today (90 members); dropped afterwards."""
-    name = f"nexfit_test_{uuid4().hex[:12]}"
-    redis = urlsplit(urls.redis)._replace(path=f"/{redis_database}").geturl()
-    made = Settings(
-        mongo=MongoSettings(url=SecretStr(urls.mongo), database=name),
-        postgres=PostgresSettings(url=SecretStr(urlsplit(urls.postgres)._replace(path=f"/{name}").geturl())),
-        redis=RedisSettings(url=SecretStr(redis)),
-    )
-    admin = await asyncpg.connect(urls.postgres)
-    await admin.execute(f"CREATE DATABASE {name}")
-    await admin.close()
-    await migrate_up(made)
-    async with open_stores(made) as stores:
-        await seed(stores, scale=0.3)
-        # The demo is told at six in the morning. No booking shall pass while the tests look at members' next ones.
-        await stores.mongo.database.class_bookings.delete_many({"date": {"$lt": now() + timedelta(hours=1)}})
-        await rebuild_member_facts(stores)
-    yield made
-    admin = await asyncpg.connect(urls.postgres)
-    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await admin.close()
-    client: AsyncMongoClient[dict[str, Any]]
-    async with AsyncMongoClient(urls.mongo) as client:
-        await client.drop_database(name)
-    async with Redis.from_url(redis) as cache:
-        await cache.flushdb()
+    async with migrated(urls, redis_database=redis_database) as made:
+        async with open_stores(made) as stores:
+            await seed(stores, scale=0.3)
+            # The demo is told at six in the morning. No booking shall pass while the tests look at members' next ones.
+            await stores.mongo.database.class_bookings.delete_many({"date": {"$lt": now() + timedelta(hours=1)}})
+            await rebuild_member_facts(stores)
+        yield made
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,8 @@ import pytest
 from bson import Decimal128, ObjectId
 
 from nexfit.domains.facilities.hours import local_week
-from nexfit.domains.memberships.visits import MembershipRequired, covers, visits_left
+from nexfit.domains.memberships.errors import MembershipRequired
+from nexfit.domains.memberships.visits import covers, visits_left
 from nexfit.stores.connections import Stores
 from tests.api.conftest import Client, global_id, local
 

@@ -7,23 +7,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import uuid4
 
-import asyncpg
 import pytest
 from bson import Decimal128, ObjectId
-from pydantic import SecretStr
-from pymongo import AsyncMongoClient
 
 from nexfit.domains.finance.words import PaymentMethod
 from nexfit.domains.identity.access import Actor
 from nexfit.domains.memberships import mirror, sale
 from nexfit.embedded import EmbeddedServers
 from nexfit.hybrid.unit_of_work import UnitsOfWork
-from nexfit.operations.setup import migrate_up
-from nexfit.settings import MongoSettings, PostgresSettings, RedisSettings, Settings
 from nexfit.stores.connections import Stores, open_stores
+from tests.databases import migrated
 
 NOW = datetime(2026, 6, 15, 9, 0, tzinfo=UTC)
 PRICE = Decimal("999.90")
@@ -117,21 +112,8 @@ class Shop:
 
 @pytest.fixture(scope="module")
 async def opened(servers: EmbeddedServers) -> AsyncIterator[tuple[Stores, Any]]:
-    name = f"nexfit_test_{uuid4().hex[:12]}"
-    settings = Settings(
-        mongo=MongoSettings(url=SecretStr(servers.urls.mongo), database=name),
-        postgres=PostgresSettings(url=SecretStr(urlsplit(servers.urls.postgres)._replace(path=f"/{name}").geturl())),
-        redis=RedisSettings(url=SecretStr(servers.urls.redis)),
-    )
-    admin = await asyncpg.connect(servers.urls.postgres)
-    await admin.execute(f"CREATE DATABASE {name}")
-    await migrate_up(settings)
-    client: AsyncMongoClient[dict[str, Any]]
-    async with AsyncMongoClient(servers.urls.mongo, tz_aware=True) as client, open_stores(settings) as stores:
-        yield stores, client[name]
-        await client.drop_database(name)
-    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await admin.close()
+    async with migrated(servers.urls) as settings, open_stores(settings) as stores:
+        yield stores, stores.mongo.database
 
 
 @pytest.fixture

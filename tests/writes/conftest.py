@@ -14,15 +14,14 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 from pymongo import AsyncMongoClient
-from redis.asyncio import Redis
 
 from nexfit.embedded import EmbeddedServers, ServerUrls
 from nexfit.hybrid import fault_points
 from nexfit.hybrid.events import Event, Home
 from nexfit.hybrid.unit_of_work import BothWork, MongoWork, PostgresWork, UnitsOfWork
-from nexfit.operations.setup import migrate_up
-from nexfit.settings import MongoSettings, PostgresSettings, RedisSettings, Settings
+from nexfit.settings import Settings
 from nexfit.stores.connections import Stores, open_stores
+from tests.databases import migrated
 from tests.stores.conftest import Proxy, proxying
 
 REDIS_DATABASE = 10
@@ -55,44 +54,22 @@ class PairFiled(PairWritten):
 
 
 @asynccontextmanager
-async def migrated(urls: ServerUrls, redis_database: int) -> AsyncIterator[Settings]:
+async def with_pairs(urls: ServerUrls, redis_database: int) -> AsyncIterator[Settings]:
     """Settings of new stores, with the schemas and nothing in them but empty pairs; dropped afterwards."""
-    name = f"nexfit_test_{uuid4().hex[:12]}"
-    redis = urlsplit(urls.redis)._replace(path=f"/{redis_database}").geturl()
-    postgres = urlsplit(urls.postgres)._replace(path=f"/{name}").geturl()
-    made = Settings(
-        mongo=MongoSettings(url=SecretStr(urls.mongo), database=name),
-        postgres=PostgresSettings(url=SecretStr(postgres)),
-        redis=RedisSettings(url=SecretStr(redis)),
-    )
-    admin = await asyncpg.connect(urls.postgres)
-    await admin.execute(f"CREATE DATABASE {name}")
-    await admin.close()
-    await migrate_up(made)
-    program = await asyncpg.connect(postgres)
-    await program.execute("CREATE TABLE pairs (name text PRIMARY KEY, value int NOT NULL CHECK (value >= 0))")
-    await program.close()
-    client: AsyncMongoClient[dict[str, Any]]
-    async with AsyncMongoClient(urls.mongo) as client:
-        await client[name].create_collection("pairs")
+    async with migrated(urls, redis_database=redis_database) as made:
+        program = await asyncpg.connect(made.postgres.url.get_secret_value())
+        await program.execute("CREATE TABLE pairs (name text PRIMARY KEY, value int NOT NULL CHECK (value >= 0))")
+        await program.close()
+        client: AsyncMongoClient[dict[str, Any]]
+        async with AsyncMongoClient(urls.mongo) as client:
+            await client[made.mongo.database].create_collection("pairs")
         yield made
-    program = await asyncpg.connect(postgres)
-    for row in await program.fetch("SELECT gid FROM pg_prepared_xacts WHERE database = current_database()"):
-        await program.execute(f"ROLLBACK PREPARED '{row['gid']}'")
-    await program.close()
-    admin = await asyncpg.connect(urls.postgres)
-    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await admin.close()
-    async with AsyncMongoClient(urls.mongo) as client:
-        await client.drop_database(name)
-    async with Redis.from_url(redis) as cache:
-        await cache.flushdb()
 
 
 @pytest.fixture(scope="session")
 async def settings(servers: EmbeddedServers) -> AsyncIterator[Settings]:
     """Settings of stores that the tests of this folder share."""
-    async with migrated(servers.urls, REDIS_DATABASE) as made:
+    async with with_pairs(servers.urls, REDIS_DATABASE) as made:
         yield made
 
 

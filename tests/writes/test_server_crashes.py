@@ -29,7 +29,7 @@ from nexfit.settings import Settings
 from nexfit.stores.connections import open_stores
 from nexfit.stores.errors import StoreError
 
-from .conftest import migrated, until, write_document, write_row
+from .conftest import until, with_pairs, write_document, write_row
 
 WRITERS = 6
 TAKEOVER = 5.0
@@ -45,7 +45,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer
 
 @pytest.fixture(scope="module")
 async def settings(servers: EmbeddedServers) -> AsyncIterator[Settings]:
-    async with migrated(servers.urls, 0) as made:
+    async with with_pairs(servers.urls, 0) as made:
         yield made
 
 

@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from nexfit.domains.classes.documents import ClassBooking, ClassOccurrence, FitnessClass, MemberTurn
+from nexfit.domains.classes.documents import ClassBooking, ClassOccurrence, FitnessClass
 from nexfit.domains.coaching.documents import CoachClient, PtSession
 from nexfit.domains.facilities.documents import Facility
 from nexfit.domains.identity.documents import (
@@ -24,7 +24,7 @@ from nexfit.domains.identity.documents import (
     Session,
     User,
 )
-from nexfit.domains.memberships.documents import Membership, MemberSubscription, Visit
+from nexfit.domains.memberships.documents import Membership, MemberSubscription, MemberTurn, Visit
 from nexfit.domains.nutrition.documents import Food, NutritionPlan
 from nexfit.domains.training.documents import Exercise, Measurement, WorkoutLog, WorkoutProgram, WorkoutTemplate
 from nexfit.hybrid.documents import AuditEntry, Decision, IdempotencyKey, OutboxEvent, StoreMarker

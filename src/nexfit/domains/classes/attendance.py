@@ -17,13 +17,13 @@ from nexfit.domains.classes.places import (
     find_date,
     find_place,
     move,
-    take_turn,
     tell,
 )
 from nexfit.domains.classes.policies import Policy, may_check_in, may_correct
 from nexfit.domains.errors import NotFound
 from nexfit.domains.identity.access import Actor, may
 from nexfit.domains.memberships.documents import VisitSource
+from nexfit.domains.memberships.turns import take_turn
 from nexfit.hybrid.unit_of_work import MongoWork
 
 LOOK_BACK = timedelta(days=14)

@@ -19,12 +19,12 @@ from nexfit.domains.classes.places import (
     ClassDesk,
     fact_of,
     find_date,
-    take_turn,
     tell,
 )
 from nexfit.domains.classes.policies import Policy, is_bookable
 from nexfit.domains.errors import NotFound
 from nexfit.domains.identity.access import Actor, may
+from nexfit.domains.memberships.turns import take_turn
 from nexfit.hybrid.unit_of_work import MongoWork
 from nexfit.stores.errors import ConstraintViolated
 from nexfit.stores.mongo import Document

@@ -224,16 +224,3 @@ class ClassBooking(StoredDocument):
 
     class Settings(StoredDocument.Settings):
         name = "class_bookings"
-
-
-class MemberTurn(StoredDocument):
-    """One per member, named by the user's id: whoever gives a member a place raises it in the same transaction.
-
-    Two bookings of one member made at the same time meet here, so that neither misses the other when it looks for
-    clashes and for what is left of the week: a snapshot alone would let both through.
-    """
-
-    turns: Count
-
-    class Settings(StoredDocument.Settings):
-        name = "member_turns"

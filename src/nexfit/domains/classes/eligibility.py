@@ -10,12 +10,13 @@ from typing import Any
 from bson import ObjectId
 
 from nexfit.domains.classes.documents import LIVE_BOOKING_STATUSES, QUOTA_STATUSES
-from nexfit.domains.classes.errors import AlreadyBooked, BookingClash, MembershipRequired, WeeklyLimitReached
+from nexfit.domains.classes.errors import AlreadyBooked, BookingClash
 from nexfit.domains.classes.places import BOOKINGS, OCCURRENCES
 from nexfit.domains.classes.policies import overlap
 from nexfit.domains.errors import Refusal
 from nexfit.domains.facilities.hours import local_today, local_week
 from nexfit.domains.memberships.documents import SubscriptionStatus
+from nexfit.domains.memberships.errors import MembershipRequired, WeeklyLimitReached
 from nexfit.stores.mongo import Document
 from nexfit.stores.mongo_transactions import MongoTransaction
 
@@ -61,9 +62,9 @@ async def hindrance(
     )
     limits = await _limits(tx, user, date)
     if not limits:
-        return MembershipRequired()
+        return MembershipRequired("A membership that includes classes and is valid on the class date is needed.")
     if all(limit is not None and used >= limit for limit in limits):
-        return WeeklyLimitReached()
+        return WeeklyLimitReached("The membership's class bookings of that week are used up.")
     return BookingClash() if await _clashes(tx, date, live) else None
 
 

@@ -41,24 +41,6 @@ class DateBegun(Refusal):
         super().__init__("This date has begun.")
 
 
-class MembershipRequired(Refusal):
-    """No membership that is valid on the date includes classes."""
-
-    code = ErrorCode.MEMBERSHIP_REQUIRED
-
-    def __init__(self) -> None:
-        super().__init__("A membership that includes classes and is valid on the class date is needed.")
-
-
-class WeeklyLimitReached(Refusal):
-    """The membership's bookings of that local week are used up."""
-
-    code = ErrorCode.WEEKLY_LIMIT_REACHED
-
-    def __init__(self) -> None:
-        super().__init__("The membership's class bookings of that week are used up.")
-
-
 class BookingClash(Refusal):
     """Another live booking of the member overlaps."""
 

@@ -20,7 +20,7 @@ from nexfit.domains.idempotency import once
 from nexfit.hybrid.audit import Audit
 from nexfit.hybrid.turns import Turns
 from nexfit.hybrid.unit_of_work import MongoWork, UnitsOfWork
-from nexfit.stores.errors import ConstraintViolated, WriteConflict
+from nexfit.stores.errors import WriteConflict
 from nexfit.stores.mongo import Document, Mongo
 from nexfit.stores.mongo_transactions import MongoTransaction
 
@@ -128,14 +128,6 @@ async def find_place(mongo: Mongo, booking: ObjectId) -> Place | None:
         return None
     date = await find_date(mongo, found[0]["occurrenceId"])
     return Place(found[0], *date) if date else None
-
-
-async def take_turn(tx: MongoTransaction, user: ObjectId) -> None:
-    """From here on no other transaction gives this member a place. Raises WriteConflict: run again."""
-    try:
-        await tx.update("member_turns", {"_id": user}, {"$inc": {"turns": 1}}, upsert=True)
-    except ConstraintViolated as error:  # the member's very first turn, taken by two at once
-        raise WriteConflict("mongo", str(error)) from error
 
 
 async def move(tx: MongoTransaction, booking: Mapping[str, Any], to: BookingStatus, **more: object) -> Document:

@@ -9,8 +9,9 @@ from typing import Any
 from nexfit.domains.classes import events
 from nexfit.domains.classes.documents import BookingStatus
 from nexfit.domains.classes.eligibility import hindrance
-from nexfit.domains.classes.places import BOOKING_COLUMNS, BOOKINGS, OCCURRENCES, fact_of, move, take_turn, tell
+from nexfit.domains.classes.places import BOOKING_COLUMNS, BOOKINGS, OCCURRENCES, fact_of, move, tell
 from nexfit.domains.classes.policies import Policy, promotes
+from nexfit.domains.memberships.turns import take_turn
 from nexfit.hybrid.unit_of_work import MongoWork
 
 

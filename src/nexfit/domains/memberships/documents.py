@@ -165,3 +165,17 @@ class Visit(StoredDocument):
 
     class Settings(StoredDocument.Settings):
         name = "visits"
+
+
+class MemberTurn(StoredDocument):
+    """One per member, named by the user's id: whoever gives a member a place or lets one in raises it in the same
+    transaction.
+
+    Two changes for one member made at the same time meet here, so that neither misses the other when it looks for
+    clashes and for what is left of the week: a snapshot alone would let both through.
+    """
+
+    turns: Count
+
+    class Settings(StoredDocument.Settings):
+        name = "member_turns"

@@ -1,4 +1,4 @@
-"""What selling a membership can be refused for."""
+"""What selling a membership, and what a membership gives a right to, can be refused for."""
 
 from __future__ import annotations
 
@@ -48,3 +48,15 @@ class OtherCurrency(Refusal):
 
     def __init__(self, *, currency: str) -> None:
         super().__init__("This facility trades in {currency}.", path=("plan",), currency=currency)
+
+
+class MembershipRequired(Refusal):
+    """No membership of the member gives a right to that on that day."""
+
+    code = ErrorCode.MEMBERSHIP_REQUIRED
+
+
+class WeeklyLimitReached(Refusal):
+    """What the membership allows in that local week is used up."""
+
+    code = ErrorCode.WEEKLY_LIMIT_REACHED

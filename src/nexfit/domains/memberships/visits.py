@@ -9,7 +9,6 @@ from typing import Any
 
 from bson import ObjectId
 
-from nexfit.domains.errors import ErrorCode, Refusal
 from nexfit.domains.facilities import directory
 from nexfit.domains.facilities.documents import StaffPermission
 from nexfit.domains.facilities.hours import Week, local_today, local_week
@@ -17,7 +16,9 @@ from nexfit.domains.idempotency import once
 from nexfit.domains.identity.access import RIGHTS_COLUMNS, Actor, may, refusal
 from nexfit.domains.memberships.contracts import COLLECTION as CONTRACTS
 from nexfit.domains.memberships.documents import SubscriptionStatus, VisitSource
+from nexfit.domains.memberships.errors import MembershipRequired, WeeklyLimitReached
 from nexfit.domains.memberships.events import VisitRecorded
+from nexfit.domains.memberships.turns import take_turn
 from nexfit.hybrid.audit import Audit
 from nexfit.hybrid.unit_of_work import MongoWork, UnitsOfWork
 from nexfit.stores.mongo import Document, Mongo
@@ -28,18 +29,6 @@ ADMITTING = (SubscriptionStatus.ACTIVE, SubscriptionStatus.PAST_DUE)
 """States in which a contract lets its holder in; who is past due still comes in while reminders go out."""
 
 _COLUMNS = ("facilityId", "userId", "at", "source")
-
-
-class MembershipRequired(Refusal):
-    """Nobody comes in without a contract that covers the day."""
-
-    code = ErrorCode.MEMBERSHIP_REQUIRED
-
-
-class WeeklyLimitReached(Refusal):
-    """No contract allows one more visit in the facility's week."""
-
-    code = ErrorCode.WEEKLY_LIMIT_REACHED
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +78,7 @@ async def record(
     today, week = local_today(facility["timezone"], now), local_week(facility["timezone"], now)
 
     async def body(work: MongoWork) -> Mapping[str, Any]:
-        # Everybody who counts the member's visits writes this document: of two at the same time one is run again.
-        await work.mongo.update("member_turns", {"_id": user_id}, {"$inc": {"turns": 1}}, upsert=True)
+        await take_turn(work.mongo, user_id)
         limits = await _limits(work, facility_id, user_id, today)
         left = visits_left(limits, await _visited(work, facility_id, user_id, week))
         if left == 0:
