@@ -118,13 +118,13 @@ def create_app(settings: Settings | None = None, *, provider: Provider | None = 
             persisted = _persisted(services, operations)
             responses = _responses(services, operations)
             fanout, connections = Fanout(services), Connections(settings.live)
-            streams = EventStreams(settings.live, operations, fanout, connections)
             registry = make_registry(operations, services.views, responses, fanout)
             observers = _observers(settings, registry)
+            streams = EventStreams(settings.live, operations, fanout, connections, observers)
             app.state.endpoint = Endpoint(
                 services, operations, persisted, responses, streams, _graphiql(settings), observers
             )
-            app.state.sockets = Sockets(services, operations, persisted, fanout, connections)
+            app.state.sockets = Sockets(services, operations, persisted, fanout, connections, observers)
             app.state.metrics = registry
             async with following(watch), background(settings, news), fanout.feeding():
                 with _rare_collections():

@@ -12,11 +12,15 @@ from prometheus_client.registry import Collector
 
 from nexfit.api.execution import Operations
 from nexfit.api.live.fanout import Fanout
+from nexfit.api.live.messages import Close
 from nexfit.api.observing import Observer, Seen
 from nexfit.api.response_cache import ResponseCache
 from nexfit.hybrid.joined_views import JoinedViews
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
+_LIVES = (1, 10, 60, 600, 3600, 6 * 3600, 24 * 3600)
+_CLOSE_CODES = frozenset({*map(int, Close), 403, 503, 1000, 1001, 1002, 1005, 1006, 1007, 1011, 1012})
+"""What has a label of its own: a client may close with any number it likes. 403 and 503 are refused handshakes."""
 _COSTS = (1, 3, 10, 30, 100, 300, 1000, 3000)
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -46,17 +50,35 @@ class _Engine(Collector):
 
 def request_metrics(registry: CollectorRegistry) -> Observer:
     """Counts requests. The only label a client has a say in is a published operation's name."""
-    requests = Counter("nexfit_requests", "Requests answered", ["operation", "status"], registry=registry)
+    requests = Counter("nexfit_requests", "Requests answered", ["operation", "status", "transport"], registry=registry)
     seconds = Histogram("nexfit_request_seconds", "Time to answer", ["operation"], buckets=_SECONDS, registry=registry)
     cost = Histogram("nexfit_operation_cost", "What operations cost", buckets=_COSTS, registry=registry)
     errors = Counter("nexfit_request_errors", "Top-level errors by code", ["code"], registry=registry)
     commands = Counter("nexfit_store_commands", "Commands sent to a store", ["store"], registry=registry)
+    lives = Histogram(
+        "nexfit_subscription_seconds",
+        "How long subscriptions lasted",
+        ["operation"],
+        buckets=_LIVES,
+        registry=registry,
+    )
+    sockets = Histogram("nexfit_socket_seconds", "How long sockets lasted", buckets=_LIVES, registry=registry)
+    closes = Counter("nexfit_socket_closes", "Sockets closed or refused, by code", ["code"], registry=registry)
 
     @contextmanager
     def counted(seen: Seen) -> Iterator[None]:
         yield
         operation = seen.operation or "other"
-        requests.labels(operation, seen.status).inc()
+        if seen.what == "socket":
+            sockets.observe(seen.seconds)
+            closes.labels(seen.status if seen.status in _CLOSE_CODES else "other").inc()
+            return
+        if seen.what == "subscription":
+            lives.labels(operation).observe(seen.seconds)
+            for code in seen.codes:
+                errors.labels(code).inc()
+            return
+        requests.labels(operation, seen.status, seen.transport).inc()
         seconds.labels(operation).observe(seen.seconds)
         if seen.cost:
             cost.observe(seen.cost)

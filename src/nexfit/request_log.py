@@ -1,5 +1,8 @@
 """One structured line per answered request: what was asked for under which published name, what it cost, how it went.
 
+Operations on sockets and event streams are requests as well; a subscription and a socket have one more line at their
+end, `subscription` and `socket`, and never count as slow.
+
 It names no viewer and no variable: a viewer is a hash that only this installation can make again. The line is like
 those of `nexfit.logs`, but made without structlog: there is one for every request, and it costs a third this way.
 """
@@ -33,19 +36,16 @@ def request_log(secret: str, *, every: bool) -> Observer:
     @contextmanager
     def logged(seen: Seen) -> Iterator[None]:
         yield
-        failed = seen.status >= 500 or "INTERNAL" in seen.codes or "UNAVAILABLE" in seen.codes
-        if every or failed or seen.seconds >= SLOW:
+        lasted = seen.what != "request"
+        failed = (seen.status >= 500 and not lasted) or "INTERNAL" in seen.codes or "UNAVAILABLE" in seen.codes
+        if every or failed or (seen.seconds >= SLOW and not lasted):
             write(
                 {
-                    "event": "request",
+                    "event": seen.what,
                     "request_id": seen.id,
-                    "operation": seen.operation,
-                    "status": seen.status,
-                    "codes": seen.codes,
-                    "executor": seen.executor,
-                    "cost": seen.cost,
+                    "transport": seen.transport,
+                    **(_of_socket(seen) if seen.what == "socket" else _of_operation(seen)),
                     "ms": round(seen.seconds * 1000, 2),
-                    "commands": {store: len(sent) for store, sent in seen.commands.sent.items()},
                     "kind": seen.kind,
                     "viewer": hashed(seen.viewer) if seen.viewer else None,
                     "level": "info",
@@ -54,6 +54,22 @@ def request_log(secret: str, *, every: bool) -> Observer:
             )
 
     return logged
+
+
+def _of_operation(seen: Seen) -> dict[str, object]:
+    line: dict[str, object] = {
+        "operation": seen.operation,
+        "status": seen.status,
+        "codes": seen.codes,
+        "executor": seen.executor,
+        "cost": seen.cost,
+        "commands": {store: len(sent) for store, sent in seen.commands.sent.items()},
+    }
+    return {**line, "results": seen.sent} if seen.what == "subscription" else line
+
+
+def _of_socket(seen: Seen) -> dict[str, object]:
+    return {"close_code": seen.status, "operations": seen.sent}
 
 
 def write(line: dict[str, object]) -> None:

@@ -101,8 +101,8 @@ async def test_metrics_have_published_names_only(watched: httpx.AsyncClient, cha
         await owner.post(f"query {name.split(chr(34))[0]} {{ viewer {{ id }} }}")
     await owner.post("{ nope }")
     text = (await watched.get("/metrics")).text
-    assert _value(text, 'nexfit_requests_total{operation="OwnerOverview",status="200"}') == 2
-    assert _value(text, 'nexfit_requests_total{operation="other",status="200"}') == 5
+    assert _value(text, 'nexfit_requests_total{operation="OwnerOverview",status="200",transport="http"}') == 2
+    assert _value(text, 'nexfit_requests_total{operation="other",status="200",transport="http"}') == 5
     assert _value(text, 'nexfit_request_seconds_count{operation="OwnerOverview"}') == 2
     assert _value(text, 'nexfit_request_errors_total{code="BAD_USER_INPUT"}') == 1
     assert _value(text, 'nexfit_store_commands_total{store="postgres"}') > 2

@@ -58,7 +58,13 @@ async def test_a_foreign_page_opens_no_socket(address: str) -> None:
     for origin in ("https://app.example", f"http://{address}", None):
         async with opened(address, origin=origin) as socket:
             await socket.init()
-    for origin in ("https://evil.example", "https://app.example.evil.example", "null", f"http://evil@{address}"):
+    for origin in (
+        "https://evil.example",
+        "https://app.example.evil.example",
+        "null",
+        f"http://evil@{address}",
+        "http://[x",
+    ):
         with pytest.raises(InvalidStatus) as refused:
             async with opened(address, origin=origin):
                 pass

@@ -99,31 +99,22 @@ class Endpoint:
         wanted = headers.get(b"accept-language")
         speech = Speech(negotiated(wanted.decode("latin-1"))) if wanted else Speech()
         media = guard.media_type(headers.get(b"accept"))
-        if not self._observers or wants_events(headers):  # a stream may last for days: it is no request to sum up
-            reply = await self._reply(scope, receive, send, headers, media, speech, id_, None)
+        seen = Seen(id_)
+        if wants_events(headers):  # the stream tells of its operation, which it may outlive by days
+            seen.transport = "sse"
+            reply = await self._reply(scope, receive, send, headers, media, speech, id_, seen)
+            if reply is not _STREAMED:
+                with seen.watched_by(self._observers):
+                    seen.status = reply.status if reply is not None else 499
         else:
-            reply = await self._observed(scope, receive, send, headers, media, speech, id_)
+            with seen.watched_by(self._observers):
+                reply = await self._reply(scope, receive, send, headers, media, speech, id_, seen)
+                seen.status = reply.status if reply is not None else 499
         if reply is not None and reply is not _STREAMED:
             more = [*self._headers, (guard.REQUEST_ID, id_.encode()), *reply.headers]
             if speech.spoken:
                 more.append((b"content-language", ", ".join(sorted(speech.spoken)).encode()))
             await _send(send, reply, media or guard.JSON, more)
-
-    async def _observed(
-        self,
-        scope: Scope,
-        receive: Receive,
-        send: Send,
-        headers: Headers,
-        media: bytes | None,
-        speech: Speech,
-        id_: str,
-    ) -> _Reply | None:
-        seen = Seen(id_)
-        with seen.watched_by(self._observers):
-            reply = await self._reply(scope, receive, send, headers, media, speech, id_, seen)
-            seen.status = reply.status if reply is not None else 499
-        return reply
 
     async def _reply(
         self,
@@ -134,7 +125,7 @@ class Endpoint:
         media: bytes | None,
         speech: Speech,
         id_: str,
-        seen: Seen | None,
+        seen: Seen,
     ) -> _Reply | None:
         """The reply; None where the client has left."""
         reads, streams = scope["method"] != "POST", wants_events(headers)
@@ -144,8 +135,7 @@ class Endpoint:
             if reads:
                 guard.require_preflight(headers)
             context = self._context(scope, headers, speech)
-            if seen is not None:
-                seen.kind, seen.viewer = context.viewer.kind, context.viewer_name
+            seen.asked_by(context)
             if context.viewer.guest_id is not None:
                 await self._require_live(context.viewer.guest_id, context.now)
             await context.spend(1)
@@ -156,15 +146,16 @@ class Endpoint:
                 document = await self._persisted.document(asked.query, asked.extensions)
                 context.max_staleness = max_staleness(asked.extensions)
                 operation = Asked(document, asked.variables, asked.operation_name, reads)
+                seen.asked_for(operation, self._operations, self._persisted)
                 more = [*self._headers, (guard.REQUEST_ID, id_.encode())]
-                await self._streams(receive, send, operation, context, expires=self._expiry(headers), headers=more)
+                expires = self._expiry(headers)
+                await self._streams(receive, send, operation, context, seen, expires=expires, headers=more)
                 return _STREAMED
             answer = await self._answer(asked, context, headers, seen, queries_only=reads)
         except Disconnected:
             return None
         except Refusal as refused:
-            if seen is not None:
-                seen.codes = (str(refused.code),)
+            seen.codes = (str(refused.code),)
             return _refused(refused, speech)
         except Exception:
             log.exception("request failed")
@@ -192,7 +183,7 @@ class Endpoint:
         )
 
     async def _answer(
-        self, asked: GraphQLRequest, context: Context, headers: Headers, seen: Seen | None, *, queries_only: bool
+        self, asked: GraphQLRequest, context: Context, headers: Headers, seen: Seen, *, queries_only: bool
     ) -> Answer:
         try:
             query = await self._persisted.document(asked.query, asked.extensions)
@@ -210,10 +201,8 @@ class Endpoint:
             answer = await self._responses.run(operation, context, fresh=b"no-cache" in wishes, keep=keep)
         if not answer.executed and self._operations.is_subscription(operation):
             raise BadRequest("Subscriptions need a stream: accept text/event-stream, or open a WebSocket.", 406)
-        if seen is not None:
-            seen.executor, seen.codes, seen.cost = answer.executor, answer.codes, self._operations.cost(operation)
-            if self._persisted.trusts(query):
-                seen.operation = self._operations.name(operation)
+        seen.answered(answer)
+        seen.asked_for(operation, self._operations, self._persisted)
         if asked.extensions and asked.extensions.get("cost") is True:
             return self._with_cost(answer, operation, context)
         return answer

@@ -7,20 +7,21 @@ closed with 4403 when it does, and a client that connects again with a new token
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import suppress
+import time
+from collections.abc import Awaitable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 import orjson
 from starlette.types import Receive, Scope, Send
 
 from nexfit.api.context import Context, Services
 from nexfit.api.execution import Answer, Asked, Operations, failed
+from nexfit.api.guard import request_id
 from nexfit.api.language import ENGLISH, Speech, negotiated
 from nexfit.api.live.connections import Connections
 from nexfit.api.live.fanout import Fanout, Follower
+from nexfit.api.live.handshakes import Pace, is_welcome, refuse
 from nexfit.api.live.messages import (
     PROTOCOL,
     BadMessage,
@@ -33,17 +34,22 @@ from nexfit.api.live.messages import (
     token_in,
 )
 from nexfit.api.live.outlets import WRITE, Waiting, Write
+from nexfit.api.observing import Observer, Seen
 from nexfit.api.persisted import PersistedOperations
-from nexfit.api.requests import GraphQLRequest, max_staleness
+from nexfit.api.requests import GraphQLRequest, Headers, max_staleness
 from nexfit.domains.errors import BadInput, Refusal, Unauthenticated
 from nexfit.domains.identity.access import GUEST
 from nexfit.domains.identity.addresses import client_address, networks
 from nexfit.domains.identity.session_watch import SessionsUnknown
 from nexfit.domains.identity.tokens import InvalidToken
+from nexfit.logs import current_request
 from nexfit.stores.errors import StoreUnavailable
 
 LONGEST_REASON = 120
 """Bytes of a close frame's reason; WebSocket allows 123."""
+
+NO_STATUS = 1005
+"""A close frame without a code."""
 
 
 class Sockets:
@@ -56,7 +62,9 @@ class Sockets:
         persisted: PersistedOperations,
         fanout: Fanout,
         connections: Connections,
+        observers: Sequence[Observer] = (),
     ) -> None:
+        self.observers = observers
         self.services = services
         self.operations = operations
         self.persisted = persisted
@@ -69,34 +77,35 @@ class Sockets:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one socket until it is closed, or refuse its handshake: 403 for its origin, 503 for want of room."""
         await receive()  # websocket.connect
-        if not self._is_welcome(dict(scope["headers"])):
-            await _refuse(send, scope, 403)
-        elif not self.connections.open():
-            await _refuse(send, scope, 503)
-        else:
-            try:
-                await _Socket(self, scope, receive, send).run()
-            finally:
-                self.connections.close()
-
-    def _is_welcome(self, headers: Mapping[bytes, bytes]) -> bool:
-        """Whether a page of the request's origin may open a socket; who names none is no page."""
-        origin = headers.get(b"origin")
-        if origin is None:
-            return True
-        text = origin.decode("latin-1")
-        return text in self.services.settings.http.cors_origins or urlsplit(text).netloc == headers.get(
-            b"host", b""
-        ).decode("latin-1")
+        headers: Headers = dict(scope["headers"])
+        seen = Seen(request_id(headers), "websocket")
+        began = time.perf_counter()
+        try:
+            if not is_welcome(headers, self.services.settings.http.cors_origins):
+                seen.status = 403
+                await refuse(send, scope, 403)
+            elif not self.connections.open():
+                seen.status = 503
+                await refuse(send, scope, 503)
+            else:
+                seen.status = Close.INTERNAL
+                try:
+                    await _Socket(self, scope, receive, send, seen).run()
+                finally:
+                    self.connections.close()
+        finally:
+            seen.is_over("socket", self.observers, time.perf_counter() - began)
 
 
 class _Operation:
-    """An operation under way; `follower` once it follows something."""
+    """An operation under way; `follower` once it follows something, since when and with what to say of it."""
 
-    __slots__ = ("follower",)
+    __slots__ = ("follower", "seen", "since")
 
-    def __init__(self) -> None:
+    def __init__(self, seen: Seen) -> None:
+        self.seen = seen
         self.follower: Follower | None = None
+        self.since = 0.0
 
 
 class _Outlet:
@@ -111,7 +120,9 @@ class _Outlet:
         self._head = head_of(id_, "next")
 
     def send(self, result: bytes) -> bool:
-        return self._socket.write(self._head + result + b"}")
+        taken = self._socket.write(self._head + result + b"}")
+        self._operation.seen.sent += taken
+        return taken
 
     def end(self, why: Refusal) -> None:
         if isinstance(why, Unauthenticated):  # then nothing else on the socket may go on either
@@ -121,8 +132,10 @@ class _Outlet:
 
 
 class _Socket:
-    def __init__(self, endpoint: Sockets, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, endpoint: Sockets, scope: Scope, receive: Receive, send: Send, seen: Seen) -> None:
         self._endpoint = endpoint
+        self._seen = seen
+        """What is to be told of the socket; its `status` is the close code."""
         self._services = endpoint.services
         self._settings = endpoint.services.settings.live
         self._is_spoken = PROTOCOL in scope["subprotocols"]
@@ -136,8 +149,7 @@ class _Socket:
         self._is_initialised = False
         self._is_closed = False
         self._timer: asyncio.TimerHandle | None = None
-        self._allowance = float(self._settings.messages_at_once)
-        self._counted_at = self._loop.time()
+        self._pace = Pace(self._settings, self._loop.time)
         languages = dict(scope["headers"]).get(b"accept-language")
         self._language = negotiated(languages.decode("latin-1")) if languages else ENGLISH
         client = scope.get("client")
@@ -162,6 +174,8 @@ class _Socket:
             while (event := await self._receive())["type"] == "websocket.receive":
                 if not self._is_closed:
                     await self._on(event)
+            if not self._is_closed:  # the client's own, or the server's for a broken frame
+                self._seen.status = event.get("code") or NO_STATUS
         finally:
             self._stop()
             for task in self._tasks:
@@ -184,6 +198,7 @@ class _Socket:
     async def close(self, code: Close, reason: str) -> None:
         """Close; nothing more is sent."""
         if not self._is_closed:
+            self._seen.status = code
             self._stop()
             short = reason.encode()[:LONGEST_REASON].decode(errors="ignore")
             await self._event({"type": "websocket.close", "code": int(code), "reason": short})
@@ -193,6 +208,8 @@ class _Socket:
         if self._operations.get(id_) is not operation:
             return  # the client has ended it
         del self._operations[id_]
+        operation.seen.codes = answer.codes
+        self._over(operation)
         if answer.executed:
             await self._send(head_of(id_, "next") + answer.body + b"}")
             await self._send(complete(id_))
@@ -208,7 +225,7 @@ class _Socket:
             return await self.close(Close.BAD_REQUEST, "Messages are text.")
         if len(text) > self._settings.message_bytes:
             return await self.close(Close.TOO_BIG, f"A message has at most {self._settings.message_bytes} bytes.")
-        if not self._may_send():
+        if not self._pace.allows():
             return await self.close(Close.POLICY, "Too many messages")
         try:
             message = read_message(text)
@@ -235,6 +252,7 @@ class _Socket:
             self._actor = GUEST
             return await self.close(Close.TRY_AGAIN_LATER, "Too many connections")
         self._is_initialised = True
+        self._seen.asked_by(self._context(datetime.now(UTC)))
         if token is None and self._timer is not None:
             self._timer.cancel()
         await self._send(simple("connection_ack", acknowledged))
@@ -278,7 +296,8 @@ class _Socket:
             return await self.close(Close.UNAUTHORIZED, "Unauthorized")
         if message.id in self._operations:
             return await self.close(Close.ID_IN_USE, f"Subscriber for {message.id} already exists")
-        operation = self._operations[message.id] = _Operation()
+        self._seen.sent += 1
+        operation = self._operations[message.id] = _Operation(Seen(f"{self._seen.id}.{self._seen.sent}", "websocket"))
         if max(self._running, len(self._operations) - 1) >= self._settings.operations:
             refused = BadInput("More operations are under way on this socket than it may have.")
             return await self.finish(message.id, operation, failed(refused, self.speech()))
@@ -290,23 +309,61 @@ class _Socket:
 
     def _end_by_client(self, id_: str) -> None:
         operation = self._operations.pop(id_, None)
-        if operation is not None and operation.follower is not None:
-            self._endpoint.fanout.leave(operation.follower)
+        if operation is not None:
+            self._over(operation)
 
     # --- operations
 
+    def _over(self, operation: _Operation) -> None:
+        """Nothing of the operation follows any more."""
+        if operation.follower is not None:
+            self._endpoint.fanout.leave(operation.follower)
+            operation.follower = None
+            operation.seen.is_over("subscription", self._endpoint.observers, self._loop.time() - operation.since)
+
     async def _operate(self, id_: str, operation: _Operation, request: GraphQLRequest) -> None:
         self._running += 1
+        seen = operation.seen
+        current_request.set(seen.id)
         try:
-            answer = await self._answer(id_, operation, request)
-        except SessionsUnknown:
-            answer = failed(StoreUnavailable("mongo", "which sessions ended is not known"), self.speech())
-        except Exception as error:
-            answer = failed(error, self.speech())
+            with seen.watched_by(self._endpoint.observers):
+                answer = await self._caught(self._answer(id_, operation, request))
+                seen.status = 200
+                if answer is not None:
+                    seen.answered(answer)
+                    seen.status = 200 if answer.executed else 429 if answer.retry_after is not None else 400
+            if operation.follower is not None:
+                answer = await self._caught(self._feed(operation.follower))
         finally:
             self._running -= 1
         if answer is not None:
             await self.finish(id_, operation, answer)
+
+    async def _caught(self, work: Awaitable[Answer | None]) -> Answer | None:
+        """What the work answers, or what kept it from answering."""
+        try:
+            return await work
+        except SessionsUnknown:
+            return failed(StoreUnavailable("mongo", "which sessions ended is not known"), self.speech())
+        except Exception as error:
+            return failed(error, self.speech())
+
+    async def _feed(self, follower: Follower) -> None:
+        try:
+            await self._endpoint.fanout.feed(follower)
+        except BaseException:
+            self._endpoint.fanout.leave(follower)
+            raise
+
+    def _context(self, now: datetime) -> Context:
+        return Context(
+            self._services,
+            now,
+            self._actor,
+            address=self._address,
+            user_agent=self._user_agent,
+            speech=self.speech(),
+        )
 
     async def _answer(self, id_: str, operation: _Operation, request: GraphQLRequest) -> Answer | None:
         """The answer to an operation; None for a subscription that has begun."""
@@ -319,17 +376,12 @@ class _Socket:
         except InvalidToken:
             await self.close(Close.FORBIDDEN, "The session has ended.")
             return None
-        context = Context(
-            self._services,
-            now,
-            self._actor,
-            address=self._address,
-            user_agent=self._user_agent,
-            speech=self.speech(),
-        )
+        context = self._context(now)
+        operation.seen.asked_by(context)
         await context.spend(1)
         document = await self._endpoint.persisted.document(request.query, request.extensions)
         asked = Asked(document, request.variables, request.operation_name)
+        operation.seen.asked_for(asked, self._endpoint.operations, self._endpoint.persisted)
         context.max_staleness = max_staleness(request.extensions)
         started = await self._endpoint.operations.subscription(asked, context)
         if started is None:
@@ -341,12 +393,7 @@ class _Socket:
         if self._operations.get(id_) is not operation:  # ended meanwhile
             fanout.leave(follower)
             return None
-        operation.follower = follower
-        try:
-            await fanout.feed(follower)
-        except BaseException:
-            fanout.leave(follower)
-            raise
+        operation.follower, operation.since = follower, self._loop.time()
         return None
 
     # --- the socket
@@ -376,8 +423,7 @@ class _Socket:
         if self._waiting is not None:
             self._waiting.end()
         for operation in self._operations.values():
-            if operation.follower is not None:
-                self._endpoint.fanout.leave(operation.follower)
+            self._over(operation)
         self._operations.clear()
         if self._is_initialised:
             self._endpoint.connections.leave(self._actor)
@@ -388,21 +434,3 @@ class _Socket:
             self._timer.cancel()
         if not self._is_closed:
             self._timer = self._loop.call_later(max(0.0, seconds), lambda: self.spawn(self.close(code, reason)))
-
-    def _may_send(self) -> bool:
-        """Whether the client may send another message now: so many per second, and some at once."""
-        now = self._loop.time()
-        earned = (now - self._counted_at) * self._settings.messages_per_second
-        self._allowance = min(float(self._settings.messages_at_once), self._allowance + earned) - 1
-        self._counted_at = now
-        return self._allowance >= 0
-
-
-async def _refuse(send: Send, scope: Scope, status: int) -> None:
-    """Refuse the handshake with an HTTP status, where the server can; else with its own 403."""
-    with suppress(OSError):
-        if "websocket.http.response" in (scope.get("extensions") or {}):
-            await send({"type": "websocket.http.response.start", "status": status, "headers": []})
-            await send({"type": "websocket.http.response.body", "body": b""})
-        else:
-            await send({"type": "websocket.close"})
