@@ -171,7 +171,12 @@ async def town(servers: EmbeddedServers) -> AsyncIterator[Town]:
         mongo=MongoSettings(url=SecretStr(servers.urls.mongo), database=name),
         postgres=PostgresSettings(url=SecretStr(urlsplit(servers.urls.postgres)._replace(path=f"/{name}").geturl())),
         redis=RedisSettings(url=SecretStr(redis)),
-        auth=AuthSettings(secret=SecretStr("a secret of the tests that is long enough"), bcrypt_hashes=False),
+        auth=AuthSettings(
+            secret=SecretStr("a secret of the tests that is long enough"),
+            bcrypt_hashes=False,
+            tries_per_account=10_000,
+            tries_per_address=10_000,
+        ),
         http=HttpSettings(response_cache=True, log_requests=False),
         limits=WIDE,
         background=False,

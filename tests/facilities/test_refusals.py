@@ -12,8 +12,9 @@ from bson import ObjectId
 
 from tests.api.conftest import Client, global_id
 
-from .conftest import CREATE, Person, Town, codes
+from .conftest import CREATE, Person, Town, asks, codes
 from .test_editing import HOURS, UPDATE, staff_of
+from .test_staffing import CHANGE, INVITE, REMOVE, WITHDRAW
 
 
 @dataclass(slots=True)
@@ -55,6 +56,28 @@ async def _hours(world: World) -> Input:
     return {"facility": world.facility, "hours": [{"day": "MONDAY", "openTime": "07:00", "closeTime": "23:00"}]}
 
 
+async def _invite(world: World) -> Input:
+    return {"facility": world.facility, "email": "yeni@example.org", "role": "COACH", "permissions": []}
+
+
+async def _withdraw(world: World) -> Input:
+    assert (await asks(world.owner.here, INVITE, **await _invite(world)))["userErrors"] == []
+    return {"facility": world.facility, "email": "yeni@example.org"}
+
+
+async def _change(world: World) -> Input:
+    person = await staff_of(world.town, world.facility, "check_in")
+    return {"facility": world.facility, "user": person.gid, "role": "RECEPTION", "permissions": ["CHECK_IN"]}
+
+
+async def _remove(world: World) -> Input:
+    person = await staff_of(world.town, world.facility, "check_in")
+    return {"facility": world.facility, "user": person.gid}
+
+
+_STAFF = (("facility", "Facility"), ("user", "User"))
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """A mutation: a valid input, the permission it needs, and the inputs that name something."""
@@ -71,6 +94,10 @@ class Case:
 CASES = {
     "createFacility": Case(CREATE, _create),
     "updateFacility": Case(UPDATE, _update, "facility_write", (("facility", "Facility"),)),
+    "inviteStaff": Case(INVITE, _invite, "staff_write", (("facility", "Facility"),)),
+    "withdrawStaffInvitation": Case(WITHDRAW, _withdraw, "staff_write", (("facility", "Facility"),)),
+    "changeStaff": Case(CHANGE, _change, "staff_write", _STAFF),
+    "removeStaff": Case(REMOVE, _remove, "staff_write", _STAFF),
     "setFacilityHours": Case(HOURS, _hours, "facility_write", (("facility", "Facility"),)),
 }
 

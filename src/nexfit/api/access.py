@@ -30,6 +30,8 @@ async def permitted(right: Right, scope: Scope, records: Sequence[Record], conte
         return known
     if right.permissions and scope.facility and not scope.facility_record:
         managed = await directory.managed(context.stores.mongo, actor, right.permissions)
+        if context.touched is not None:  # an answer that is kept ends when the staff of one of them changes
+            context.touched.update(f"facility:{record.get(scope.facility)}" for record in records)
         known = [
             yes or ObjectId(record.get(scope.facility)) in managed for yes, record in zip(known, records, strict=True)
         ]

@@ -100,6 +100,7 @@ MATRIX: Mapping[str, Entry] = {
             ("logoutEverywhere revokeSession changePassword requestPhoneVerification verifyPhone", SIGNED_IN),
             ("startSecondFactor confirmSecondFactor removeSecondFactor deactivateAccount updateProfile", SIGNED_IN),
             ("createFacility updateFacility setFacilityHours", SIGNED_IN),
+            ("inviteStaff withdrawStaffInvitation acceptStaffInvitation changeStaff removeStaff", SIGNED_IN),
             ("bookClass cancelBooking checkIn markAttendance cancelClassDate", SIGNED_IN),
             ("sellMembership refundPayment", SIGNED_IN),
             ("issueInvoice recordPayment voidInvoice countTill", SIGNED_IN),
@@ -117,7 +118,9 @@ MATRIX: Mapping[str, Entry] = {
                 " equipments rooms bookingPolicy createdAt classes schedule memberships",
                 ANYONE,
             ),
-            ("staff members memberSubscriptions", _MEMBERS),
+            ("staffInvitations", staff(StaffPermission.STAFF_WRITE)),
+            ("staff", _MEMBERS | staff(StaffPermission.STAFF_WRITE)),
+            ("members memberSubscriptions", _MEMBERS),
             ("revenue outstanding transactions subscriptions invoices overdueInvoices till", _MONEY),
             ("analytics today", _ANALYTICS),
             ("auditLog", _AUDIT),
@@ -138,6 +141,7 @@ MATRIX: Mapping[str, Entry] = {
     ),
     "FacilityPayload": _part("facility userErrors"),
     "Equipment": _part("name category quantity brand"),
+    "StaffInvitation": _part("email role permissions invitedBy invitedAt expiresAt"),
     "StaffMember": _part("user role permissions joinedAt"),
     # --- classes
     "Class": Entry(

@@ -18,6 +18,7 @@ from nexfit.api.classes.mutations import ClassMutations
 from nexfit.api.coaching.consents import ConsentMutations
 from nexfit.api.facilities.mutations import FacilityMutations
 from nexfit.api.facilities.queries import FacilityQueries
+from nexfit.api.facilities.staff import StaffMutations
 from nexfit.api.fields import bind
 from nexfit.api.finance.audit import AuditQueries
 from nexfit.api.finance.invoicing import InvoicingMutations
@@ -42,6 +43,7 @@ class Query(NodeQueries, IdentityQueries, GuestQueries, FacilityQueries, AuditQu
 class Mutation(
     IdentityMutations,
     FacilityMutations,
+    StaffMutations,
     ClassMutations,
     MembershipMutations,
     VisitMutations,

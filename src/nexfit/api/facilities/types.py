@@ -28,7 +28,7 @@ from nexfit.api.relay import Connection, Node, PageArgs, id_reader
 from nexfit.domains.facilities import documents as stored
 from nexfit.domains.facilities.documents import Day, FacilityType, StaffPermission, StaffRole
 from nexfit.domains.facilities.hours import is_open
-from nexfit.domains.identity.access import RIGHTS_COLUMNS
+from nexfit.domains.identity.access import RIGHTS_COLUMNS, may
 from nexfit.engine.fields import Record
 from nexfit.stores.signed_files import SignedFiles
 
@@ -169,13 +169,36 @@ class StaffMember:
     joined_at: datetime = column(description="Since when.")
 
 
+@strawberry.type(description="Somebody who was sent a link to join a facility's staff and has not accepted yet.")
+class StaffInvitation:
+    """Embedded in a facility."""
+
+    email: str = column(description="Where the link went.")
+    role: StaffRole = column(description="What they will do.")
+    permissions: list[StaffPermission] | None = column(description="What they will be allowed to do.")
+    invited_by: User | None = user_field("invitedBy", description="Who sent it.")
+    invited_at: datetime = column(description="When.")
+    expires_at: datetime = column(description="Until when it can be accepted.")
+
+
 def _open_now(record: Record, _args: object, context: Context) -> bool | None:
     known = record.get("operatingHours") or record.get("specialDays")
     return is_open(record, context.now) if known else None
 
 
-async def _staff(parents: Sequence[Record], _: Args, __: Context) -> Sequence[Any]:
-    return [[{**entry, PERMITTED: "members_read"} for entry in parent.get("staff") or ()] for parent in parents]
+async def _invitations(parents: Sequence[Record], _: Args, context: Context) -> Sequence[Any]:
+    return [
+        [one for one in parent.get("staffInvitations") or () if one["expiresAt"] > context.now] for parent in parents
+    ]
+
+
+async def _staff(parents: Sequence[Record], _: Args, context: Context) -> Sequence[Any]:
+    """The staff of each facility; who may read its members sees their addresses, too."""
+    found = []
+    for parent in parents:
+        known = {PERMITTED: "members_read"} if may(context.actor, parent, "members_read") else {}
+        found.append([{**entry, **known} for entry in parent.get("staff") or ()])
+    return found
 
 
 @strawberry.type(description="A gym or studio.")
@@ -226,7 +249,10 @@ class Facility(Node):
         cache=Cached(60, parents="facility:{_id}:plans"),
     )
     staff: list[StaffMember] | None = batch(
-        _staff, needs=("staff",), description="Who works there; needs members_read."
+        _staff, needs=("staff", "ownerId"), description="Who works there; needs members_read or staff_write."
+    )
+    staff_invitations: list[StaffInvitation] | None = batch(
+        _invitations, needs=("staffInvitations",), description="Who may join them; needs staff_write."
     )
     members: Connection[Member] | None = batch(
         members_of_facilities,

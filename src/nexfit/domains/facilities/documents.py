@@ -167,6 +167,19 @@ class StaffMember(Embedded):
     joined_at: Instant
 
 
+class StaffInvitation(Embedded):
+    """Somebody who may join the staff by a link sent to an address; ``token_hash`` is the keyed hash of its token."""
+
+    email: Email
+    email_normalized: Email
+    role: StaffRole
+    permissions: list[StaffPermission] = Field(default_factory=list, max_length=50)
+    invited_by: Id
+    token_hash: Annotated[bytes, Field(min_length=32, max_length=32)]
+    invited_at: Instant
+    expires_at: Instant
+
+
 class SubscriptionPlan(Embedded):
     """The facility's own plan on the platform, mirrored from Postgres."""
 
@@ -209,6 +222,7 @@ class Facility(StoredDocument):
     rooms: list[Room] = Field(default_factory=list, max_length=MOST_ROOMS)
     owner_id: Id | None = None
     staff: list[StaffMember] = Field(default_factory=list, max_length=MOST_STAFF)
+    staff_invitations: list[StaffInvitation] = Field(default_factory=list, max_length=MOST_STAFF)
     subscription_plan: SubscriptionPlan | None = None
     booking_policy: BookingPolicy = BookingPolicy()
     source: Word | None = None

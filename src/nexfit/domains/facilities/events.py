@@ -35,3 +35,28 @@ class FacilityChanged(FacilityEvent):
     """The facility says something else of itself; what it says now is read, not told."""
 
     fields: Sequence[str]
+
+
+class StaffInvited(FacilityEvent):
+    """Somebody was sent a link to join; whom it went to is not told."""
+
+    role: str
+
+
+class StaffJoined(FacilityEvent):
+    """Somebody accepted an invitation and works there from now on."""
+
+    user_id: str
+    role: str
+
+
+class StaffChanged(FacilityEvent):
+    """Somebody may do something else now, or an invitation was taken back."""
+
+    user_id: str | None = None
+
+
+class StaffRemoved(FacilityEvent):
+    """Somebody works there no more."""
+
+    user_id: str

@@ -21,6 +21,8 @@ from nexfit.domains.facilities.documents import (
     MOST_SPECIAL_DAYS,
     Day,
     FacilityType,
+    StaffPermission,
+    StaffRole,
 )
 from nexfit.domains.identity.profiles import WebAddress
 from nexfit.domains.identity.validation import EmailText, Input, LineText, NameText, PhoneText
@@ -139,6 +141,21 @@ class NewFacility(FacilityChange):
 
 def _repeats(names: Sequence[str]) -> bool:
     return len({fold(name) for name in names}) < len(names)
+
+
+class Invitation(Input):
+    """Who is invited to work at a facility."""
+
+    email: EmailText
+    role: StaffRole
+    permissions: frozenset[StaffPermission] = frozenset()
+
+
+class StaffChange(Input):
+    """What changes of somebody who works there."""
+
+    role: StaffRole = StaffRole.COACH
+    permissions: frozenset[StaffPermission] = frozenset()
 
 
 class OpeningEntry(Input):
