@@ -213,7 +213,7 @@ MATRIX: Mapping[str, Entry] = {
     "Member": Entry(
         _fields(
             (
-                "id user status plan balance openInvoices joinedAt lastPaymentAt lastVisitAt nextBookingAt",
+                "id user status plan balance openInvoices joinedAt lastPaymentAt lastVisitAt nextBookingAt standing",
                 _MEMBERS,
             )
         ),
@@ -325,11 +325,14 @@ MATRIX: Mapping[str, Entry] = {
     "CoachClient": Entry(
         _fields(
             ("id status startDate endDate goals coach client notes sharedScopes createdAt", SELF | AUTHOR),
-            ("privateNotes", AUTHOR),
+            ("privateNotes overview", AUTHOR),
         ),
         found=SELF | AUTHOR,
         scope=Scope(person="clientId", author="coachId"),
     ),
+    "ClientOverview": _part("nextSessionAt credits memberships"),
+    "PackageCredits": _part("total reserved used remaining"),
+    "MembershipStanding": _part("facility status plan balance openInvoices lastPaymentAt lastVisitAt nextBookingAt"),
     "Note": _part("text date"),
     "Consent": _part("coach scopes grantedAt updatedAt"),
     "MedicalRead": Entry(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
 import strawberry
@@ -12,7 +12,7 @@ from bson import ObjectId
 from nexfit.api.context import Context
 from nexfit.api.fields import Args
 from nexfit.api.relay import PageArgs, connection, node_selection, page_request
-from nexfit.domains.coaching import consents, medical, relations
+from nexfit.domains.coaching import clients, consents, medical, relations
 from nexfit.domains.coaching.documents import RelationStatus
 from nexfit.domains.identity import people
 from nexfit.domains.identity.protected import CLIENT, client_field
@@ -66,6 +66,15 @@ async def scopes_of_relations(parents: Sequence[Record], _: Args, context: Conte
     """What each relation's coach may see of its client now."""
     found = await consents.shared(context.stores.mongo, [(parent["coachId"], parent["clientId"]) for parent in parents])
     return [found.get((parent["coachId"], parent["clientId"]), []) for parent in parents]
+
+
+async def overviews_of_relations(parents: Sequence[Record], _: Args, context: Context) -> Sequence[Any]:
+    """What the viewer, who coaches, sees of each client first; null unless the relation is active."""
+    stores = context.stores
+    found = await clients.at_a_glance(
+        stores.mongo, stores.postgres, context.views, context.actor.require(), parents, context.now
+    )
+    return [asdict(found[parent["_id"]]) if parent["_id"] in found else None for parent in parents]
 
 
 async def body_profiles(parents: Sequence[Record], args: Args, context: Context) -> Sequence[Any]:

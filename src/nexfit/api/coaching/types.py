@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 
@@ -14,6 +14,9 @@ from nexfit.api.relay import Node, id_reader
 from nexfit.domains.coaching.documents import RelationStatus
 from nexfit.domains.identity.documents import ConsentScope
 from nexfit.engine.fields import Record
+
+if TYPE_CHECKING:
+    from nexfit.api.memberships.standings import MembershipStanding
 
 strawberry.enum(ConsentScope, description="A kind of personal data a client may open to a coach.")
 
@@ -41,6 +44,27 @@ class Note:
     date: datetime = column(description="When it was made.")
 
 
+@strawberry.type(description="Sessions of a package a client bought of a coach.")
+class PackageCredits:
+    """From PostgreSQL's `package_balances`, which the ledger of credits keeps."""
+
+    total: int = row_column(description="Bought.")
+    reserved: int = row_column(description="Booked and not yet held.")
+    used: int = row_column(description="Held, or forfeited.")
+    remaining: int = row_column(description="Still to be booked.")
+
+
+@strawberry.type(description="What a coach sees of a client first, joined over both stores.")
+class ClientOverview:
+    """Cached views (`nexfit.domains.coaching.clients`), confirmed by Redis on each read."""
+
+    next_session_at: datetime | None = row_column(description="Start of their next session.")
+    credits: PackageCredits | None = row_column(description="What is left of the package; null without one.")
+    memberships: list[Annotated[MembershipStanding, strawberry.lazy("nexfit.api.memberships.standings")]] = row_column(
+        description="How the client stands at the facilities where the coach works."
+    )
+
+
 @strawberry.type(description="A coach's relation to a client; the two alone can find it.")
 class CoachClient(Node):
     """From MongoDB's `coach_clients`."""
@@ -58,6 +82,11 @@ class CoachClient(Node):
         loaders.scopes_of_relations,
         needs=("coachId", "clientId"),
         description="What the coach may see of the client now.",
+    )
+    overview: ClientOverview | None = batch(
+        loaders.overviews_of_relations,
+        needs=("_id", "coachId", "clientId", "relationship.status"),
+        description="The client at a glance; for the coach alone, while the relation is active.",
     )
     created_at: datetime = column(description="When it was asked for.")
     coach: User | None = user_field("coachId", description="The coach.")

@@ -16,6 +16,7 @@ from nexfit.api.context import Context
 from nexfit.api.fields import Args, batch, derived, row_column
 from nexfit.api.identity.types import User, user_field
 from nexfit.api.memberships.loaders import plans_of_rows
+from nexfit.api.memberships.standings import MembershipStanding, standings_of_members, tags_of_standings
 from nexfit.api.memberships.types import Membership
 from nexfit.api.money import Money, money_field
 from nexfit.api.order import OrderDirection
@@ -26,7 +27,6 @@ from nexfit.domains.memberships import members
 from nexfit.domains.memberships.members import MemberFilter, MemberOrder, MemberStatus
 from nexfit.engine.fields import Record
 
-strawberry.enum(MemberStatus, description="State of the membership that counts most: a live one, else the latest.")
 strawberry.enum(MemberOrder, description="How members are ordered.")
 
 
@@ -88,6 +88,12 @@ class Member(Node):
         cache=Cached(10, CacheScope.PRIVATE, parents="user:{user_id}:visits"),
     )
     next_booking_at: datetime | None = row_column(description="Start of the next booked class.")
+    standing: MembershipStanding | None = batch(
+        standings_of_members,
+        needs=("facility_id", "user_id"),
+        description="Plan, debt, visits and bookings as both stores have them now, in one cached read.",
+        cache=Cached(10, CacheScope.PRIVATE, tags=tags_of_standings),
+    )
 
 
 async def members_of_facilities(parents: Sequence[Record], args: MembersArgs, context: Context) -> Sequence[Any]:

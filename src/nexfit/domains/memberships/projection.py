@@ -137,7 +137,28 @@ async def truth(mongo: Mongo, pairs: Collection[Pair], now: datetime) -> dict[Pa
     keys = [(ObjectId(facility), ObjectId(user)) for facility, user in pairs]
     if not keys:
         return {}
-    facilities, users = list({facility for facility, _ in keys}), list({user for _, user in keys})
+    held = await contracts_of(mongo, keys)
+    users = list({user for _, user in keys})
+    found = await mongo.find("users", {"_id": {"$in": users}}, ("nameFolded", "roleSpecificData.client.dateOfBirth"))
+    people = {person["_id"]: person for person in found}
+    visits = dict(zip(keys, await last_visits(mongo, keys), strict=True))
+    bookings = await next_bookings(mongo, keys, now)
+    return {
+        (str(facility), str(user)): facts(
+            held.get((facility, user), ()),
+            people.get(user, {}),
+            visits.get((facility, user)),
+            bookings.get((facility, user)),
+        )
+        for facility, user in keys
+    }
+
+
+async def contracts_of(
+    mongo: Mongo, pairs: Sequence[tuple[ObjectId, ObjectId]]
+) -> dict[tuple[ObjectId, ObjectId], list[Mapping[str, Any]]]:
+    """What `facts` reads of the memberships each (facility, person) holds or held, in one command."""
+    facilities, users = list({facility for facility, _ in pairs}), list({user for _, user in pairs})
     held: defaultdict[tuple[ObjectId, ObjectId], list[Mapping[str, Any]]] = defaultdict(list)
     for row in await mongo.find(
         "member_subscriptions",
@@ -145,19 +166,10 @@ async def truth(mongo: Mongo, pairs: Collection[Pair], now: datetime) -> dict[Pa
         ("userId", "facilityId", "membershipId", "status", "startDate", "createdAt"),
     ):
         held[row["facilityId"], row["userId"]].append(row)
-    found = await mongo.find("users", {"_id": {"$in": users}}, ("nameFolded", "roleSpecificData.client.dateOfBirth"))
-    people = {person["_id"]: person for person in found}
-    visits = dict(zip(keys, await last_visits(mongo, keys), strict=True))
-    bookings = await _next_bookings(mongo, keys, now)
-    return {
-        (str(facility), str(user)): facts(
-            held[facility, user], people.get(user, {}), visits.get((facility, user)), bookings.get((facility, user))
-        )
-        for facility, user in keys
-    }
+    return dict(held)
 
 
-async def _next_bookings(
+async def next_bookings(
     mongo: Mongo, pairs: Sequence[tuple[ObjectId, ObjectId]], now: datetime
 ) -> dict[tuple[ObjectId, ObjectId], datetime]:
     """The start of each (facility, person)'s next booked class; absent without one."""
