@@ -35,6 +35,7 @@ from nexfit.api.persisted import PersistedOperations
 from nexfit.api.response_cache import ResponseCache, version_of
 from nexfit.api.schema import build_schema, schema_text
 from nexfit.api.trusted import read_manifest
+from nexfit.api.webhooks import webhooks_route
 from nexfit.domains.errors import ErrorCode
 from nexfit.domains.identity.accounts import Accounts
 from nexfit.domains.identity.attempts import Attempts
@@ -54,6 +55,7 @@ from nexfit.metrics import CONTENT_TYPE as METRICS_TYPE
 from nexfit.metrics import exposition, make_registry, request_metrics
 from nexfit.operations.background import background
 from nexfit.operations.demo.logins import demo_logins
+from nexfit.payments import open_provider
 from nexfit.request_log import request_log
 from nexfit.settings import Settings
 from nexfit.stores.connections import Stores, open_stores
@@ -105,10 +107,13 @@ def create_app(settings: Settings | None = None, *, provider: Provider | None = 
                 *(stores, units, settings.auth, passwords, sessions, attempts, Hashes(settings.auth), post, guests)
             )
             allowances = _allowances(settings, stores)
+            payments = open_provider(settings.payments)
             services = Services(
                 *(settings, stores, views, units, passwords, tokens, attempts, sessions, accounts),
                 allowances=allowances,
+                payments=payments,
             )
+            app.state.sales = services.sales
             app.state.stores = stores
             if settings.http.traces:
                 from nexfit.tracing import trace_stores
@@ -130,6 +135,8 @@ def create_app(settings: Settings | None = None, *, provider: Provider | None = 
                 with _rare_collections():
                     yield
             await post.close()
+            if payments is not None:
+                await payments.close()
             services.views.close()
         passwords.close()
 
@@ -142,6 +149,7 @@ def create_app(settings: Settings | None = None, *, provider: Provider | None = 
             WebSocketRoute(GRAPHQL_PATH, _Sockets()),
             files_route(settings),
             documents_route(settings, lambda request: request.app.state.stores),
+            webhooks_route(),
             Route("/healthz", _healthz),
             Route("/readyz", _readyz),
             *([Route("/metrics", _metrics)] if settings.http.metrics else []),

@@ -9,13 +9,16 @@ import secrets
 import socket
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import uvicorn
+from pydantic import SecretStr
 from rich.console import Console
 from rich.progress import Progress
 
+from nexfit.api.webhooks import WEBHOOKS_PATH
 from nexfit.app import create_app
 from nexfit.embedded import EmbeddedServers
 from nexfit.local_servers import (
@@ -29,9 +32,10 @@ from nexfit.local_servers import (
 )
 from nexfit.operations.demo import NotEmpty, demo_logins, seed
 from nexfit.operations.setup import migrate_up
+from nexfit.payments.local_server import LocalProvider, serving_beside
 from nexfit.progress import bar_per_step, progress
 from nexfit.serving import server_options
-from nexfit.settings import HttpSettings, LimitSettings, Settings
+from nexfit.settings import HttpSettings, LimitSettings, PaymentSettings, Settings
 from nexfit.stores.connections import open_stores
 
 _LIMITS = LimitSettings(points=1_000_000, points_per_second=100_000)
@@ -44,6 +48,27 @@ def run(console: Console, *, port: int, data_dir: Path, start_over: bool, demo: 
     Raises PortInUse before anything is started, and the errors of `nexfit.embedded` where a server cannot start.
     """
     _require_free(port)
+    with _payments(port) as payments:
+        _run(console, payments, port=port, data_dir=data_dir, start_over=start_over, demo=demo)
+
+
+@contextmanager
+def _payments(port: int) -> Iterator[PaymentSettings]:
+    """The provider the environment names, else a local one in this process, which forgets its payments with it."""
+    if "NEXFIT_PAYMENTS_PROVIDER" in os.environ:
+        yield Settings().payments
+        return
+    secret, webhook_secret = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
+    provider = LocalProvider(secret, webhook_secret, f"http://127.0.0.1:{port}{WEBHOOKS_PATH}")
+    with serving_beside(provider) as url:
+        yield PaymentSettings(
+            provider="local", secret=SecretStr(secret), webhook_secret=SecretStr(webhook_secret), url=url
+        )
+
+
+def _run(
+    console: Console, payments: PaymentSettings, *, port: int, data_dir: Path, start_over: bool, demo: bool
+) -> None:
     started = time.monotonic()
     if start_over:
         delete_data(data_dir)
@@ -61,7 +86,10 @@ def run(console: Console, *, port: int, data_dir: Path, start_over: bool, demo: 
             set_encryption_keys(data_dir)
             os.environ.setdefault("NEXFIT_AUTH_SECRET", _secret(data_dir / SECRET_FILE))
             settings = Settings(
-                http=HttpSettings(port=port, metrics=True, log_requests=False), limits=_LIMITS, demo=demo
+                http=HttpSettings(port=port, metrics=True, log_requests=False),
+                limits=_LIMITS,
+                payments=payments,
+                demo=demo,
             )
             asyncio.run(_prepare(settings, bars, demo=demo))
         except BaseException:

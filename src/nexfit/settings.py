@@ -12,7 +12,7 @@ import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -163,6 +163,27 @@ class FilesSettings(Section):
     address_seconds: int = Field(default=600, ge=1, le=86_400, description="How long a signed address is good.")
 
 
+class PaymentSettings(Section):
+    """Who takes money online. Without a provider memberships are sold at the desk only."""
+
+    provider: Literal["none", "local", "stripe"] = Field(
+        default="none", description="`local` takes no real money; `nexfit dev` starts it."
+    )
+    secret: SecretStr = Field(default=SecretStr(""), description="The provider's API key.")
+    webhook_secret: SecretStr = Field(default=SecretStr(""), description="Signs the provider's webhooks.")
+    url: str = Field(default="", description="The local provider's address; for Stripe another one than its own.")
+    timeout: Seconds = Field(default=10.0, description="Seconds for an answer; then the outcome is asked for later.")
+    checkout_minutes: int = Field(default=30, ge=1, le=1440, description="How long a purchase may wait for its money.")
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.provider != "none" and not (self.secret.get_secret_value() and self.webhook_secret.get_secret_value()):
+            raise ValueError("a payment provider needs its secret and its webhook secret")
+        if self.provider == "local" and not self.url:
+            raise ValueError("the local payment provider needs its url")
+        return self
+
+
 class EncryptionSettings(Section):
     """Keys of the fields that are kept encrypted; `nexfit keys new` makes one."""
 
@@ -248,6 +269,7 @@ class Settings(BaseSettings):
     auth: AuthSettings = Field(default_factory=AuthSettings)
     encryption: EncryptionSettings = EncryptionSettings()
     files: FilesSettings = FilesSettings()
+    payments: PaymentSettings = PaymentSettings()
     background: bool = Field(
         default=True, description="Offer the process for the work beside requests: change feeds, comparisons."
     )

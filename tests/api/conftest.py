@@ -312,6 +312,7 @@ async def business_of(stores: Stores, facility: ObjectId) -> Business:
         ("Transaction", "transactions", "transaction_id"),
         ("Subscription", "subscriptions", "subscription_id"),
         ("Invoice", "invoices", "invoice_id"),
+        ("MembershipPurchase", "purchases", "purchase_id"),
     ):
         rows = await stores.postgres.fetch(
             f"SELECT {column} AS id FROM finance.{table} WHERE facility_id = $1 ORDER BY created_at DESC LIMIT 1",

@@ -35,6 +35,7 @@ OFTEN_NULL = {
     ("Subscription", "endDate"),
     ("Subscription", "billingDay"),
     ("Invoice", "subscription"),
+    ("MembershipPurchase", "failure"),
     ("Session", "deviceName"),
     *(
         ("ClassBooking", name)

@@ -70,6 +70,7 @@ class Truth:
             ("Transaction", "finance.transactions", "transaction_id::text"),
             ("Subscription", "finance.subscriptions", "subscription_id::text"),
             ("Invoice", "finance.invoices", "invoice_id::text"),
+            ("MembershipPurchase", "finance.purchases", "purchase_id::text"),
             ("Member", "platform.member_facts", "facility_id || ':' || user_id"),
         ):
             found = await stores.postgres.fetch(f"SELECT {column} AS id, facility_id, user_id FROM {table}")

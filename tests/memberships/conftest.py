@@ -17,6 +17,7 @@ from nexfit.domains.identity.access import Actor
 from nexfit.domains.memberships import mirror, sale
 from nexfit.embedded import EmbeddedServers
 from nexfit.hybrid.unit_of_work import UnitsOfWork
+from nexfit.settings import Settings
 from nexfit.stores.connections import Stores, open_stores
 from tests.databases import migrated
 
@@ -37,6 +38,7 @@ class Shop:
     database: Any
     facility: ObjectId
     owner: Actor
+    settings: Settings
 
     async def plan(
         self, *, price: Decimal = PRICE, currency: str = "TRY", months: int = 1, is_active: bool = True
@@ -111,15 +113,15 @@ class Shop:
 
 
 @pytest.fixture(scope="module")
-async def opened(servers: EmbeddedServers) -> AsyncIterator[tuple[Stores, Any]]:
+async def opened(servers: EmbeddedServers) -> AsyncIterator[tuple[Stores, Any, Settings]]:
     async with migrated(servers.urls) as settings, open_stores(settings) as stores:
-        yield stores, stores.mongo.database
+        yield stores, stores.mongo.database, settings
 
 
 @pytest.fixture
-async def shop(opened: tuple[Stores, Any]) -> Shop:
+async def shop(opened: tuple[Stores, Any, Settings]) -> Shop:
     """A business of its own for every test, so that its invoices begin at 1."""
-    stores, database = opened
+    stores, database, settings = opened
     facility, owner = ObjectId(), ObjectId()
     await database.facilities.insert_one(
         {
@@ -136,4 +138,4 @@ async def shop(opened: tuple[Stores, Any]) -> Shop:
             "updatedAt": NOW,
         }
     )
-    return Shop(stores, UnitsOfWork(stores, no_purge), database, facility, Actor(owner))
+    return Shop(stores, UnitsOfWork(stores, no_purge), database, facility, Actor(owner), settings)

@@ -35,7 +35,7 @@ async def give_back(shop: Shop, payment: UUID, amount: str, **more: Any) -> UUID
     """Refund at NOW."""
     given = {"actor": shop.owner, "reason": None, "key": uuid4().hex, "now": NOW} | more
     return await refunding.refund(
-        shop.units, shop.stores, given.pop("actor"), payment=payment, amount=Decimal(amount), **given
+        shop.units, shop.stores, None, given.pop("actor"), payment=payment, amount=Decimal(amount), **given
     )
 
 

@@ -21,7 +21,7 @@ from nexfit.domains.memberships.errors import (
     OtherCurrency,
     PriceChanged,
 )
-from nexfit.domains.memberships.terms import day_after
+from nexfit.domains.memberships.terms import day_after, period_after
 
 from .conftest import NOW, PRICE, Shop
 
@@ -184,9 +184,12 @@ def test_the_rate_is_the_days_and_unknown_countries_have_none() -> None:
             rate_on(country, date(2026, 1, 1))
 
 
-def test_terms_are_counted_from_the_first_start() -> None:
+def test_terms_end_on_the_billing_day_or_on_the_last_of_a_short_month() -> None:
     assert day_after(date(2024, 1, 31), 1, DurationUnit.MONTH) == date(2024, 2, 29)
-    assert day_after(date(2024, 1, 31), 1, DurationUnit.MONTH, periods=2) == date(2024, 3, 31)
+    assert period_after(date(2024, 2, 29), 1, DurationUnit.MONTH, 31) == date(2024, 3, 31)
+    assert period_after(date(2024, 3, 31), 3, DurationUnit.MONTH, 31) == date(2024, 6, 30)
+    assert period_after(date(2025, 2, 28), 3, DurationUnit.YEAR, 29) == date(2028, 2, 29)
+    assert period_after(date(2024, 2, 29), 2, DurationUnit.WEEK, 31) == date(2024, 3, 14)
     assert day_after(date(2024, 2, 29), 1, DurationUnit.YEAR) == date(2025, 2, 28)
     assert day_after(date(2026, 6, 15), 2, DurationUnit.WEEK) == date(2026, 6, 15) + timedelta(days=14)
     assert day_after(date(2026, 6, 15), 10, DurationUnit.DAY) == date(2026, 6, 25)

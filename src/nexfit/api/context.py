@@ -10,6 +10,7 @@ from typing import Any
 from nexfit.api.language import Speech
 from nexfit.domains.classes.places import ClassDesk
 from nexfit.domains.errors import TooOften
+from nexfit.domains.finance.payments import PaymentProvider
 from nexfit.domains.identity.access import GUEST, Actor
 from nexfit.domains.identity.accounts import Accounts
 from nexfit.domains.identity.addresses import network_of
@@ -17,6 +18,7 @@ from nexfit.domains.identity.attempts import Attempts
 from nexfit.domains.identity.passwords import Passwords
 from nexfit.domains.identity.sessions import Sessions
 from nexfit.domains.identity.tokens import Tokens
+from nexfit.domains.memberships.purchase import OnlineSales
 from nexfit.hybrid.allowances import Allowances
 from nexfit.hybrid.joined_views import JoinedViews
 from nexfit.hybrid.turns import Turns
@@ -40,6 +42,12 @@ class Services:
     accounts: Accounts
     turns: Turns = field(default_factory=Turns)
     allowances: Allowances | None = None
+    payments: PaymentProvider | None = None
+
+    @property
+    def sales(self) -> OnlineSales:
+        """What selling online works with."""
+        return OnlineSales.of(self.units, self.stores, self.payments, self.settings.payments)
 
     @property
     def classes(self) -> ClassDesk:

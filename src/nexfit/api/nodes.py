@@ -148,6 +148,7 @@ FINDERS: Mapping[str, Find] = {
     "Invoice": _invoices,
     "AuditEntry": _audit_entries,
     "MedicalRead": _medical_reads,
+    "MembershipPurchase": _ledger(ledger.PURCHASES),
 }
 
 

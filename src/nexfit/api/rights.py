@@ -102,7 +102,8 @@ MATRIX: Mapping[str, Entry] = {
             ("createFacility updateFacility setFacilityHours", SIGNED_IN),
             ("inviteStaff withdrawStaffInvitation acceptStaffInvitation changeStaff removeStaff", SIGNED_IN),
             ("bookClass cancelBooking checkIn markAttendance cancelClassDate", SIGNED_IN),
-            ("sellMembership refundPayment", SIGNED_IN),
+            ("sellMembership purchaseMembership refundPayment", SIGNED_IN),
+            ("createMembershipPlan changeMembershipPlan archiveMembershipPlan", SIGNED_IN),
             ("issueInvoice recordPayment voidInvoice countTill", SIGNED_IN),
             ("grantConsent withdrawConsent", SIGNED_IN),
             ("recordVisit", SIGNED_IN),
@@ -182,6 +183,7 @@ MATRIX: Mapping[str, Entry] = {
     "BookingPayload": _part("booking userErrors"),
     "RefundPaymentPayload": _part("refund userErrors"),
     "SellMembershipPayload": _part("memberSubscription userErrors"),
+    "PurchaseMembershipPayload": _part("purchase clientSecret checkoutUrl userErrors"),
     "CancelClassDatePayload": _part("occurrence cancelledBookings userErrors"),
     "Schedule": _part("startTime endTime timezone recurrence"),
     "Recurrence": _part("frequency interval weekdays endsOnDate maxOccurrences"),
@@ -189,12 +191,13 @@ MATRIX: Mapping[str, Entry] = {
     # --- memberships
     "Membership": Entry(
         _fields(
-            ("id name description duration price features limitations isActive facility", ANYONE),
+            ("id name description duration price features limitations isActive version facility", ANYONE),
             ("activeSubscribers", _MEMBERS),
         ),
         found=ANYONE,
         scope=Scope(facility="facilityId"),
     ),
+    "MembershipPlanPayload": _part("membership userErrors"),
     "Duration": _part("value unit"),
     "Limitations": _part(
         "maxVisitsPerWeek maxClassBookingsPerWeek classesIncluded personalTrainingIncluded ptSessionsIncluded"
@@ -262,6 +265,17 @@ MATRIX: Mapping[str, Entry] = {
                 " transaction subscription user facility",
                 SELF | _MONEY,
             )
+        ),
+        found=SELF | _MONEY,
+        scope=_OF_ROW,
+    ),
+    "MembershipPurchase": Entry(
+        _fields(
+            (
+                "id status total taxRate renews autoRenew failure createdAt expiresAt paidAt plan user facility",
+                SELF | _MONEY,
+            ),
+            ("memberSubscription", SELF | _MEMBERS),
         ),
         found=SELF | _MONEY,
         scope=_OF_ROW,

@@ -29,6 +29,8 @@ from nexfit.api.identity.mutations import IdentityMutations
 from nexfit.api.identity.queries import IdentityQueries
 from nexfit.api.memberships.activity import ACTIVITY_TYPES, ActivitySubscriptions
 from nexfit.api.memberships.mutations import MembershipMutations
+from nexfit.api.memberships.plans import PlanMutations
+from nexfit.api.memberships.purchases import PurchaseMutations
 from nexfit.api.memberships.visits import VisitMutations
 from nexfit.api.nodes import NodeQueries
 from nexfit.api.scalars import SCALARS
@@ -46,6 +48,8 @@ class Mutation(
     StaffMutations,
     ClassMutations,
     MembershipMutations,
+    PurchaseMutations,
+    PlanMutations,
     VisitMutations,
     FinanceMutations,
     InvoicingMutations,

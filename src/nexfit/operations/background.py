@@ -14,6 +14,7 @@ from nexfit.hybrid.relay import relay
 from nexfit.operations.audit_sealing import keep_sealed
 from nexfit.operations.closing import keep_dates_closed
 from nexfit.operations.feeds import follow_changes
+from nexfit.operations.purchases import keep_purchases_settled
 from nexfit.operations.reconcile.schedule import keep_reconciled
 from nexfit.settings import Settings
 from nexfit.stores.connections import Stores, open_stores
@@ -30,6 +31,7 @@ def tasks_of(settings: Settings, stores: Stores, news: asyncio.Event) -> Mapping
         "reconcile": partial(keep_reconciled, settings),
         "dates": partial(keep_dates_closed, stores),
         "recovery": partial(keep_recovering, stores),
+        "purchases": partial(keep_purchases_settled, settings, stores, news.set),
         "relay": partial(relay, stores, JoinedViews(stores.redis).invalidate, news),
     }
 

@@ -33,7 +33,7 @@ class RefundPaymentPayload:
 class RefundPaymentInput:
     """Input of `refundPayment`."""
 
-    transaction: strawberry.ID = strawberry.field(description="A payment that was taken at the desk.")
+    transaction: strawberry.ID = strawberry.field(description="A payment, taken at the desk or online.")
     amount: Decimal = strawberry.field(description="In the payment's currency, more than 0.")
     idempotency_key: str = strawberry.field(description=IDEMPOTENCY_KEY)
     reason: str | None = strawberry.field(
@@ -61,6 +61,7 @@ async def _refund(args: RefundPaymentArgs, context: Context) -> Mapping[str, Any
     id_ = await refunding.refund(
         context.services.units,
         context.stores,
+        context.services.payments,
         context.actor,
         payment=_payment(asked.transaction),
         amount=asked.amount,
@@ -80,6 +81,7 @@ class FinanceMutations:
     refund_payment: RefundPaymentPayload = batch(
         answering(_refund),
         args=RefundPaymentArgs,
-        description="Give back money that was taken at the desk, by staff with finance_write. Never more in all than "
-        "was paid; an invoice stays as it is and a numbered credit note takes back its share, to the exact tax.",
+        description="Give back part of a payment, by staff with finance_write. Never more in all than was paid; an "
+        "invoice stays as it is and a numbered credit note takes back its share, to the exact tax. What a provider is "
+        "to give back is PENDING or UNKNOWN until it has.",
     )

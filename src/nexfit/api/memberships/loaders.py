@@ -63,8 +63,10 @@ async def subscriptions_of_contracts(parents: Sequence[Record], args: Args, cont
 
 async def contracts_of_subscriptions(parents: Sequence[Record], args: Args, context: Context) -> Sequence[Any]:
     """The contract each billing belongs to, from MongoDB."""
-    ids = [str(parent["subscription_id"]) for parent in parents]
-    found = await contracts.by_subscription_ids(context.stores.mongo, ids, args.selection.columns)
+    ids = [str(parent["subscription_id"]) for parent in parents]  # a purchase may have none yet, which finds none
+    found = await contracts.by_subscription_ids(
+        context.stores.mongo, (id_ for id_ in ids if id_ != "None"), args.selection.columns
+    )
     return [found.get(id_) for id_ in ids]
 
 

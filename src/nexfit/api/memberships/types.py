@@ -9,7 +9,7 @@ import strawberry
 
 from nexfit.api.caching import Cached, CacheScope
 from nexfit.api.classes.loaders import facilities_of_parents
-from nexfit.api.fields import batch, column
+from nexfit.api.fields import batch, column, derived
 from nexfit.api.identity.types import User, user_field
 from nexfit.api.memberships import loaders
 from nexfit.api.money import Money, money_field
@@ -57,6 +57,11 @@ class Membership(Node):
     features: list[str] | None = column(description="What it offers, in words.")
     limitations: Limitations | None = column(description="What it includes and limits.")
     is_active: bool = column(description="Whether it is sold now.")
+    version: int = derived(
+        lambda record, _args, _context: record.get("version") or 1,
+        needs=("version",),
+        description="Rises with every change; who holds an older one keeps it.",
+    )
     facility: LazyFacility | None = batch(
         facilities_of_parents,
         needs=("facilityId",),

@@ -6,12 +6,12 @@ from nexfit.domains.errors import ErrorCode, Refusal
 
 
 class NotRefundable(Refusal):
-    """Only money that was taken at the desk, and has arrived, is given back there."""
+    """Only a payment that has arrived, and whose way back is known, is given back."""
 
     code = ErrorCode.INVALID_TRANSITION
 
     def __init__(self) -> None:
-        super().__init__("Only money taken at the desk can be given back there.", path=("transaction",))
+        super().__init__("Only a payment that has arrived can be given back.", path=("transaction",))
 
 
 class RefundTooLarge(Refusal):

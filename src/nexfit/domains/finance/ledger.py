@@ -35,6 +35,7 @@ class LedgerList:
 TRANSACTIONS = LedgerList("finance.transactions", "transaction_id")
 SUBSCRIPTIONS = LedgerList("finance.subscriptions", "subscription_id")
 INVOICES = LedgerList("finance.invoices", "invoice_id")
+PURCHASES = LedgerList("finance.purchases", "purchase_id")
 
 _SCOPE = ("facility_id", "user_id")
 """Columns every read carries, because the right to see a row depends on them."""

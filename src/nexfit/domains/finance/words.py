@@ -66,3 +66,15 @@ class InvoiceStatus(StrEnum):
     PAID = "paid"
     VOID = "void"
     UNCOLLECTIBLE = "uncollectible"
+
+
+class PurchaseStatus(StrEnum):
+    """How far buying a membership online has come."""
+
+    INITIATED = "initiated"
+    AWAITING_PAYMENT = "awaiting_payment"
+    PAID = "paid"
+    ACTIVE = "active"
+    FAILED = "failed"
+    EXPIRED = "expired"
+    REFUNDED = "refunded"

@@ -49,7 +49,7 @@ class Limitations(Embedded):
 
 
 class Membership(StoredDocument):
-    """A plan a facility sells."""
+    """A plan a facility sells, one document per version: `line_id` is the first one, `replaced_by` the next."""
 
     facility_id: Id
     name: Line
@@ -60,6 +60,9 @@ class Membership(StoredDocument):
     features: list[Line] = Field(default_factory=list, max_length=100)
     limitations: Limitations = Limitations()
     is_active: bool
+    version: Count | None = None
+    line_id: Id | None = None
+    replaced_by: Id | None = None
     created_at: Instant
     updated_at: Instant
 

@@ -51,6 +51,27 @@ class MembershipRenewed(MembershipSold):
     """One more term of a membership was paid for."""
 
 
+class PlanChanged(Event):
+    """A plan was put on sale, replaced by a newer version, or taken off sale. The aggregate is its line of versions."""
+
+    home: ClassVar[Home] = "mongo"
+    aggregate: ClassVar[str] = "membership_plan"
+
+    plan_id: str
+    line_id: str
+    replaces: str | None = None
+
+    @property
+    def aggregate_id(self) -> str:
+        """The first version."""
+        return self.line_id
+
+    def tags(self) -> Sequence[str]:
+        """Both versions, and the facility's price list."""
+        named = (self.plan_id, self.replaces)
+        return (*(f"plan:{id_}" for id_ in named if id_), f"facility:{self.facility_id}:plans")
+
+
 class VisitRecorded(Event):
     """A member came in. The aggregate is the member at the facility, in MongoDB."""
 

@@ -1,4 +1,4 @@
--- Selling a membership at the desk: subscription, payment and invoice, in one transaction with MongoDB's contract.
+-- Writing down that a membership was sold: subscription, payment and invoice, in one transaction with MongoDB's contract.
 
 -- name: open_account
 -- for: the facility's first sale. $1 facility, $2 currency. A facility trades in one currency for good.
@@ -11,23 +11,21 @@ SELECT business_id, currency FROM finance.facility_accounts WHERE facility_id = 
 
 -- name: live
 -- for: what the member holds of the plan already, held against other sales. $1 facility, $2 member, $3 plan.
-SELECT subscription_id, status, start_date, current_period_end, created_at
+SELECT subscription_id, status, start_date, current_period_end, billing_day
 FROM finance.subscriptions
 WHERE facility_id = $1 AND user_id = $2 AND plan_id = $3
   AND status IN ('incomplete', 'active', 'past_due', 'suspended', 'frozen')
 FOR UPDATE
 
--- name: periods_billed
--- for: the length of the next term, counted from the first start. $1 subscription.
-SELECT count(*) AS periods FROM finance.invoices WHERE subscription_id = $1 AND status <> 'void'
-
 -- name: begin
 -- for: a new subscription, active at once. $1 business, $2 facility, $3 member, $4 plan, $5 first day, $6 first day after,
--- $7 cycle, $8 interval, $9 price with tax, $10 currency, $11 tax rate, $12 how it was paid.
+-- $7 cycle, $8 interval, $9 price with tax, $10 currency, $11 tax rate, $12 how it was paid, $13 whether it renews by itself,
+-- $14 the provider that charges later terms, $15 its customer, $16 its way to pay, $17 the plan's name, $18 when, $19 billing day.
 INSERT INTO finance.subscriptions (business_id, facility_id, user_id, plan_id, status, start_date, end_date,
     current_period_start, current_period_end, billing_cycle, billing_interval, amount, currency, tax_rate, payment_method,
-    auto_renew)
-  VALUES ($1, $2, $3, $4, 'active', $5::date, $6::date - 1, $5::date, $6::date, $7, $8, $9, $10, $11, $12, false)
+    auto_renew, provider, customer, method, plan_name, created_at, billing_day)
+  VALUES ($1, $2, $3, $4, 'active', $5::date, $6::date - 1, $5::date, $6::date, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
+    $18, $19)
   RETURNING subscription_id, facility_id, user_id, plan_id, status, start_date, current_period_end, auto_renew, cancelled_at,
     created_at, updated_at
 
@@ -40,10 +38,11 @@ UPDATE finance.subscriptions SET current_period_start = current_period_end, curr
     created_at, updated_at
 
 -- name: take_payment
--- for: money taken at the desk. $1 business, $2 facility, $3 member, $4 amount, $5 currency, $6 method, $7 description.
+-- for: money that came. $1 business, $2 facility, $3 member, $4 amount, $5 currency, $6 method, $7 description, $8 charge or
+-- manual_payment, $9 provider, $10 its name for the payment, $11 when.
 INSERT INTO finance.transactions (business_id, facility_id, user_id, amount, currency, payment_method, transaction_type, status,
-    description)
-  VALUES ($1, $2, $3, $4, $5, $6, 'manual_payment', 'succeeded', $7)
+    description, provider, provider_reference, created_at)
+  VALUES ($1, $2, $3, $4, $5, $6, $8, 'succeeded', $7, $9, $10, $11)
   RETURNING transaction_id, created_at
 
 -- name: issue_invoice

@@ -9,18 +9,26 @@ from dateutil.relativedelta import relativedelta
 from nexfit.domains.memberships.documents import DurationUnit
 
 
-def day_after(start: date, value: int, unit: DurationUnit, *, periods: int = 1) -> date:
-    """The first day no longer covered by `periods` terms that begin on `start`.
-
-    Counted from the first start, so that a membership of the 31st ends on 28 February and goes back to the 31st.
-    """
-    length = value * periods
+def day_after(start: date, value: int, unit: DurationUnit) -> date:
+    """The first day no longer covered by a term that begins on `start`; a month too short for it ends it earlier."""
     match unit:
         case DurationUnit.DAY:
-            return start + relativedelta(days=length)
+            return start + relativedelta(days=value)
         case DurationUnit.WEEK:
-            return start + relativedelta(weeks=length)
+            return start + relativedelta(weeks=value)
         case DurationUnit.MONTH:
-            return start + relativedelta(months=length)
+            return start + relativedelta(months=value)
         case DurationUnit.YEAR:
-            return start + relativedelta(years=length)
+            return start + relativedelta(years=value)
+
+
+def period_after(start: date, value: int, unit: DurationUnit, billing_day: int | None = None) -> date:
+    """The first day no longer covered by a term that follows another one and begins on `start`.
+
+    Months and years end on the billing day, by default the start's, or on the last day of a month that is too short
+    for it: a membership billed on the 31st goes from 28 February to 31 March.
+    """
+    ends = day_after(start, value, unit)
+    if unit in (DurationUnit.DAY, DurationUnit.WEEK):
+        return ends
+    return ends + relativedelta(day=billing_day or start.day)

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import orjson
 from bson import Decimal128
@@ -16,6 +17,7 @@ from nexfit.operations.demo.content.places import CURRENCY
 from nexfit.operations.demo.contracts import KDV, Bill, Contract, Payment
 
 _DAY = timedelta(days=1)
+_CHECKOUT = timedelta(minutes=30)
 
 Record = tuple[Any, ...]
 
@@ -28,7 +30,13 @@ SUBSCRIPTION_COLUMNS = (
     *("subscription_id", "business_id", "facility_id", "user_id", "plan_id", "status", "start_date", "end_date"),
     *("current_period_start", "current_period_end", "billing_cycle", "billing_interval", "billing_day", "amount"),
     *("currency", "tax_rate", "payment_method", "auto_renew", "cancel_at_period_end", "cancelled_at", "metadata"),
-    *("created_at", "updated_at"),
+    *("created_at", "updated_at", "plan_name", "provider", "customer", "method"),
+)
+PURCHASE_COLUMNS = (
+    *("purchase_id", "business_id", "facility_id", "user_id", "plan_id", "plan_name", "duration_value"),
+    *("duration_unit", "amount", "currency", "tax_rate", "renews", "auto_renew", "status", "provider"),
+    *("provider_reference", "customer", "method", "subscription_id", "transaction_id", "created_at", "expires_at"),
+    *("checked_at", "paid_at", "updated_at"),
 )
 TRANSACTION_COLUMNS = (
     *("transaction_id", "business_id", "facility_id", "user_id", "amount", "currency", "payment_method"),
@@ -59,8 +67,7 @@ AUDIT_COLUMNS = (
 def subscriptions(branch: Branch, contracts: Iterable[Contract]) -> Iterator[Record]:
     """Rows of `finance.subscriptions`."""
     for contract in contracts:
-        months = contract.plan.content.months
-        cycle, interval = ("year", months // 12) if months % 12 == 0 else ("month", months)
+        interval, cycle = _length(contract)
         frozen = contract.frozen_until
         metadata = "{}" if frozen is None else orjson.dumps({"frozenUntil": frozen}).decode()
         yield (
@@ -68,6 +75,34 @@ def subscriptions(branch: Branch, contracts: Iterable[Contract]) -> Iterator[Rec
             *(contract.start, contract.ends_on, contract.period_start, contract.period_end, cycle, interval),
             *(contract.start.day, contract.plan.price, CURRENCY, KDV, contract.method, contract.auto_renew),
             *(contract.cancel_at_period_end, contract.cancelled_at, metadata, contract.created_at, contract.updated_at),
+            *(contract.plan.content.name, *_source(contract)),
+        )
+
+
+def _length(contract: Contract) -> tuple[int, str]:
+    months = contract.plan.content.months
+    return (months // 12, "year") if months % 12 == 0 else (months, "month")
+
+
+def _source(contract: Contract) -> tuple[str | None, str | None, str | None]:
+    """The provider that charges the contract, and its names for the customer and the way to pay."""
+    if contract.method not in AUTOMATIC:
+        return None, None, None
+    return PROVIDER, f"customer_{contract.person.id}", f"method_{contract.id.hex[:12]}"
+
+
+def purchases(branch: Branch, contracts: Iterable[Contract]) -> Iterator[Record]:
+    """Rows of `finance.purchases`: how contracts that a provider charges began."""
+    for contract in contracts:
+        paid = contract.bills[0].paid if contract.bills else None
+        if paid is None or contract.method not in AUTOMATIC:
+            continue
+        began = paid.at - _CHECKOUT / 6
+        yield (
+            *(UUID(int=contract.id.int ^ 1), branch.key, branch.key, str(contract.person.id), str(contract.plan.id)),
+            *(contract.plan.content.name, *_length(contract), contract.plan.price, CURRENCY, KDV, False),
+            *(contract.auto_renew, "active", PROVIDER, f"ch_{paid.id.hex}", *_source(contract)[1:], contract.id),
+            *(paid.id, began, began + _CHECKOUT, paid.at, paid.at, paid.at),
         )
 
 

@@ -1,0 +1,140 @@
+"""What becomes of a purchase whose money has come: the membership in both stores, or the money back.
+
+The payment is booked in the same commit as what it bought, or as the request to give it back; so no booked payment ever
+stands alone.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import structlog
+from bson import ObjectId
+
+from nexfit.domains.errors import ErrorCode, Refusal
+from nexfit.domains.finance import refunding
+from nexfit.domains.finance.payments import PaymentProvider
+from nexfit.domains.finance.words import PaymentMethod, TransactionType
+from nexfit.domains.memberships.documents import DurationUnit
+from nexfit.domains.memberships.offers import FACILITY_COLUMNS, Offer, find_member
+from nexfit.domains.memberships.selling import Paid, conclude
+from nexfit.domains.memberships.selling import sql as sale_sql
+from nexfit.hybrid.audit import Audit
+from nexfit.hybrid.fault_points import reach
+from nexfit.hybrid.unit_of_work import BothWork, PostgresWork, UnitsOfWork
+from nexfit.stores.connections import Stores
+from nexfit.stores.mongo import Document
+from nexfit.stores.postgres import Row
+from nexfit.stores.sql import load_sql
+
+sql = load_sql("nexfit.domains.memberships", "purchase.sql")
+
+log = structlog.get_logger(__name__)
+
+
+class NotSoldAnyMore(Refusal):
+    """The money came after the purchase had expired, and the plan is no longer on sale."""
+
+    code = ErrorCode.INVALID_TRANSITION
+
+    def __init__(self) -> None:
+        super().__init__("This membership is not sold any more.")
+
+
+async def finish(
+    units: UnitsOfWork, stores: Stores, provider: PaymentProvider, purchase: UUID, *, now: datetime
+) -> None:
+    """Activate a paid purchase, or give its money back. Whoever comes second changes nothing. Raises StoreError."""
+    [row] = await stores.postgres.fetch(sql.purchase, purchase)
+    if row["status"] == "paid" and row["refund_id"] is None:
+        try:
+            await _activate(units, stores, row, now)
+        except Refusal as refused:
+            log.warning("a purchase is paid back", purchase=str(purchase), code=str(refused.code))
+            await _give_up(units, stores, row, str(refused.code), now)
+    reach("purchase.finished")
+    [row] = await stores.postgres.fetch(sql.purchase, purchase)
+    if row["status"] == "paid" and row["refund_id"] is not None:
+        await refunding.settle(units, stores, provider, row["refund_id"], now=now)
+
+
+async def _activate(units: UnitsOfWork, stores: Stores, row: Row, now: datetime) -> None:
+    """Raises Refusal where the member cannot have it (any more)."""
+    facility, member = await _facility(stores, row), await find_member(stores.mongo, ObjectId(row["user_id"]))
+    if facility is None:
+        raise NotSoldAnyMore
+    if row["paid_at"] >= row["expires_at"]:
+        plan = {"_id": ObjectId(row["plan_id"]), "isActive": True}
+        if not await stores.mongo.find("memberships", plan, (), limit=1):
+            raise NotSoldAnyMore
+    offer = Offer(
+        facility=facility,
+        member=member,
+        plan=ObjectId(row["plan_id"]),
+        name=row["plan_name"],
+        unit=DurationUnit(row["duration_unit"]),
+        value=row["duration_value"],
+        price=row["amount"],
+        currency=row["currency"],
+        tax_rate=row["tax_rate"],
+        today=_today(facility, now),
+    )
+    paid = Paid(PaymentMethod.CARD, now, row["provider"], row["provider_reference"], row["customer"], row["method"])
+
+    async def body(work: BothWork) -> None:
+        held = await work.postgres.fetch_one(sql.hold, row["purchase_id"])
+        if held is None or held["status"] != "paid" or held["refund_id"] is not None:
+            return
+        buyer = ObjectId(row["user_id"])
+        sold = await conclude(work, offer, paid, renew=row["renews"], auto_renew=row["auto_renew"], by=buyer)
+        await work.postgres.execute(sql.activate, row["purchase_id"], sold.subscription, sold.payment)
+        work.audit(_entry(row, "active"))
+
+    await units.both("activate_purchase").run(body)
+
+
+async def _give_up(units: UnitsOfWork, stores: Stores, row: Row, why: str, now: datetime) -> None:
+    """Book the payment together with the request to give it back."""
+    facility = await _facility(stores, row) or {"timezone": "UTC"}
+
+    async def body(work: PostgresWork) -> None:
+        held = await work.postgres.fetch_one(sql.hold, row["purchase_id"])
+        if held is None or held["status"] != "paid" or held["refund_id"] is not None:
+            return
+        booked = await work.postgres.fetch_one(
+            sale_sql.take_payment,
+            *(row["business_id"], row["facility_id"], row["user_id"], row["amount"], row["currency"]),
+            *(str(PaymentMethod.CARD), row["plan_name"], str(TransactionType.CHARGE), row["provider"]),
+            *(row["provider_reference"], now),
+        )
+        assert booked is not None  # noqa: S101  # returned by the insert
+        asked = await refunding.give_back(
+            work, booked["transaction_id"], row["amount"], why, None, today=_today(facility, now), now=now
+        )
+        await work.postgres.execute(sql.return_money, row["purchase_id"], booked["transaction_id"], asked.refund, why)
+        work.audit(_entry(row, "refund_requested"))
+
+    await units.postgres("return_purchase").run(body)
+
+
+async def _facility(stores: Stores, row: Row) -> Document | None:
+    id_ = ObjectId(row["facility_id"])
+    found = await stores.mongo.find("facilities", {"_id": id_}, FACILITY_COLUMNS, limit=1)
+    return found[0] if found else None
+
+
+def _today(facility: Document, now: datetime) -> date:
+    return now.astimezone(ZoneInfo(facility["timezone"])).date()
+
+
+def _entry(row: Row, status: str) -> Audit:
+    return Audit(
+        action=f"purchase.{status}",
+        entity_type="purchase",
+        entity_id=str(row["purchase_id"]),
+        facility_id=row["facility_id"],
+        before={"status": "paid"},
+        after={"status": status},
+    )

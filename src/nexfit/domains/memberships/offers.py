@@ -1,0 +1,73 @@
+"""A plan as somebody is about to buy it: what it costs whom today."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+from bson import ObjectId
+
+from nexfit.domains.errors import NotFound
+from nexfit.domains.finance.invoicing import SELLER_COLUMNS
+from nexfit.domains.finance.tax import rate_on
+from nexfit.domains.identity.access import RIGHTS_COLUMNS
+from nexfit.domains.memberships.documents import DurationUnit
+from nexfit.stores.mongo import Document, Mongo
+
+FACILITY_COLUMNS = (*RIGHTS_COLUMNS, "timezone", *SELLER_COLUMNS)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A plan as it is sold: price, currency, length and tax rate are frozen from here on. `today` is the facility's."""
+
+    facility: Document
+    member: Document
+    plan: ObjectId
+    name: str
+    unit: DurationUnit
+    value: int
+    price: Decimal
+    currency: str
+    tax_rate: Decimal
+    today: date
+
+
+async def find_plan(mongo: Mongo, plan: ObjectId, *, renew: bool = False) -> tuple[Document, Document]:
+    """A plan on sale, and who sells it; to renew, also a version that was replaced. Two commands. Raises NotFound."""
+    columns = ("facilityId", "name", "price", "currency", "duration")
+    sold = [{"isActive": True}, *([{"replacedBy": {"$exists": True}}] if renew else [])]
+    plans = await mongo.find("memberships", {"_id": plan, "$or": sold}, columns, limit=1)
+    facilities = (
+        await mongo.find("facilities", {"_id": plans[0]["facilityId"]}, FACILITY_COLUMNS, limit=1) if plans else []
+    )
+    if not facilities:
+        raise NotFound("There is no such plan.", path=("plan",))
+    return plans[0], facilities[0]
+
+
+async def find_member(mongo: Mongo, member: ObjectId) -> Document:
+    """Who buys. Raises NotFound."""
+    people = await mongo.find("users", {"_id": member}, ("firstName", "lastName"), limit=1)
+    if not people:
+        raise NotFound("There is no such member.", path=("user",))
+    return people[0]
+
+
+def offer_of(plan: Document, facility: Document, member: Document, now: datetime) -> Offer:
+    """What the plan costs now. Raises NoTaxRate."""
+    today = now.astimezone(ZoneInfo(facility["timezone"])).date()
+    return Offer(
+        facility=facility,
+        member=member,
+        plan=plan["_id"],
+        name=plan["name"],
+        unit=DurationUnit(plan["duration"]["unit"]),
+        value=int(plan["duration"]["value"]),
+        price=plan["price"].to_decimal(),
+        currency=plan["currency"],
+        tax_rate=rate_on(facility.get("address", {}).get("country"), today),
+        today=today,
+    )

@@ -1,0 +1,79 @@
+"""A process that buys and is killed at a named point: `python -m tests.memberships.buying`, a task per line of stdin.
+
+Each task is run by a process forked from this one, which has imported everything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from bson import ObjectId
+
+from nexfit.domains.identity.access import Actor
+from nexfit.domains.memberships import purchase
+from nexfit.domains.memberships.purchase import OnlineSales
+from nexfit.hybrid import fault_points
+from nexfit.hybrid.unit_of_work import UnitsOfWork
+from nexfit.payments import open_provider
+from nexfit.settings import Settings
+from nexfit.stores.connections import open_stores
+
+
+async def _no_purge(_: object) -> None:
+    pass
+
+
+async def _act(task: dict[str, Any]) -> None:
+    settings = Settings()
+    async with open_stores(settings) as stores:
+        sales = OnlineSales.of(
+            UnitsOfWork(stores, _no_purge), stores, open_provider(settings.payments), settings.payments
+        )
+        now = datetime.fromisoformat(task["now"])
+        if "purchase" in task:
+            await purchase.proceed(sales, UUID(task["purchase"]), now=now)
+            return
+        await purchase.begin(
+            sales,
+            Actor(ObjectId(task["member"])),
+            plan=ObjectId(task["plan"]),
+            expected_total=Decimal(task["total"]),
+            renew=False,
+            auto_renew=True,
+            key="tap",
+            now=now,
+        )
+
+
+def _child(task: dict[str, Any]) -> None:
+    def reached(point: str) -> None:
+        if point == task["point"]:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is logged is no answer
+    fault_points.listen(reached)
+    asyncio.run(_act(task))
+
+
+def _main() -> None:
+    for line in sys.stdin:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                _child(json.loads(line))
+            finally:
+                os._exit(1)
+        _, status = os.waitpid(pid, 0)
+        print(os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0, flush=True)
+
+
+if __name__ == "__main__":
+    _main()
