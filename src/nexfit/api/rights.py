@@ -106,6 +106,7 @@ MATRIX: Mapping[str, Entry] = {
             ("createMembershipPlan changeMembershipPlan archiveMembershipPlan", SIGNED_IN),
             ("issueInvoice recordPayment voidInvoice countTill", SIGNED_IN),
             ("grantConsent withdrawConsent", SIGNED_IN),
+            ("inviteClient acceptCoach declineCoach endCoaching addCoachNote", SIGNED_IN),
             ("recordVisit", SIGNED_IN),
         ),
         refuses=True,
@@ -355,6 +356,7 @@ MATRIX: Mapping[str, Entry] = {
         scope=Scope(person="entity_id"),
     ),
     "ConsentPayload": _part("consent userErrors"),
+    "CoachingPayload": _part("relation userErrors"),
     "Session": Entry(
         _fields(("id deviceName userAgent ipAddress createdAt lastUsedAt expiresAt current", SELF)),
         found=SELF,

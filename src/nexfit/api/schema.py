@@ -16,6 +16,7 @@ from strawberry.schema.config import StrawberryConfig
 from nexfit.api import reference
 from nexfit.api.classes.mutations import ClassMutations
 from nexfit.api.coaching.consents import ConsentMutations
+from nexfit.api.coaching.inviting import CoachingMutations
 from nexfit.api.facilities.mutations import FacilityMutations
 from nexfit.api.facilities.queries import FacilityQueries
 from nexfit.api.facilities.staff import StaffMutations
@@ -55,6 +56,7 @@ class Mutation(
     InvoicingMutations,
     TillMutations,
     ConsentMutations,
+    CoachingMutations,
 ):
     """Root of mutations."""
 

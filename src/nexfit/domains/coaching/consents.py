@@ -18,7 +18,7 @@ from nexfit.domains.identity.access import Actor
 from nexfit.domains.identity.documents import ConsentScope
 from nexfit.hybrid.audit import Audit
 from nexfit.hybrid.events import Event, Home
-from nexfit.hybrid.unit_of_work import MongoWork, UnitsOfWork
+from nexfit.hybrid.unit_of_work import BothWork, MongoWork, UnitsOfWork
 from nexfit.stores.mongo import Document, Mongo
 
 RELATIONS, CONSENTS = "coach_clients", "consents"
@@ -127,22 +127,40 @@ async def grant(
     client = actor.require()
 
     async def body(work: MongoWork) -> None:
-        relation = await _active(work, client, coach)
-        known = await _kept(work, client, coach)
-        # What an earlier relation was granted does not come back with the next one.
-        holds = known is not None and "endedAt" not in known and known["grantedAt"] >= relation["createdAt"]
-        before = set(known["scopes"]) if known is not None and holds else set()
-        after = before | {str(scope) for scope in scopes}
-        if after == before:
-            return
-        change: dict[str, Any] = {"$set": {"scopes": _ordered(after), "updatedAt": now}, "$unset": {"endedAt": ""}}
-        if not holds:
-            change["$set"]["grantedAt"] = now
-        pair = {"userId": client, "granteeId": coach}
-        await work.mongo.update(CONSENTS, pair, change, upsert=True)
-        _tell(work, client, coach, before, after, "grant_consent")
+        await open_scopes(work, await _active(work, client, coach), scopes, now)
 
     await units.mongo("grant_consent").run(body)
+
+
+async def open_scopes(
+    work: MongoWork, relation: Mapping[str, Any], scopes: Collection[ConsentScope], now: datetime
+) -> None:
+    """Open scopes to the coach of a relation that is active, or becomes so in this unit."""
+    client, coach = relation["clientId"], relation["coachId"]
+    known = await _kept(work, client, coach)
+    # What an earlier relation was granted does not come back with the next one.
+    holds = known is not None and "endedAt" not in known and known["grantedAt"] >= relation["createdAt"]
+    before = set(known["scopes"]) if known is not None and holds else set()
+    after = before | {str(scope) for scope in scopes}
+    if after == before:
+        return
+    change: dict[str, Any] = {"$set": {"scopes": _ordered(after), "updatedAt": now}, "$unset": {"endedAt": ""}}
+    if not holds:
+        change["$set"]["grantedAt"] = now
+    pair = {"userId": client, "granteeId": coach}
+    await work.mongo.update(CONSENTS, pair, change, upsert=True)
+    _tell(work, client, coach, before, after, "grant_consent")
+
+
+async def close_all(work: MongoWork | BothWork, relation: Mapping[str, Any], now: datetime) -> None:
+    """Close everything to the coach of a relation that ends in this unit."""
+    client, coach = relation["clientId"], relation["coachId"]
+    known = await _kept(work, client, coach)
+    if known is None or "endedAt" in known:
+        return
+    change = {"$set": {"scopes": [], "endedAt": now, "updatedAt": now}}
+    await work.mongo.update(CONSENTS, {"_id": known["_id"]}, change)
+    _tell(work, client, coach, known["scopes"], [], "withdraw_consent")
 
 
 async def withdraw(
@@ -172,13 +190,13 @@ async def withdraw(
 
 async def _active(work: MongoWork, client: ObjectId, coach: ObjectId) -> Mapping[str, Any]:
     query = {"coachId": coach, "clientId": client, "relationship.status": str(RelationStatus.ACTIVE)}
-    relation = await work.mongo.find_one(RELATIONS, query, ("createdAt",))
+    relation = await work.mongo.find_one(RELATIONS, query, ("clientId", "coachId", "createdAt"))
     if relation is None:
         raise NotFound("There is no such {name}.", path=("coach",), name="coach")
     return relation
 
 
-async def _kept(work: MongoWork, client: ObjectId, coach: ObjectId) -> Document | None:
+async def _kept(work: MongoWork | BothWork, client: ObjectId, coach: ObjectId) -> Document | None:
     return await work.mongo.find_one(
         CONSENTS, {"userId": client, "granteeId": coach}, ("scopes", "grantedAt", "endedAt")
     )
@@ -189,7 +207,12 @@ def _ordered(scopes: Collection[str]) -> list[str]:
 
 
 def _tell(
-    work: MongoWork, client: ObjectId, coach: ObjectId, before: Collection[str], after: Collection[str], action: str
+    work: MongoWork | BothWork,
+    client: ObjectId,
+    coach: ObjectId,
+    before: Collection[str],
+    after: Collection[str],
+    action: str,
 ) -> None:
     work.emit(ConsentChanged(client_id=str(client), coach_id=str(coach), scopes=_ordered(after)))
     work.audit(
