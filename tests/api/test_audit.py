@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import pytest
 
+from nexfit.api.relay import write_cursor
 from nexfit.operations.audit_sealing import seal
+from nexfit.settings import LimitSettings
 from nexfit.stores.connections import Stores
 
 from .conftest import Business, Client, facility_of, global_id, local
+from .test_limits import cost
 
 LOG = """query ($id: ID!, $after: String) { facility(id: $id) { auditLog(first: 3, after: $after) { totalCount
     nodes { at action entityType entityId user { firstName } before after isSealed }
     pageInfo { hasNextPage endCursor } } } }"""
-VERIFY = "query ($id: ID!) { verifyAudit(facility: $id) { intact entries isComplete brokenAt reason lastHash } }"
+VERIFY = """query ($id: ID!, $after: String) { verifyAudit(facility: $id, after: $after) {
+    intact entries checkedUntil chainLength isComplete cursor brokenAt reason lastHash } }"""
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +58,44 @@ async def test_the_owner_verifies_and_others_learn_nothing(
         assert (await small_owner.data(VERIFY, {"id": id_}))["verifyAudit"] is None
     guest = Client(small_owner.http)
     assert (await guest.run(VERIFY, {"id": facility}))["errors"][0]["extensions"]["code"] == "UNAUTHENTICATED"
+
+
+async def test_a_long_chain_is_verified_in_parts(
+    small_owner: Client, facility: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = (await small_owner.data(VERIFY, {"id": facility}))["verifyAudit"]
+    assert whole["isComplete"]
+    assert whole["cursor"] is None
+    monkeypatch.setattr("nexfit.api.finance.audit.MOST_VERIFIED", 2)
+    entries, after = 0, None
+    while True:
+        part = (await small_owner.data(VERIFY, {"id": facility, "after": after}))["verifyAudit"]
+        assert part["intact"]
+        entries += part["entries"]
+        assert part["checkedUntil"] == entries
+        assert part["chainLength"] == whole["chainLength"]
+        if part["isComplete"]:
+            break
+        after = part["cursor"]
+    assert entries == whole["entries"] > 2
+    assert part["lastHash"] == whole["lastHash"]
+    made_up = write_cursor(f"audit_chain:{local(facility)}", (999_999, "00" * 32))
+    refused = (await small_owner.data(VERIFY, {"id": facility, "after": made_up}))["verifyAudit"]
+    assert (refused["intact"], refused["isComplete"], refused["entries"]) == (False, False, 0)
+    for wrong in ("", "x", write_cursor("audit_chain:x", (1, "00")), write_cursor("sessions", (1,))):
+        answer = await small_owner.run(VERIFY, {"id": facility, "after": wrong})
+        assert answer["errors"][0]["extensions"] == {"code": "BAD_USER_INPUT", "argument": ["after"]}
+    own = f"audit_chain:{local(facility)}"
+    for place in ((1,), (2**40, "00"), (-1, "00"), (1, "xx"), ("1", "00"), (1, "00", 1)):
+        answer = await small_owner.run(VERIFY, {"id": facility, "after": write_cursor(own, place)})
+        assert answer["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT", place
+
+
+def test_verifying_costs_what_it_takes() -> None:
+    """Its answer is one object and its work that of thousands: two in one operation are the most."""
+    once = 'a{n}: verifyAudit(facility: "x") {{ intact }}'
+    assert cost("{ " + once.format(n=1) + " }") == 2_001
+    assert cost("{ " + "".join(once.format(n=n) for n in range(3)) + " }") > LimitSettings().cost
 
 
 async def test_tampering_is_told_to_the_owner(small_owner: Client, small_stores: Stores, facility: str) -> None:

@@ -11,10 +11,12 @@ import pytest
 from ledger_rows import new_id
 from pydantic import SecretStr
 
+from nexfit.api.finance.audit import MOST_VERIFIED
 from nexfit.domains.finance import audit_chain
-from nexfit.domains.finance.audit_chain import Break, verify
+from nexfit.domains.finance.audit_chain import Break, Verified, verify
 from nexfit.operations.audit_sealing import seal
 from nexfit.settings import PostgresSettings
+from nexfit.stores.commands import command_log
 from nexfit.stores.postgres import Postgres
 
 Connect = Callable[[], Awaitable[asyncpg.Connection]]
@@ -72,6 +74,7 @@ async def test_one_chain_per_business_whatever_the_facility(connection: asyncpg.
     for name, entries in ((chain, 3), (other, 1)):
         found = await verify(postgres, name)
         assert (found.entries, found.complete, found.broken) == (entries, True, None)
+        assert (found.until.position, found.length) == (entries, entries)
     assert (await verify(postgres, "platform")).broken is None
     assert {chain, other, "platform"} <= set(await audit_chain.chains(postgres))
     assert await seal(postgres) == 0
@@ -94,7 +97,7 @@ async def test_parallel_writers_and_sealers_keep_one_chain(connect: Connect, pos
     await asyncio.gather(*map(write, connections), *(seals() for _ in range(3)))
     await seal(postgres)
     found = await verify(postgres, chain)
-    assert (found.entries, found.last_position, found.broken) == (150, 150, None)
+    assert (found.entries, found.until.position, found.broken) == (150, 150, None)
 
 
 async def test_a_prepared_commit_is_sealed_when_it_is_decided(connect: Connect, postgres: Postgres) -> None:
@@ -120,8 +123,87 @@ async def test_batches_of_a_long_chain_are_checked_one_after_the_other(
     chain = await sealed(connection, postgres, 23)
     monkeypatch.setattr(audit_chain, "BATCH", 5)
     assert (await verify(postgres, chain)).entries == 23
-    part = await verify(postgres, chain, most=10)
-    assert (part.entries, part.complete, part.broken) == (10, False, None)
+    part = await verify(postgres, chain, most=12)
+    assert (part.entries, part.until.position, part.length, part.complete, part.broken) == (12, 12, 23, False, None)
+    rest = await verify(postgres, chain, after=part.until, most=12)
+    assert (rest.entries, rest.until.position, rest.length, rest.complete, rest.broken) == (11, 23, 23, True, None)
+    again = await verify(postgres, chain, after=rest.until)
+    assert (again.entries, again.complete, again.broken) == (0, True, None)
+
+
+MANY = """DO $$ DECLARE entry finance.audit_logs; made bytea; before bytea; BEGIN
+  SET LOCAL session_replication_role = replica;
+  FOR n IN 1..{count} LOOP
+    entry := jsonb_populate_record(NULL::finance.audit_logs, jsonb_build_object(
+      'audit_id', nextval(pg_get_serial_sequence('finance.audit_logs', 'audit_id')), 'facility_id', '{facility}',
+      'entity_type', 'invoice', 'entity_id', n::text, 'action', 'issue', 'new_state', jsonb_build_object('n', n),
+      'created_at', now(), 'chain', '{chain}', 'chain_position', n));
+    made := finance.audit_entry_hash(entry, '{chain}', n, before);
+    entry.previous_hash := before;
+    entry.entry_hash := made;
+    INSERT INTO finance.audit_logs OVERRIDING SYSTEM VALUE SELECT (entry).*;
+    before := made;
+  END LOOP;
+  INSERT INTO finance.audit_chains (chain, last_position, last_hash) VALUES ('{chain}', {count}, before);
+END $$"""
+"""A sealed chain, made faster than it could be sealed."""
+
+
+async def test_a_chain_of_any_length_is_checked_to_its_end_by_small_statements(
+    connection: asyncpg.Connection, postgres: Postgres
+) -> None:
+    """More than one answer of `verifyAudit` checks: the parts meet, and a fault far behind is found where it is."""
+    count = 20_600
+    chain, [facility] = await business(connection)
+    await connection.execute(MANY.format(count=count, facility=facility, chain=chain))
+    told: list[Verified] = []
+    with command_log() as log:
+        whole = await verify(postgres, chain, progress=told.append)
+    assert (whole.entries, whole.until.position, whole.length, whole.complete) == (count, count, count, True)
+    assert [one.until.position for one in told] == [5_000, 10_000, 15_000, 20_000, count]
+    assert log.count("postgres") == 7  # the end, five parts, and that nothing follows
+    first = await verify(postgres, chain, most=MOST_VERIFIED)
+    assert (first.entries, first.length, first.complete, first.broken) == (MOST_VERIFIED, count, False, None)
+    async with connection.transaction():
+        await connection.execute("SET LOCAL session_replication_role = replica")
+        await connection.execute(
+            "UPDATE finance.audit_logs SET action = 'x' WHERE chain = $1 AND chain_position = 20234", chain
+        )
+    rest = await verify(postgres, chain, after=first.until, most=MOST_VERIFIED)
+    assert rest.broken == Break(20_234, rest.broken.audit_id if rest.broken else None, "changed")
+    assert (rest.entries, rest.until.position, rest.complete) == (233, 20_233, False)
+    await connection.execute("ANALYZE finance.audit_logs")
+    plan = "\n".join(
+        row[0]
+        for row in await connection.fetch(f"EXPLAIN {audit_chain._CHECK}", chain, 20_000, first.until.hash, 5_000)
+    )
+    assert "_chain_chain_position_idx" in plan
+
+
+@pytest.mark.parametrize(
+    ("statement", "fault"),
+    [
+        ("DELETE FROM finance.audit_logs WHERE chain = $1 AND chain_position >= 4", "cut"),
+        ("UPDATE finance.audit_logs SET entry_hash = sha256('x') WHERE chain = $1 AND chain_position = 4", "changed"),
+    ],
+)
+async def test_a_chain_is_not_gone_on_with_where_its_last_part_ended_otherwise(
+    connection: asyncpg.Connection, postgres: Postgres, statement: str, fault: str
+) -> None:
+    """Also where the note of its end was written anew to fit."""
+    chain = await sealed(connection, postgres)
+    part = await verify(postgres, chain, most=4)
+    async with connection.transaction():
+        await connection.execute("SET LOCAL session_replication_role = replica")
+        await connection.execute(statement, chain)
+        await connection.execute(
+            """UPDATE finance.audit_chains SET (last_position, last_hash) = (SELECT chain_position, entry_hash
+                 FROM finance.audit_logs WHERE chain = $1 ORDER BY chain_position DESC LIMIT 1) WHERE chain = $1""",
+            chain,
+        )
+    found = await verify(postgres, chain, after=part.until)
+    assert found.broken is not None
+    assert (found.broken.position, found.broken.fault, found.complete) == (4, fault, False)
 
 
 TAMPERING = {

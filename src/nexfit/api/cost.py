@@ -39,6 +39,9 @@ MUTATION = 10
 SCHEMA = 500
 """Objects in the answer to an introspection, about."""
 
+HEAVY: Mapping[tuple[str, str], int] = {("Query", "verifyAudit"): 2_000}
+"""Fields whose work is not in the objects they answer with."""
+
 ASSUMED = 10
 """Items of a list that takes no size."""
 
@@ -115,6 +118,7 @@ class _Estimate:
                 field = self._schema.get_field(type_, node.name.value)  # type: ignore[arg-type]
                 if field is None:
                     continue
+                once.add(included, Cost(HEAVY.get((type_.name, node.name.value), 0)))
                 paged = _is_connection(type_) and node.name.value in ("nodes", "edges")
                 (per_item if paged else once).add(included, self._field(node, field, in_page=paged))
                 continue

@@ -149,8 +149,8 @@ def page_request(args: PageArgs, order: str) -> PageRequest:
     return PageRequest(
         size=size,
         backwards=backwards,
-        after=_read_cursor(args.after, order, "after") if args.after is not None else None,
-        before=_read_cursor(args.before, order, "before") if args.before is not None else None,
+        after=read_cursor(args.after, order, "after") if args.after is not None else None,
+        before=read_cursor(args.before, order, "before") if args.before is not None else None,
         counted="totalCount" in args.selection.fields,
     )
 
@@ -160,22 +160,24 @@ def connection(page: Page, order: str, selection: Selection) -> Record:
     record: dict[str, Any] = {"nodes": page.rows, "totalCount": page.total}
     wanted = selection.fields
     if "edges" in wanted:
-        record["edges"] = [{"node": row, "cursor": _write_cursor(order, page.place(row))} for row in page.rows]
+        record["edges"] = [{"node": row, "cursor": write_cursor(order, page.place(row))} for row in page.rows]
     if "pageInfo" in wanted:
         record["pageInfo"] = {
             "hasNextPage": page.has_next,
             "hasPreviousPage": page.has_previous,
-            "startCursor": _write_cursor(order, page.place(page.rows[0])) if page.rows else None,
-            "endCursor": _write_cursor(order, page.place(page.rows[-1])) if page.rows else None,
+            "startCursor": write_cursor(order, page.place(page.rows[0])) if page.rows else None,
+            "endCursor": write_cursor(order, page.place(page.rows[-1])) if page.rows else None,
         }
     return record
 
 
-def _write_cursor(order: str, place: Place) -> str:
+def write_cursor(order: str, place: Place) -> str:
+    """A place in a list of that order, as clients give it back."""
     return base64.urlsafe_b64encode(orjson.dumps([order, *place])).decode().rstrip("=")
 
 
-def _read_cursor(cursor: str, order: str, name: str) -> Place:
+def read_cursor(cursor: str, order: str, name: str) -> Place:
+    """The place; raises BadInput, naming the argument, for a cursor of another list or of nobody's."""
     refused = BadInput("{name} is not a cursor of this list in this order.", path=(name,), name=name)
     if len(cursor) > 1000:
         raise refused

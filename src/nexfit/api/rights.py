@@ -299,7 +299,7 @@ MATRIX: Mapping[str, Entry] = {
         found=_AUDIT,
         scope=Scope(facility="facility_id"),
     ),
-    "AuditVerification": _part("intact entries isComplete brokenAt reason lastHash"),
+    "AuditVerification": _part("intact entries checkedUntil chainLength isComplete cursor brokenAt reason lastHash"),
     "Money": _part("amount currency"),
     # --- people
     "User": Entry(

@@ -13,14 +13,26 @@ from bson import ObjectId
 from nexfit.api.context import Context
 from nexfit.api.fields import Args, batch, derived, row_column
 from nexfit.api.identity.types import User, user_field
-from nexfit.api.relay import Node, PageArgs, connection, id_reader, local_id, node_selection, page_request
+from nexfit.api.relay import (
+    Node,
+    PageArgs,
+    connection,
+    id_reader,
+    local_id,
+    node_selection,
+    page_request,
+    read_cursor,
+    write_cursor,
+)
 from nexfit.api.scalars import JsonValue
+from nexfit.domains.errors import BadInput
 from nexfit.domains.facilities import directory
 from nexfit.domains.finance import audit_chain
+from nexfit.domains.finance.audit_chain import Checked
 from nexfit.engine.fields import Record
 
 MOST_VERIFIED = 20_000
-"""Entries one request checks; `nexfit audit verify` checks them all."""
+"""Entries one request checks."""
 
 
 @strawberry.type(description="Who did what. Entries are only ever added.")
@@ -44,11 +56,18 @@ class AuditEntry(Node):
 
 @strawberry.type(description="Whether a business's audit entries are as they were written.")
 class AuditVerification:
-    """Of the chain's beginning, as far as one request checks."""
+    """Of a part of the chain, as much as one request checks."""
 
-    intact: bool = row_column(description="Whether nothing was changed, added or taken out as far as was checked.")
-    entries: int = row_column(description=f"Entries checked, at most {MOST_VERIFIED} and some.")
-    is_complete: bool = row_column("complete", description="Whether the chain was checked to its end.")
+    intact: bool = row_column(description="Whether nothing was changed, added or taken out in what was checked.")
+    entries: int = row_column(description=f"Entries found right by this request, at most {MOST_VERIFIED}.")
+    checked_until: int = row_column(description="Position of the last of them; those from 1 on, or from `after` on.")
+    chain_length: int = row_column(description="Position of the chain's last entry now.")
+    is_complete: bool = row_column(
+        "complete", description="Whether the end was reached and is right. Only then the whole chain is proven."
+    )
+    cursor: str | None = row_column(
+        description="Where there is more to check: ask again with this as `after`. Each answer is about its own part."
+    )
     broken_at: int | None = row_column(description="Position of the first entry that is not as it was sealed.")
     reason: str | None = row_column(description="What is wrong there.")
     last_hash: str | None = row_column(description="Hash of the last entry checked, in hexadecimal.")
@@ -70,6 +89,9 @@ class VerifyArgs(Args):
     """Whose entries."""
 
     facility: Annotated[strawberry.ID, strawberry.argument(description="A facility of the business.")]
+    after: Annotated[
+        str | None, strawberry.argument(description="The `cursor` of the answer before; from the beginning without.")
+    ] = None
 
 
 async def _verify(parents: Sequence[Record], args: VerifyArgs, context: Context) -> Sequence[Any]:
@@ -85,16 +107,36 @@ async def _verified(args: VerifyArgs, context: Context) -> dict[str, Any] | None
     if found.get(ObjectId(id_), {}).get("ownerId") != owner:
         return None
     chain = await audit_chain.chain_of(context.stores.postgres, id_)
-    verified = await audit_chain.verify(context.stores.postgres, chain, most=MOST_VERIFIED)
-    broken = verified.broken
+    after = _checked(args.after, chain) if args.after is not None else Checked()
+    verified = await audit_chain.verify(context.stores.postgres, chain, after=after, most=MOST_VERIFIED)
+    broken, until = verified.broken, verified.until
+    goes_on = broken is None and not verified.complete
     return {
         "intact": broken is None,
         "entries": verified.entries,
         "complete": verified.complete,
+        "checked_until": until.position,
+        "chain_length": verified.length,
+        "cursor": write_cursor(_order(chain), (until.position, (until.hash or b"").hex())) if goes_on else None,
         "broken_at": broken.position if broken else None,
         "reason": audit_chain.FAULTS[broken.fault] if broken else None,
-        "last_hash": verified.last_hash.hex() if verified.last_hash else None,
+        "last_hash": until.hash.hex() if until.hash else None,
     }
+
+
+def _order(chain: str) -> str:
+    return f"audit_chain:{chain}"
+
+
+def _checked(cursor: str, chain: str) -> Checked:
+    """How far the chain was checked before; a place that was made up is not in the chain. Raises BadInput."""
+    try:
+        position, hash_ = read_cursor(cursor, _order(chain), "after")
+        if not isinstance(position, int) or not isinstance(hash_, str) or not 0 < position < 2**31:
+            raise ValueError
+        return Checked(position, bytes.fromhex(hash_))
+    except ValueError:
+        raise BadInput("{name} is not a cursor of this list in this order.", path=("after",), name="after") from None
 
 
 @strawberry.type
@@ -104,5 +146,6 @@ class AuditQueries:
     verify_audit: AuditVerification | None = batch(
         _verify,
         args=VerifyArgs,
-        description="Check the hash chain of a business's audit entries; for the facility's owner, null for others.",
+        description="Check the hash chain of a business's audit entries, a part at a time; for the facility's owner, "
+        "null for others.",
     )

@@ -5,7 +5,7 @@ A chain is a business's (or `platform`: what belongs to no facility). Sealing is
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,8 @@ _ENTRIES = RowList(
     (Key("created_at", instant, descending=True), Key("audit_id", integer, descending=True)),
 )
 
-# $1 chain, $2 the position before the first to check, $3 its hash, $4 how many. One row: what was found first.
+# $1 chain, $2 the position before the first to check, $3 its hash, $4 how many.
+# One row: what is sound before the first fault, and that.
 _CHECK = """
 WITH part AS MATERIALIZED (
   SELECT e.audit_id, e.created_at, e.chain_position, e.previous_hash, e.entry_hash,
@@ -32,7 +33,7 @@ WITH part AS MATERIALIZED (
           ORDER BY chain_position, audit_id LIMIT $4) AS e
     WINDOW w AS (ORDER BY e.chain_position, e.audit_id)
 ), judged AS (
-  SELECT p.*, CASE
+  SELECT p.audit_id, p.chain_position, p.entry_hash, CASE
       WHEN p.chain_position <> p.before + 1 THEN 'missing'
       WHEN p.previous_hash IS DISTINCT FROM p.before_hash THEN 'unlinked'
       WHEN p.entry_hash IS DISTINCT FROM finance.audit_entry_hash(a, $1, p.chain_position, p.previous_hash)
@@ -40,15 +41,16 @@ WITH part AS MATERIALIZED (
       END AS fault
     FROM part p JOIN finance.audit_logs a ON a.audit_id = p.audit_id AND a.created_at = p.created_at
 )
-SELECT count(*) AS entries, max(chain_position) AS last_position,
-    (array_agg(entry_hash ORDER BY chain_position DESC))[1] AS last_hash,
+SELECT count(*) FILTER (WHERE sound) AS entries, max(chain_position) FILTER (WHERE sound) AS last_position,
+    (array_agg(entry_hash ORDER BY chain_position DESC) FILTER (WHERE sound))[1] AS last_hash,
     min(chain_position) FILTER (WHERE fault IS NOT NULL) AS broken_at,
     (array_agg(fault ORDER BY chain_position) FILTER (WHERE fault IS NOT NULL))[1] AS fault,
     (array_agg(audit_id ORDER BY chain_position) FILTER (WHERE fault IS NOT NULL))[1] AS broken_id
-  FROM judged
+  FROM (SELECT *, bool_and(fault IS NULL) OVER (ORDER BY chain_position, audit_id) AS sound FROM judged) AS told
 """
 
 _END = "SELECT last_position, last_hash FROM finance.audit_chains WHERE chain = $1"
+_AT = "SELECT audit_id, entry_hash FROM finance.audit_logs WHERE chain = $1 AND chain_position = $2"
 _CHAINS = """
 SELECT chain FROM finance.audit_chains
 UNION SELECT DISTINCT chain FROM finance.audit_logs WHERE chain IS NOT NULL ORDER BY 1
@@ -78,13 +80,27 @@ class Break:
 
 
 @dataclass(frozen=True, slots=True)
+class Checked:
+    """How far a chain was checked: a position, and the hash of the entry there. None at all is its beginning."""
+
+    position: int = 0
+    hash: bytes | None = None
+
+
+_BEGINNING = Checked()
+
+
+@dataclass(frozen=True, slots=True)
 class Verified:
-    """What was found of a chain: entries checked, its end as far as it was checked, and the first break."""
+    """What was found of a chain: entries that are right, up to where, the chain's length, and the first break.
+
+    `complete` when its end was reached and is right.
+    """
 
     chain: str
     entries: int
-    last_position: int
-    last_hash: bytes | None
+    until: Checked
+    length: int
     complete: bool
     broken: Break | None
 
@@ -127,24 +143,54 @@ async def loose(postgres: Postgres) -> Break | None:
     return None if row["audit_id"] is None else Break(0, row["audit_id"], "loose")
 
 
-async def verify(postgres: Postgres, chain: str, *, most: int | None = None) -> Verified:
-    """Check a chain from its beginning, at most so many entries; ends at the first break. Raises StoreError."""
+async def verify(
+    postgres: Postgres,
+    chain: str,
+    *,
+    after: Checked = _BEGINNING,
+    most: int | None = None,
+    progress: Callable[[Verified], None] = lambda _: None,
+) -> Verified:
+    """Check a chain behind what was checked before, at most so many entries; ends at the first break.
+
+    A batch at a time, of which nothing but one row comes here: however long the chain, memory and statements stay
+    small. `progress` is told after each. Raises StoreError.
+    """
     # Read first: what is sealed from now on lies behind this end.
     ends = await postgres.fetch(_END, chain)
     end = ends[0] if ends else None
-    entries, position, hash_ = 0, 0, None
+    length = end["last_position"] if end else 0
+    entries, until = 0, after
+    if after.position and (moved := await _moved(postgres, chain, after)):
+        return Verified(chain, entries, until, length, False, moved)
     while most is None or entries < most:
-        [found] = await postgres.fetch(_CHECK, chain, position, hash_, BATCH)
+        size = BATCH if most is None else min(BATCH, most - entries)
+        [found] = await postgres.fetch(_CHECK, chain, until.position, until.hash, size)
+        if found["entries"]:
+            entries, until = entries + found["entries"], Checked(found["last_position"], found["last_hash"])
         if found["broken_at"] is not None:
             broken = Break(found["broken_at"], found["broken_id"], found["fault"])
-            return Verified(chain, entries, position, hash_, False, broken)
+            return Verified(chain, entries, until, length, False, broken)
+        length = max(length, until.position)
         if not found["entries"]:
-            return Verified(chain, entries, position, hash_, True, _missing_end(end, position, hash_))
-        entries, position, hash_ = entries + found["entries"], found["last_position"], found["last_hash"]
-    return Verified(chain, entries, position, hash_, False, None)
+            missing = _missing_end(end, until)
+            return Verified(chain, entries, until, length, missing is None, missing)
+        progress(Verified(chain, entries, until, length, False, None))
+    return Verified(chain, entries, until, length, False, None)
 
 
-def _missing_end(end: Any, position: int, hash_: bytes | None) -> Break | None:
+async def _moved(postgres: Postgres, chain: str, after: Checked) -> Break | None:
+    """Why a chain cannot be gone on with: where the last part ended is no longer what it was."""
+    rows = await postgres.fetch(_AT, chain, after.position)
+    if not rows:
+        return Break(after.position, None, "cut")
+    if [row["entry_hash"] for row in rows] != [after.hash]:
+        return Break(after.position, rows[0]["audit_id"], "changed")
+    return None
+
+
+def _missing_end(end: Any, until: Checked) -> Break | None:
+    position, hash_ = until.position, until.hash
     if end is None:
         return Break(position, None, "cut") if position else None
     if end["last_position"] > position:
