@@ -66,6 +66,36 @@ async def test_nobody_starves_while_statements_and_transactions_share_one_connec
         assert len(set(await asyncio.gather(*work))) == 1
 
 
+async def test_connections_go_from_hand_to_hand_and_no_waiter_takes_one_with_him(postgres_url: str) -> None:
+    async with opened(postgres_url, pool_size=2, connect_timeout=20) as postgres:
+        holding = [asyncio.create_task(postgres.fetch("SELECT pg_sleep(0.3)")) for _ in range(2)]
+        await asyncio.sleep(0.1)
+        waiting = [asyncio.create_task(pid(postgres)) for _ in range(10)]
+        await asyncio.sleep(0)
+        for task in waiting[::2]:
+            task.cancel()
+        found = await asyncio.gather(*waiting, return_exceptions=True)
+        assert [isinstance(one, asyncio.CancelledError) for one in found] == [True, False] * 5
+        await asyncio.gather(*holding)
+        assert postgres._pool.get_size() == 2
+        assert postgres._pool.get_idle_size() == 0  # none went back in between
+        # Whoever leaves in the very moment he is given one passes it on.
+        held = await postgres._acquire(), await postgres._acquire()
+        leaving, next_ = asyncio.create_task(pid(postgres)), asyncio.create_task(pid(postgres))
+        await asyncio.sleep(0)
+        postgres._hand_on(held[0])
+        leaving.cancel()
+        assert isinstance(await next_, int)
+        await postgres._release(held[1])
+        assert len(set(await asyncio.gather(*(pid(postgres) for _ in range(20))))) <= 2
+
+
+async def test_nobody_waits_for_a_connection_longer_than_allowed(postgres_url: str) -> None:
+    async with opened(postgres_url, pool_size=1, connect_timeout=0.2) as postgres, postgres.connection():
+        with pytest.raises(StoreUnavailable):
+            await pid(postgres)
+
+
 async def test_a_statement_that_fails_or_is_left_harms_no_later_one(postgres_url: str) -> None:
     async with opened(postgres_url, pool_size=1) as postgres:
         with pytest.raises(StoreError):

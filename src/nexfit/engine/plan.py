@@ -82,6 +82,8 @@ class FieldPlan:
     """Whether that code completes the field's values, and everything below them, from a column of them."""
     calm: int = 0
     """How many times in a row the field was seen to complete without suspending; see `Run`."""
+    unobserved: int = 0
+    """Executions since it was last looked at whether a field that waits still does; see `Run`."""
     made_arguments: tuple[Any] | None = None
     """What the specification's argument maker made of arguments that are the same in every execution."""
 

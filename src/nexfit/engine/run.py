@@ -79,14 +79,15 @@ class Run:
         fields = plan.columns
         columns: list[Any] = [None] * len(fields)
         first, *others = restless
-        tasks = [asyncio.ensure_future(self._observed_column(plan, fields[index], rows)) for index in others]
+        create_task = asyncio.get_running_loop().create_task
+        tasks = [create_task(self._waiting_column(plan, fields[index], rows)) for index in others]
         try:
             for index, field in enumerate(fields):
                 if not field.waits:
                     columns[index] = self._column_now(field, rows)
                 elif index not in restless:
                     columns[index] = await self._observed_column(plan, field, rows)
-            columns[first] = await self._observed_column(plan, fields[first], rows)
+            columns[first] = await self._waiting_column(plan, fields[first], rows)
             for index, task in zip(others, tasks, strict=True):
                 columns[index] = await task
         except BaseException:
@@ -99,6 +100,14 @@ class Run:
         return build(self, plan, rows, [self._column_now(field, rows) for field in plan.columns])
 
     # --- columns: one value per row, completed where the field has objects below, as it came where it is a leaf
+
+    def _waiting_column(self, plan: ObjectPlan, field: FieldPlan, rows: Rows) -> Coroutine[Any, Any, Sequence[Any]]:
+        """A column that had to wait when it was last looked at; it is looked at now and then."""
+        if not field.calm:
+            looked, field.unobserved = field.unobserved, (field.unobserved + 1) % CALM
+            if looked:
+                return self._column(field, rows)
+        return self._observed_column(plan, field, rows)
 
     async def _observed_column(self, plan: ObjectPlan, field: FieldPlan, rows: Rows) -> Sequence[Any]:
         """A column, noting whether it had to wait. The first step runs in this very task, as awaiting would."""

@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
-from functools import partial
 from itertools import count
 from struct import Struct
 from typing import Any, cast
@@ -28,14 +27,13 @@ from pymongo.errors import PyMongoError
 from pymongo.server_selectors import writable_server_selector
 
 from nexfit.stores import commands
+from nexfit.stores.deadlines import Deadlines
 
 Document = dict[str, Any]
+Reply = bytes | bytearray
 
 MAX_OPENING = 2
 """Connections being opened at the same time, as PyMongo limits it: each costs both sides a password check."""
-
-A_MOMENT = 0.001
-"""Seconds of a timer that comes due only after the event loop has looked at its sockets; a timer of 0 may not."""
 
 _OP_MSG = 2013
 _HEADER = Struct("<iiiiIB")
@@ -63,29 +61,18 @@ class _Connection(asyncio.Protocol):
         self._transport = transport
         self._on_end = on_end
         self._received = bytearray()
-        self._reply: asyncio.Future[bytes | bytearray] | None = None
+        self._reply: asyncio.Future[Reply] | None = None
         transport.set_protocol(self)
         transport.resume_reading()
 
-    async def exchange(self, request: int, message: bytes, seconds: float) -> bytes | bytearray:
-        """The reply's body (one BSON document). Raises TimeoutError, _Lost."""
-        loop = asyncio.get_running_loop()
-        reply: asyncio.Future[bytes | bytearray] = loop.create_future()
+    def send(self, message: bytes, reply: asyncio.Future[Reply]) -> None:
+        """Write a message; its answer becomes the result of `reply`, or _Lost its exception."""
         self._reply = reply
-        timer = loop.call_later(seconds, self._expire, reply)
-        try:
-            self._transport.write(message)
-            received = await reply
-            _, _, answered, operation, flags, kind = _HEADER.unpack_from(received)
-            if answered != request or operation != _OP_MSG or flags or kind:
-                raise _Lost("not an answer to what was asked")
-        except BaseException:  # the reply may still come, and would be taken for the next command's
-            self.end()
-            raise
-        finally:
-            timer.cancel()
-            self._reply = None
-        return received[_HEADER.size :]
+        self._transport.write(message)
+
+    def answered(self) -> None:
+        """The answer was taken."""
+        self._reply = None
 
     def end(self) -> None:
         """Close at once."""
@@ -124,20 +111,6 @@ class _Connection(asyncio.Protocol):
         if self._reply is not None and not self._reply.done():
             self._reply.set_exception(error)
 
-    def _expire(self, reply: asyncio.Future[bytes | bytearray], *, waited: bool = False) -> None:
-        if reply.done():
-            return
-        if waited:
-            reply.set_exception(TimeoutError("no answer in time"))
-        else:
-            # The answer may be there and this process was busy: a moment later what has come has been read.
-            asyncio.get_running_loop().call_later(A_MOMENT, partial(self._expire, reply, waited=True))
-
-
-def _too_late(waiter: asyncio.Future[_Connection | None]) -> None:
-    if not waiter.done():
-        waiter.set_exception(TimeoutError("no connection in time"))
-
 
 class MongoReads:
     """Runs read commands against the primary over at most `limit` connections of its own."""
@@ -151,6 +124,7 @@ class MongoReads:
         self._idle: list[_Connection] = []
         self._waiting: deque[asyncio.Future[_Connection | None]] = deque()
         self._openers: set[asyncio.Task[None]] = set()
+        self._deadlines = Deadlines()
 
     def close(self) -> None:
         """Close every connection; reads under way fail."""
@@ -158,6 +132,7 @@ class MongoReads:
             opener.cancel()
         for connection in [*self._open]:
             connection.end()
+        self._deadlines.close()
 
     async def documents(
         self, command: Mapping[str, Any], seconds: float, codec: CodecOptions[Document]
@@ -167,7 +142,7 @@ class MongoReads:
         Raises TimeoutError when `seconds` are over.
         """
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + seconds
+        started = loop.time()
         connection = self._idle.pop() if self._idle else None
         if connection is None or connection.ended or connection.is_stale():
             if connection is not None:
@@ -176,13 +151,21 @@ class MongoReads:
             if connection is None:
                 return None
         try:
-            limited = {**command, "maxTimeMS": max(1, int(seconds * 1000))}
-            cursor = await self._cursor(connection, limited, seconds, codec)
-            found: list[Document] | None = None if cursor is None else cursor["firstBatch"]
-            while found is not None and cursor is not None and cursor["id"]:
-                more = {"getMore": cursor["id"], "collection": cursor["ns"].partition(".")[2]}
-                cursor = await self._cursor(connection, more, deadline - loop.time(), codec, continues=True)
-                found = None if cursor is None else [*found, *cursor["nextBatch"]]
+            limited = {**command, "maxTimeMS": max(1, int(seconds * 1000)), **self._fixed}
+            cursor = await self._cursor(connection, limited, seconds, codec, loop)
+            if cursor is None:
+                return None
+            found: list[Document] = cursor["firstBatch"]
+            while cursor["id"]:
+                more = {
+                    "getMore": cursor["id"],
+                    "collection": cursor["ns"].partition(".")[2],
+                    "$db": self._fixed["$db"],
+                }
+                cursor = await self._cursor(connection, more, started + seconds - loop.time(), codec, loop)
+                if cursor is None:
+                    return None
+                found += cursor["nextBatch"]
         except _Lost:
             return None
         finally:
@@ -195,16 +178,27 @@ class MongoReads:
         command: Mapping[str, Any],
         seconds: float,
         codec: CodecOptions[Document],
-        *,
-        continues: bool = False,
+        loop: asyncio.AbstractEventLoop,
     ) -> Document | None:
-        """The `cursor` of the reply; None where the server refused the command."""
+        """The `cursor` of the reply; None where the server refused the command. Raises TimeoutError, _Lost."""
         commands.record("mongo", next(iter(command)))
-        fixed = {"$db": self._fixed["$db"]} if continues else self._fixed
-        body = bson.encode({**command, **fixed}, codec_options=codec)
+        body = bson.encode(command, codec_options=codec)
         request = next(self._requests) & 0x7FFFFFFF
-        header = _HEADER.pack(_HEADER.size + len(body), request, 0, _OP_MSG, 0, 0)
-        reply = bson.decode(await connection.exchange(request, header + body, seconds), codec)
+        awaited: asyncio.Future[Reply] = loop.create_future()
+        self._deadlines.add(awaited, seconds, loop=loop)
+        try:
+            connection.send(_HEADER.pack(_HEADER.size + len(body), request, 0, _OP_MSG, 0, 0) + body, awaited)
+            received = await awaited
+            _, _, answered, operation, flags, kind = _HEADER.unpack_from(received)
+            if answered != request or operation != _OP_MSG or flags or kind:
+                raise _Lost("not an answer to what was asked")
+        except BaseException:  # the reply may still come, and would be taken for the next command's
+            connection.end()
+            raise
+        finally:
+            self._deadlines.remove(awaited)
+            connection.answered()
+        reply = bson.decode(received[_HEADER.size :], codec)
         if reply.get("ok") == 1:
             return cast("Document", reply["cursor"])
         if reply.get("code") in _ROLE_LOST:
@@ -220,7 +214,7 @@ class MongoReads:
         waiter: asyncio.Future[_Connection | None] = loop.create_future()
         self._waiting.append(waiter)
         self._open_more()
-        timer = loop.call_later(seconds, _too_late, waiter)  # a third of what `asyncio.timeout` costs
+        self._deadlines.add(waiter, seconds, loop=loop)
         try:
             return await waiter
         except asyncio.CancelledError:
@@ -230,7 +224,7 @@ class MongoReads:
                     self._give_back(handed)
             raise
         finally:
-            timer.cancel()
+            self._deadlines.remove(waiter)
 
     def _give_back(self, connection: _Connection) -> None:
         if connection.ended:

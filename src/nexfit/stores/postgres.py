@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import cast
+from typing import TypeAlias, cast
 
 import asyncpg
 import orjson
@@ -15,6 +16,7 @@ from nexfit.stores import commands
 from nexfit.stores.errors import StoreError, StoreUnavailable
 
 Row = asyncpg.Record
+_Connection: TypeAlias = "asyncpg.pool.PoolConnectionProxy[Row]"
 
 _UNAVAILABLE = (
     OSError,
@@ -60,15 +62,19 @@ class PooledConnection(asyncpg.Connection):
 class Postgres:
     """A pool of connections; made by `connect`, which succeeds even while the server is down.
 
-    A connection that has answered a single statement is kept at hand for the next one, as long as nobody waits for the
-    pool: taking it out and putting it back costs as much as the statement does.
+    A connection that has answered a single statement goes to whoever waits first, or is kept at hand for the next one:
+    taking it out of the pool and putting it back costs as much as the statement does. So it is decided here, and not
+    in the pool, who waits: as many connections are taken out as there may be, and the pool always has one for them.
     """
 
     def __init__(self, settings: PostgresSettings, pool: asyncpg.Pool[Row]) -> None:
         self._settings = settings
         self._pool = pool
-        self._at_hand: list[asyncpg.pool.PoolConnectionProxy[Row]] = []
-        self._waiting = 0
+        self._at_hand: list[_Connection] = []
+        self._taken = 0
+        """Connections that are out of the pool, or about to be."""
+        self._waiting: deque[asyncio.Future[_Connection | None]] = deque()
+        """Those who wait: for a connection, or None for the word that they may take one out."""
         self._closing = False
 
     @classmethod
@@ -121,23 +127,23 @@ class Postgres:
             except BaseException:
                 await self._release(connection)
                 raise
-            if self._waiting or self._closing:
+            if self._closing:
                 await self._release(connection)
             else:
-                self._at_hand.append(connection)
+                self._hand_on(connection)
         except (*_UNAVAILABLE, asyncpg.PostgresError) as error:
             raise _translate(error) from error
         return rows
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy[Row]]:
+    async def connection(self) -> AsyncIterator[_Connection]:
         """A pooled connection for several statements; driver failures inside leave as StoreError."""
         async with self._acquired() as connection:
             cast("PooledConnection", connection).lend()
             yield connection
 
     @asynccontextmanager
-    async def _acquired(self) -> AsyncIterator[asyncpg.pool.PoolConnectionProxy[Row]]:
+    async def _acquired(self) -> AsyncIterator[_Connection]:
         try:
             connection = await self._acquire()
             try:
@@ -147,24 +153,80 @@ class Postgres:
         except (*_UNAVAILABLE, asyncpg.PostgresError) as error:
             raise _translate(error) from error
 
-    async def _acquire(self) -> asyncpg.pool.PoolConnectionProxy[Row]:
-        while self._at_hand:
-            connection = self._at_hand.pop()
+    async def _acquire(self) -> _Connection:
+        """A connection; raises TimeoutError where nobody gives one up, and none is opened, within `connect_timeout`."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._settings.connect_timeout
+        while True:
+            connection = self._at_hand.pop() if self._at_hand else None
+            if connection is None and self._taken >= self._settings.pool_size:
+                connection = await self._handed(until, loop)
+            elif connection is None:
+                self._taken += 1
+            if connection is None:
+                try:
+                    return await self._pool.acquire(timeout=max(0.001, until - loop.time()))
+                except BaseException:
+                    self._free()
+                    raise
             try:
-                is_closed = connection.is_closed()
+                if not connection.is_closed():
+                    return connection
             except asyncpg.InterfaceError:  # the pool took it back when the server ended it
+                self._free()
                 continue
-            if not is_closed:
-                return connection
             await self._release(connection)
-        self._waiting += 1
-        try:
-            return await self._pool.acquire(timeout=self._settings.connect_timeout)
-        finally:
-            self._waiting -= 1
 
-    async def _release(self, connection: asyncpg.pool.PoolConnectionProxy[Row]) -> None:
-        await self._pool.release(connection, timeout=RELEASE_SECONDS)
+    async def _handed(self, until: float, loop: asyncio.AbstractEventLoop) -> _Connection | None:
+        """The connection somebody gives up; None where one may be taken out of the pool."""
+        waiter: asyncio.Future[_Connection | None] = loop.create_future()
+        self._waiting.append(waiter)
+        timer = loop.call_at(until, _too_late, waiter)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            if waiter.done() and not waiter.cancelled() and waiter.exception() is None:
+                given = waiter.result()  # in the very moment the waiter left
+                if given is None:
+                    self._free()
+                else:
+                    self._hand_on(given)
+            raise
+        finally:
+            timer.cancel()
+
+    def _hand_on(self, connection: _Connection) -> None:
+        waiter = self._next_waiter()
+        if waiter is None:
+            self._at_hand.append(connection)
+        else:
+            waiter.set_result(connection)
+
+    def _free(self) -> None:
+        """One connection less is out of the pool."""
+        waiter = self._next_waiter()
+        if waiter is None:
+            self._taken -= 1
+        else:
+            waiter.set_result(None)
+
+    def _next_waiter(self) -> asyncio.Future[_Connection | None] | None:
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                return waiter
+        return None
+
+    async def _release(self, connection: _Connection) -> None:
+        try:
+            await self._pool.release(connection, timeout=RELEASE_SECONDS)
+        finally:
+            self._free()
+
+
+def _too_late(waiter: asyncio.Future[_Connection | None]) -> None:
+    if not waiter.done():
+        waiter.set_exception(TimeoutError("no connection in time"))
 
 
 def _translate(error: Exception) -> StoreError:
