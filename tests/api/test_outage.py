@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 import pytest
@@ -276,12 +276,13 @@ async def test_an_application_may_start_before_its_servers(outage: Outage) -> No
 
 
 @asynccontextmanager
-async def serving(outage: Outage, **environment: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
+async def serving(
+    settings: Settings, output: int | IO[bytes] = asyncio.subprocess.PIPE, **environment: str
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """`nexfit serve` on a free port, and its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    settings = outage.settings
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", "from nexfit.cli import app; app()", "serve", "--port", str(port)),
         env={
@@ -293,13 +294,13 @@ async def serving(outage: Outage, **environment: str) -> AsyncIterator[tuple[asy
             "NEXFIT_AUTH_SECRET": settings.auth.secret.get_secret_value(),
             **environment,
         },
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        stdout=output,
+        stderr=output,
     )
     address = f"http://127.0.0.1:{port}"
     try:
         async with httpx.AsyncClient() as client:
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 60
             while True:
                 try:
                     if (await client.get(f"{address}/healthz")).status_code == 200:
@@ -317,7 +318,7 @@ async def serving(outage: Outage, **environment: str) -> AsyncIterator[tuple[asy
 async def test_a_stop_lets_requests_under_way_end(outage: Outage) -> None:
     query = "query ($id: ID!) { facility(id: $id) { members(first: 1) { nodes { status } } } }"
     async with (
-        serving(outage) as (process, address),
+        serving(outage.settings) as (process, address),
         httpx.AsyncClient(base_url=address, headers={"authorization": f"Bearer {outage.owner.token}"}) as client,
         outage.stores.postgres.connection() as connection,
     ):
@@ -342,7 +343,7 @@ async def test_a_stop_lets_requests_under_way_end(outage: Outage) -> None:
 
 
 async def test_the_log_has_the_ids_of_errors_and_no_secrets(outage: Outage) -> None:
-    async with serving(outage) as (process, address), httpx.AsyncClient(base_url=address) as client:
+    async with serving(outage.settings) as (process, address), httpx.AsyncClient(base_url=address) as client:
         headers = {"authorization": f"Bearer {outage.owner.token}"}
         ids = []
         async with outage.stores.postgres.connection() as connection, connection.transaction():
