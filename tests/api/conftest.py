@@ -307,6 +307,7 @@ async def business_of(stores: Stores, facility: ObjectId) -> Business:
         "MemberSubscription": contract["_id"],
         "ClassBooking": (await newest("class_bookings", facilityId=facility))["_id"],
         "Visit": (await newest("visits", facilityId=facility))["_id"],
+        "Exercise": (await newest("exercises", isPublic=True))["_id"],
     }
     for name, table, column in (
         ("Transaction", "transactions", "transaction_id"),

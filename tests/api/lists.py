@@ -40,6 +40,7 @@ class List:
 
 
 SINCE, UNTIL = datetime(2026, 6, 10, tzinfo=UTC), datetime(2026, 6, 12, tzinfo=UTC)
+MAY = datetime(2026, 5, 1, tzinfo=UTC)
 _OVERDUE = "open_invoices > 0 AND oldest_open_due < (now() AT TIME ZONE 'Europe/Istanbul')::date"
 _UNSEALED = dict.fromkeys(("chain", "chain_position", "previous_hash", "entry_hash"))
 
@@ -229,6 +230,33 @@ LISTS: Mapping[str, List] = {
                 "created_at": INSTANT,
             },
         ),
+    ),
+    "Query.exercises": List(
+        COACH,
+        Documents(
+            "Exercise",
+            "exercises",
+            lambda at: {"$or": [{"isPublic": True}, {"createdBy": at.viewer}]},
+            {"": "nameFolded"},
+            lambda at: {"createdBy": at.viewer, "metadata": {"tags": ["none"]}, "words": []},
+        ),
+        lambda at: {
+            'filter: { text: "plank" }': {"words": {"$regex": "^plank"}},
+            'filter: { bodyAreas: ["Core"] }': {"metadata.bodyAreas": "core"},
+            'filter: { equipment: ["barbell"] }': {"metadata.equipment": "barbell"},
+            "filter: { difficulty: BEGINNER }": {"metadata.difficultyLevel": "beginner"},
+            'filter: { type: "core" }': {"metadata.type": "core"},
+            'filter: { tags: ["none"] }': {"metadata.tags": "none"},
+            "filter: { mine: true }": {"createdBy": at.viewer},
+        },
+    ),
+    "User.workoutLogs": List(
+        MEMBER,
+        Documents("WorkoutLog", "workout_logs", _person, {"": "-startTime"}),
+        lambda _: {
+            f'since: "{MAY.isoformat()}"': {"startTime": {"$gte": MAY}},
+            f'until: "{UNTIL.isoformat()}"': {"startTime": {"$lt": UNTIL}},
+        },
     ),
     "User.measurements": List(MEMBER, Documents("Measurement", "measurements", _person, {"": "-date"})),
     "User.clients": List(

@@ -41,7 +41,7 @@ class Role:
         }
 
 
-PUBLIC = ("Facility", "Membership", "Class", "ClassOccurrence")
+PUBLIC = ("Facility", "Membership", "Class", "ClassOccurrence", "Exercise")
 
 
 class Truth:
@@ -94,6 +94,8 @@ class Truth:
         }
         measured = await stores.mongo.database["measurements"].find({}, {"userId": 1}).to_list()
         truth.scope["Measurement"] = {str(row["_id"]): ("", str(row["userId"])) for row in measured}
+        logged = await stores.mongo.database["workout_logs"].find({}, {"userId": 1}).to_list()
+        truth.scope["WorkoutLog"] = {str(row["_id"]): ("", str(row["userId"])) for row in logged}
         relations = await stores.mongo.database["coach_clients"].find({}).to_list()
         truth.scope["CoachClient"] = {str(row["_id"]): ("", str(row["clientId"])) for row in relations}
         truth.author = {str(row["_id"]): str(row["coachId"]) for row in relations}

@@ -47,6 +47,7 @@ _KNOWN: dict[str, Any] = {
     "digest": bytes(32),
     "recoveryHashes": [bytes(32)],
     "token": {"_data": "8263"},
+    "tempo": "31X0",
 }
 _SCHEMAS: dict[type[StoredDocument], dict[str, Any]] = {}
 _LOCAL_TIMES = {"openTime": "07:00", "closeTime": "23:00", "time": "12:30"}

@@ -45,6 +45,7 @@ class Hot:
 
 
 BY_NAME = [("nameFolded", 1), ("_id", 1)]
+BY_WORDS = [("nameWords", 1), *BY_NAME]
 FOLDED_RANGE = {"$gte": WORD, "$lt": f"{WORD}\uffff"}
 
 FINDS = [
@@ -89,6 +90,10 @@ FINDS = [
     Hot("exercises", "public_name", {"isPublic": True}, BY_NAME),
     Hot("exercises", "public_name", {"isPublic": True, "nameFolded": FOLDED_RANGE}, BY_NAME),
     Hot("exercises", "creator_name", {"createdBy": ONE}, BY_NAME),
+    Hot("exercises", "area_name", {"metadata.bodyAreas": "area 1", "isPublic": True}, BY_NAME),
+    Hot("exercises", "words", {"words": "word 3"}, BY_WORDS),
+    # A word with several endings: a later page sorts what its words have, which the first one need not.
+    Hot("exercises", "words", {"words": {"$in": ["word 3", "word 4"]}}, BY_WORDS, limit=0),
     Hot("exercises", "source_unique", {"source": "osm", "sourceId": "7"}),
     Hot("workout_templates", "public_name", {"isPublic": True}, BY_NAME),
     Hot("workout_templates", "creator_name", {"createdBy": ONE}, BY_NAME),
@@ -156,11 +161,10 @@ FINDS = [
     Hot("store_marker", "_id_", {"_id": "7"}),
     Hot("outbox", "order", {}, [("position", 1)]),
     Hot("audit_entries", "order", {}, [("position", 1)]),
+    Hot("vocabulary", "grams", {"kind": "exercises", "owner": {"$in": [ONE]}, "grams": {"$in": ["a word"]}}),
 ]
 
-TEXTS = [
-    Hot(collection, "words", {"$text": {"$search": "ilker"}}) for collection in ("facilities", "exercises", "foods")
-]
+TEXTS = [Hot(collection, "words", {"$text": {"$search": "ilker"}}) for collection in ("facilities", "foods")]
 
 
 BY_AGGREGATION = {("member_subscriptions", "membership_status")}
@@ -228,6 +232,9 @@ def numbered(collection: str, number: int) -> dict[str, Any]:
         case "users":
             for owner in ("gym_owner", "studio_owner"):
                 made["roleSpecificData"][owner]["taxIdIndex"] = number.to_bytes(32)
+        case "exercises":
+            made["metadata"]["bodyAreas"] = [f"area {number % GROUPS}"]
+            made["words"] = [f"word {number % GROUPS}"]
         case "facilities":
             made["address"]["cityFolded"] = f"city {number % GROUPS}"
             made["address"]["coordinates"]["coordinates"] = [29 + number / 100, 41.0]

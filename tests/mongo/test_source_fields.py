@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from nexfit.domains.training.documents import BodyMeasurements
+from nexfit.domains.training.body_documents import BodyMeasurements
 from nexfit.operations.mongo_schema import ALL_DOCUMENTS
 from nexfit.operations.mongo_validators import collection_name, validator
 

@@ -338,8 +338,10 @@ def test_ratings_are_the_means_of_the_reviews(documents: Documents) -> None:
 
 def test_exercises_and_foods_are_plausible(documents: Documents) -> None:
     for exercise in documents["exercises"]:
-        assert len(exercise["instructions"]) == 3
-        assert exercise["description"]
+        [english] = exercise["translations"]
+        assert len(exercise["instructions"]) == len(english["instructions"]) == 3
+        assert (exercise["language"], english["language"]) == ("tr", "en")
+        assert exercise["words"]
     for food in documents["foods"]:
         facts = food["nutrients"]
         assert facts["protein"] + facts["carbs"] + facts["fat"] <= 101, food["name"]

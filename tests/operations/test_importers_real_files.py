@@ -87,7 +87,7 @@ async def test_the_whole_file_is_imported_and_the_second_time_nothing_is_left_to
 
 
 async def _content(stores: Stores) -> dict[str, list[object]]:
-    names = ("exercises", "foods", "facilities", "workout_logs")
+    names = ("exercises", "foods", "facilities", "workout_logs", "vocabulary")
     return {name: await stores.mongo.database[name].find(sort=[("_id", 1)]).to_list() for name in names}
 
 
@@ -110,6 +110,7 @@ async def test_exercises_keep_what_the_file_says(lifter: Stores, data_folder: Pa
         assert document["media"]["imageUrls"] == item["images"]
         assert "Unlicense" in document["source"]
         assert "yuhonas" in document["source"]
+        assert (document["license"], "yuhonas" in document["author"]) == ("Unlicense", True)
     assert sum("force" not in document["metadata"] for document in stored) == 29
 
 
@@ -154,6 +155,7 @@ async def test_workouts_are_sets_of_sessions(lifter: Stores, data_folder: Path) 
     assert sum(one.get("reps", 0) * one.get("weight", 0) for one in sets) == pytest.approx(
         sum(float(row["Reps"]) * float(row["Weight"]) for row in rows)
     )
+    assert sum(log["figures"]["sets"] for log in logs) == 666 - 162
     first = rows[0]
     assert logs[0]["startTime"].astimezone(ZoneInfo("Europe/Istanbul")).strftime("%Y-%m-%d %H:%M:%S") == first["Date"]
     assert (logs[0]["duration"], logs[0]["name"]) == (51 * 60, "Upper Body")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from bson import ObjectId
 
 from nexfit.api.context import Context
-from nexfit.api.rights import Scope
+from nexfit.api.right_entries import Scope
 from nexfit.domains.coaching import consents
 from nexfit.domains.facilities import directory
 from nexfit.domains.identity.access import Actor, Right, may

@@ -22,7 +22,8 @@ from graphql import (
 
 from nexfit.api.access import permitted
 from nexfit.api.context import Context
-from nexfit.api.rights import Entry, NoRight, entry_of, reach_of, right_of
+from nexfit.api.right_entries import Entry, NoRight
+from nexfit.api.rights import entry_of, reach_of, right_of
 from nexfit.domains.identity.access import MINE, SELF, SIGNED_IN, Right, refusal
 from nexfit.engine.fields import TYPENAME, Batch, BatchLoad, Column, Record, SpecOf
 from nexfit.engine.selection import Selection

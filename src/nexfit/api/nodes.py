@@ -31,7 +31,7 @@ from nexfit.domains.finance import audit_chain, ledger
 from nexfit.domains.identity import people
 from nexfit.domains.identity.access import staff
 from nexfit.domains.memberships import contracts, members, plans, visits
-from nexfit.domains.training import measurements
+from nexfit.domains.training import exercises, measurements, workouts
 from nexfit.engine.fields import TYPENAME, Record
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
@@ -101,6 +101,15 @@ async def _medical_reads(context: Context, ids: Sequence[str], columns: frozense
     return _by_text(found)
 
 
+async def _workouts(context: Context, ids: Sequence[str], columns: frozenset[str]) -> Mapping[str, Any]:
+    return _by_text(await workouts.by_ids(context.stores.mongo, _object_ids(ids), columns))
+
+
+async def _exercises(context: Context, ids: Sequence[str], columns: frozenset[str]) -> Mapping[str, Any]:
+    viewer = context.actor.user_id
+    return _by_text(await exercises.visible_by_ids(context.stores.mongo, viewer, _object_ids(ids), columns))
+
+
 async def _members(context: Context, ids: Sequence[str], columns: frozenset[str]) -> Mapping[str, Any]:
     pairs = [(facility, user) for facility, _, user in (id_.partition(":") for id_ in ids)]
     known = [pair for pair in pairs if ObjectId.is_valid(pair[0])]
@@ -137,6 +146,8 @@ FINDERS: Mapping[str, Find] = {
     "ClassOccurrence": _occurrences,
     "CoachClient": _coach_clients,
     "Measurement": _measurements,
+    "Exercise": _exercises,
+    "WorkoutLog": _workouts,
     "ClassBooking": _class_bookings,
     "User": _users,
     "Session": sessions_by_ids,

@@ -8,77 +8,14 @@ them, whoever may find them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
 
+from nexfit.api.right_entries import Entry, NoRight, Scope
+from nexfit.api.right_entries import fields as _fields
+from nexfit.api.right_entries import part as _part
+from nexfit.api.training.rights import TRAINING
 from nexfit.domains.facilities.documents import StaffPermission
-from nexfit.domains.identity.access import (
-    ANYONE,
-    AUTHOR,
-    MINE,
-    RIGHTS_COLUMNS,
-    SELF,
-    SHOWN,
-    SIGNED_IN,
-    Actor,
-    Right,
-    coach,
-    staff,
-)
+from nexfit.domains.identity.access import ANYONE, AUTHOR, MINE, SELF, SHOWN, SIGNED_IN, Right, coach, staff
 from nexfit.domains.identity.documents import ConsentScope
-
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """Which columns of a record say whose it is. `facility_record` is a record that is the facility itself."""
-
-    facility: str | None = None
-    person: str | None = None
-    author: str | None = None
-    facility_record: bool = False
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns a record must carry for its rights to be known."""
-        named = tuple(column for column in (self.facility, self.person, self.author) if column)
-        return (*named, *RIGHTS_COLUMNS) if self.facility_record else named
-
-    def is_of(self, actor: Actor, record: Mapping[str, Any]) -> bool:
-        """Whether the record is about the actor."""
-        return self.person is not None and actor.is_user(record.get(self.person))
-
-    def is_by(self, actor: Actor, record: Mapping[str, Any]) -> bool:
-        """Whether the actor keeps the record."""
-        return self.author is not None and actor.is_user(record.get(self.author))
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """The rights of one type.
-
-    `found` is None for what is no entity. Records of a `named` type are at everybody's hand who reads of them.
-    What `refuses` answers with an error instead of null, because everybody knows that it is there.
-    """
-
-    fields: Mapping[str, Right]
-    found: Right | None = None
-    scope: Scope = Scope()
-    named: bool = False
-    refuses: bool = False
-
-
-class NoRight(Exception):
-    """The matrix and the schema do not say the same; the message says what to change."""
-
-
-def _fields(*groups: tuple[str, Right]) -> Mapping[str, Right]:
-    return {name: right for names, right in groups for name in names.split()}
-
-
-def _part(names: str) -> Entry:
-    """A part of a record, a payload, or figures: for whoever was shown what holds it."""
-    return Entry(_fields((names, SHOWN)))
-
 
 _MEMBERS = staff(StaffPermission.MEMBERS_READ)
 _DESK = staff(StaffPermission.CHECK_IN)
@@ -91,7 +28,7 @@ _OF_ROW = Scope(facility="facility_id", person="user_id")
 
 MATRIX: Mapping[str, Entry] = {
     # --- roots
-    "Query": Entry(_fields(("node nodes viewer facility facilities verifyAudit guestSession", ANYONE))),
+    "Query": Entry(_fields(("node nodes viewer facility facilities verifyAudit guestSession exercises", ANYONE))),
     "Mutation": Entry(
         _fields(
             # A guest may become somebody, and leave by a refresh token.
@@ -108,6 +45,8 @@ MATRIX: Mapping[str, Entry] = {
             ("grantConsent withdrawConsent", SIGNED_IN),
             ("inviteClient acceptCoach declineCoach endCoaching addCoachNote", SIGNED_IN),
             ("recordVisit", SIGNED_IN),
+            ("createExercise updateExercise", SIGNED_IN),
+            ("saveWorkoutLogs startWorkout finishWorkout importWorkouts", SIGNED_IN),
         ),
         refuses=True,
     ),
@@ -311,6 +250,7 @@ MATRIX: Mapping[str, Entry] = {
             ("facilities memberSubscriptions classBookings subscriptions invoices transactions sessions", SELF),
             ("clients coaches consents medicalReads", SELF),
             ("bodyProfile measurements", SELF | _BODY),
+            ("workoutLogs progress", SELF | coach(ConsentScope.WORKOUTS)),
             ("medicalConditions", SELF | coach(ConsentScope.MEDICAL)),
         ),
         found=SELF | _MEMBERS,
@@ -337,6 +277,7 @@ MATRIX: Mapping[str, Entry] = {
         " thighCircumference"
     ),
     "ProgressPhoto": _part("url position date"),
+    **TRAINING,
     "CoachClient": Entry(
         _fields(
             ("id status startDate endDate goals coach client notes sharedScopes createdAt", SELF | AUTHOR),

@@ -35,10 +35,13 @@ from nexfit.api.memberships.purchases import PurchaseMutations
 from nexfit.api.memberships.visits import VisitMutations
 from nexfit.api.nodes import NodeQueries
 from nexfit.api.scalars import SCALARS
+from nexfit.api.training.exercise_mutations import ExerciseMutations
+from nexfit.api.training.exercises import ExerciseQueries
+from nexfit.api.training.workout_mutations import WorkoutMutations
 
 
 @strawberry.type(description="Everything that can be read.")
-class Query(NodeQueries, IdentityQueries, GuestQueries, FacilityQueries, AuditQueries):
+class Query(NodeQueries, IdentityQueries, GuestQueries, FacilityQueries, AuditQueries, ExerciseQueries):
     """Root of queries."""
 
 
@@ -55,6 +58,8 @@ class Mutation(
     FinanceMutations,
     InvoicingMutations,
     TillMutations,
+    ExerciseMutations,
+    WorkoutMutations,
     ConsentMutations,
     CoachingMutations,
 ):

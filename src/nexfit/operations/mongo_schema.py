@@ -26,7 +26,10 @@ from nexfit.domains.identity.documents import (
 )
 from nexfit.domains.memberships.documents import Membership, MemberSubscription, MemberTurn, Visit
 from nexfit.domains.nutrition.documents import Food, NutritionPlan
-from nexfit.domains.training.documents import Exercise, Measurement, WorkoutLog, WorkoutProgram, WorkoutTemplate
+from nexfit.domains.training.body_documents import Measurement
+from nexfit.domains.training.documents import Exercise, WorkoutProgram, WorkoutTemplate
+from nexfit.domains.training.log_documents import WorkoutLog
+from nexfit.domains.vocabulary.documents import VocabularyWord
 from nexfit.hybrid.documents import AuditEntry, Decision, IdempotencyKey, OutboxEvent, StoreMarker
 from nexfit.operations.mongo_files import CollectionFile, IndexFile, default_folder, read_folder
 from nexfit.stores.documents import StoredDocument
@@ -60,6 +63,7 @@ ALL_DOCUMENTS: list[type[StoredDocument]] = [
     Measurement,
     NutritionPlan,
     Food,
+    VocabularyWord,
     Membership,
     MemberSubscription,
     Visit,

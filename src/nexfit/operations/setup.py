@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import cast
 
 import nexfit
-from nexfit.operations import migrations, mongo_schema, partitions
+from nexfit.operations import migrations, mongo_schema, partitions, vocabulary, workout_figures
 from nexfit.operations.migrations import Migration, MigrationStatus
 from nexfit.operations.mongo_schema import Change, CollectionStatus
 from nexfit.settings import Settings
@@ -79,9 +79,14 @@ async def migrate_up(settings: Settings, *, on_step: Report = lambda _: None) ->
         on_step(f"postgres: {len(made)} partitions made ahead")
     async with _mongo(settings) as mongo:
         changes = await mongo_schema.up(mongo.database)
+        filled = await vocabulary.fill(mongo, {one.collection for one in changes if one.target == "words"})
+        if any(one.collection == "workout_logs" for one in changes):
+            filled += await workout_figures.fill(mongo)
     if changes:
         collections = len({change.collection for change in changes})
         on_step(f"mongo: {len(changes)} changes in {collections} collections")
+    if filled:
+        on_step(f"mongo: {filled} older documents brought up to date")
 
 
 async def migrate_down(

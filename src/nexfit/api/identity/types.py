@@ -22,6 +22,7 @@ from nexfit.api.identity.role_profiles import (
 from nexfit.api.identity.sessions import Session, sessions_of_viewer
 from nexfit.api.relay import Connection, Node, PageArgs, id_reader
 from nexfit.api.scalars import EmailAddress, PhoneNumber
+from nexfit.api.training import loaders as training
 from nexfit.domains.identity.documents import Role
 from nexfit.engine.fields import Record
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from nexfit.api.finance.types import Invoice, Subscription, Transaction
     from nexfit.api.memberships.types import MemberSubscription
     from nexfit.api.training.measurements import Measurement
+    from nexfit.api.training.progress import Progress
+    from nexfit.api.training.workouts import WorkoutLog
 
 _OWN = Cached(60, CacheScope.PRIVATE)
 
@@ -116,6 +119,19 @@ class User(Node):
             args=PageArgs,
             description="What was measured, latest first; for the person, and a coach with the scope measurements.",
         )
+    )
+    workout_logs: Connection[Annotated[WorkoutLog, strawberry.lazy("nexfit.api.training.workouts")]] | None = batch(
+        training.workouts_of_people,
+        needs=("_id",),
+        args=training.WorkoutLogsArgs,
+        description="Workouts, the latest first; for the person, and a coach with the scope workouts.",
+    )
+    progress: Annotated[Progress, strawberry.lazy("nexfit.api.training.progress")] | None = batch(
+        training.progress_of_people,
+        needs=("_id",),
+        args=training.ProgressArgs,
+        description="Volume, records and streaks of a range of days; for the person, and a coach with the scope "
+        "workouts.",
     )
     medical_conditions: list[str] | None = batch(
         coaching.medical_conditions_of_people,

@@ -1,4 +1,4 @@
-"""Exercises, templates, programs, finished workouts and body measurements, in MongoDB. Units: kg, cm, m, s, kcal."""
+"""Exercises, templates and programs, in MongoDB. Units: kg, m, s, kcal."""
 
 from enum import StrEnum
 from typing import Annotated, Self
@@ -11,15 +11,11 @@ from nexfit.stores.documents import (
     Count,
     Currency,
     Embedded,
-    Encrypted,
-    GeoPoint,
     Id,
     Instant,
     Line,
     MeanRating,
-    Percent,
     Quantity,
-    Rating,
     StoredDocument,
     Text,
     Url,
@@ -60,6 +56,14 @@ class ReviewSummary(Embedded):
     count: Count = 0
 
 
+class Language(StrEnum):
+    """A language that texts are written in."""
+
+    EN = "en"
+    TR = "tr"
+    PL = "pl"
+
+
 class ExerciseMedia(Embedded):
     """Video and pictures."""
 
@@ -84,13 +88,30 @@ class ExerciseMetadata(Embedded):
     tags: list[Word] = Field(default_factory=list, max_length=50)
 
 
+class ExerciseTranslation(Embedded):
+    """An exercise's texts in another language than its own."""
+
+    language: Language
+    name: Line
+    description: Text | None = None
+    instructions: list[Text] = Field(default_factory=list, max_length=100)
+
+
 class Exercise(StoredDocument):
-    """A movement. ``source`` and ``source_id`` name the imported record it came from."""
+    """A movement; its own texts are in ``language``.
+
+    ``words`` are what search finds it by, ``name_words`` how many of them its name has. ``source`` and ``source_id``
+    name the imported record it came from, ``author`` and ``license`` whose it is and on which terms.
+    """
 
     name: Line
     name_folded: str = derived()
     description: Text | None = None
     instructions: list[Text] = Field(default_factory=list, max_length=100)
+    language: Language | None = None
+    translations: list[ExerciseTranslation] = Field(default_factory=list, max_length=len(Language))
+    words: list[Word] = Field(default_factory=list, max_length=100)
+    name_words: Count | None = None
     media: ExerciseMedia = ExerciseMedia()
     metadata: ExerciseMetadata = ExerciseMetadata()
     created_by: Id | None = None
@@ -98,6 +119,10 @@ class Exercise(StoredDocument):
     alternate_exercises: list[Id] = Field(default_factory=list, max_length=50)
     source: Word | None = None
     source_id: Line | None = None
+    author: Line | None = None
+    license: Line | None = None
+    created_at: Instant | None = None
+    updated_at: Instant | None = None
 
     @model_validator(mode="after")
     def _derive(self) -> Self:
@@ -108,7 +133,27 @@ class Exercise(StoredDocument):
         name = "exercises"
 
 
-class PlannedSet(Embedded):
+class SetKind(StrEnum):
+    """What a set is for. A warm-up counts for nothing; the others are working sets."""
+
+    WARM_UP = "warm_up"
+    WORKING = "working"
+    DROP = "drop"
+    FAILURE = "failure"
+
+
+Exertion = Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)]
+"""Rate of perceived exertion."""
+
+RepsInReserve = Annotated[int, Field(ge=0, le=20)]
+Tempo = Annotated[str, Field(pattern=r"^[0-9X]{4}\z", min_length=4, max_length=4)]
+"""Seconds down, at the bottom, up and at the top; X is as fast as possible."""
+
+SupersetGroup = Annotated[int, Field(ge=1, le=100)]
+"""Exercises of one workout with the same number are done in turns."""
+
+
+class SetFigures(Embedded):
     """One set: repetitions, weight in kg, duration and rest in s, distance in m."""
 
     reps: Count | None = None
@@ -118,11 +163,24 @@ class PlannedSet(Embedded):
     rest_time: Quantity | None = None
 
 
+class PlannedSet(SetFigures):
+    """One set of a plan: so many repetitions or a range, at a weight or a percentage of the estimated maximum."""
+
+    kind: SetKind | None = None
+    reps_min: Count | None = None
+    reps_max: Count | None = None
+    percent_of_max: Annotated[float, Field(ge=0, le=200, allow_inf_nan=False)] | None = None
+    rpe: Exertion | None = None
+    rir: RepsInReserve | None = None
+    tempo: Tempo | None = None
+
+
 class TemplateExercise(Embedded):
     """An exercise at its place in a template."""
 
     exercise_id: Id
     order: Count
+    superset: SupersetGroup | None = None
     default_sets: list[PlannedSet] = Field(default_factory=list, max_length=100)
     notes: Text | None = None
 
@@ -218,113 +276,3 @@ class WorkoutProgram(StoredDocument):
 
     class Settings(StoredDocument.Settings):
         name = "workout_programs"
-
-
-class LoggedSet(PlannedSet):
-    """A set as done; ``rpe`` is the rate of perceived exertion, 0 to 10."""
-
-    completed: bool = True
-    is_warm_up: bool = False
-    rpe: Annotated[float, Field(ge=0, le=10)] | None = None
-
-
-class LoggedExercise(Embedded):
-    """An exercise as done."""
-
-    exercise_id: Id
-    sets: list[LoggedSet] = Field(default_factory=list, max_length=200)
-    notes: Text | None = None
-
-
-class Feedback(Embedded):
-    """How the workout felt; difficulty from 1 to 10."""
-
-    rating: Rating | None = None
-    difficulty: Annotated[int, Field(ge=1, le=10)] | None = None
-    notes: Text | None = None
-
-
-HeartBeats = Annotated[float, Field(ge=0, le=300)]
-
-
-class HeartRate(Embedded):
-    """Beats per minute."""
-
-    average: HeartBeats | None = None
-    max: HeartBeats | None = None
-    min: HeartBeats | None = None
-
-
-class Biometrics(Embedded):
-    """What a wearable measured."""
-
-    heart_rate: HeartRate | None = None
-
-
-class WorkoutLog(StoredDocument):
-    """A finished workout; duration in s. ``source`` and ``source_id`` make sending or importing it again harmless."""
-
-    stored_checks = ({"$lte": ["$startTime", {"$ifNull": ["$endTime", "$startTime"]}]},)
-
-    user_id: Id
-    workout_template_id: Id | None = None
-    name: Line | None = None
-    start_time: Instant
-    end_time: Instant | None = None
-    duration: Quantity | None = None
-    calories_burned: Quantity | None = None
-    exercises: list[LoggedExercise] = Field(default_factory=list, max_length=200)
-    feedback: Feedback | None = None
-    biometrics: Biometrics | None = None
-    location: GeoPoint | None = None
-    photos: list[Url] = Field(default_factory=list, max_length=20)
-    notes: Text | None = None
-    source: Word | None = None
-    source_id: Line | None = None
-
-    @model_validator(mode="after")
-    def _order(self) -> Self:
-        if self.end_time is not None and self.end_time < self.start_time:
-            raise ValueError("endTime is before startTime")
-        return self
-
-    class Settings(StoredDocument.Settings):
-        name = "workout_logs"
-
-
-BodyMass = Annotated[float, Field(gt=0, le=700)]
-Circumference = Annotated[float, Field(gt=0, le=400)]
-
-
-class BodyMeasurements(Embedded):
-    """Weight and muscle mass in kg, fat in percent, circumferences in cm."""
-
-    weight: BodyMass | None = None
-    body_fat_percentage: Percent | None = None
-    muscle_mass: BodyMass | None = None
-    chest_circumference: Circumference | None = None
-    waist_circumference: Circumference | None = None
-    hip_circumference: Circumference | None = None
-    arm_circumference: Circumference | None = None
-    thigh_circumference: Circumference | None = None
-
-
-class ProgressPhoto(Embedded):
-    """A picture of the body; ``url`` is the private file's key."""
-
-    url: Url
-    position: Word | None = None
-    date: Instant
-
-
-class Measurement(StoredDocument):
-    """What a user measured at one moment. The figures (``BodyMeasurements``) and the notes are kept encrypted."""
-
-    user_id: Id
-    date: Instant
-    measurements: Encrypted
-    photos: list[ProgressPhoto] = Field(default_factory=list, max_length=20)
-    notes: Encrypted | None = None
-
-    class Settings(StoredDocument.Settings):
-        name = "measurements"

@@ -7,7 +7,7 @@ from typing import Any
 
 from bson import ObjectId
 
-from nexfit.domains.training.documents import BodyMeasurements
+from nexfit.domains.training.body_documents import BodyMeasurements
 from nexfit.hybrid import documents_paging
 from nexfit.hybrid.paging import Key, Page, PageRequest, instant, object_id
 from nexfit.stores.field_encryption import Envelope, KeyRing, Place

@@ -12,6 +12,7 @@ import yaml
 from bson import Decimal128, ObjectId
 
 from nexfit.domains.text import fold
+from nexfit.domains.training.exercises import searched
 from nexfit.operations.demo.businesses import Row
 from nexfit.operations.demo.calendar import Calendar
 from nexfit.operations.demo.chance import Chance
@@ -33,6 +34,7 @@ class Catalogue:
     exercises: dict[str, ObjectId]
     templates: dict[str, ObjectId]
     template_contents: dict[str, Template]
+    exercise_contents: Mapping[ObjectId, Row]
 
 
 def make(
@@ -71,7 +73,13 @@ def make(
             _nutrition_plan(chance, calendar, foods, staff["coach"], client),
         ],
     }
-    return Catalogue(documents, exercises, templates, {template.key: template for template in TEMPLATES})
+    return Catalogue(
+        documents,
+        exercises,
+        templates,
+        {template.key: template for template in TEMPLATES},
+        {row["_id"]: row for row in documents["exercises"]},
+    )
 
 
 def _exercise_contents() -> list[dict[str, Any]]:
@@ -87,7 +95,7 @@ def _steps(text: str) -> list[str]:
 
 
 def _exercise(content: Mapping[str, Any], contents: list[dict[str, Any]], ids: Mapping[str, ObjectId]) -> Row:
-    """One exercise: Turkish name and steps, the English ones in the description."""
+    """One exercise: in Turkish, with its English translation."""
     areas = content["areas"]
     kind = content.get("type", "strength")
     similar = [
@@ -95,12 +103,15 @@ def _exercise(content: Mapping[str, Any], contents: list[dict[str, Any]], ids: M
         for other in contents
         if other["key"] != content["key"] and other["areas"][0] == areas[0] and other.get("type", "strength") == kind
     ]
-    return {
+    row: Row = {
         "_id": ids[content["key"]],
         "name": content["tr"],
         "nameFolded": fold(content["tr"]),
-        "description": f"{content['en']}: {content['how']['en']}",
         "instructions": _steps(content["how"]["tr"]),
+        "language": "tr",
+        "translations": [
+            {"language": "en", "name": content["en"], "instructions": _steps(content["how"]["en"])},
+        ],
         "media": {"imageUrls": []},
         "metadata": {
             "bodyAreas": list(areas),
@@ -111,11 +122,12 @@ def _exercise(content: Mapping[str, Any], contents: list[dict[str, Any]], ids: M
             "difficultyLevel": content["level"],
             "calories": float(content["kcal"]),
             "duration": float(MINUTE),
-            "tags": [fold(content["en"])],
+            "tags": [],
         },
         "isPublic": True,
         "alternateExercises": [ids[key] for key in similar[:3]],
     }
+    return row | searched(row)
 
 
 def _foods(chance: Chance) -> list[Row]:

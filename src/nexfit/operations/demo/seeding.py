@@ -12,6 +12,7 @@ from typing import Protocol
 
 from bson import ObjectId
 
+from nexfit.domains.vocabulary.documents import Kind
 from nexfit.operations.demo import businesses, logins, people, timetables, training
 from nexfit.operations.demo import catalogue as catalogues
 from nexfit.operations.demo.attendance import Attendance
@@ -44,6 +45,7 @@ from nexfit.operations.demo.load import HOUR, BulkConnection, Progress, Tally, b
 from nexfit.operations.demo.people import Person
 from nexfit.operations.demo.reviews import Reviews
 from nexfit.operations.member_facts import rebuild_member_facts
+from nexfit.operations.vocabulary import entries
 from nexfit.stores.field_encryption import KeyRing
 from nexfit.stores.mongo import Mongo
 from nexfit.stores.postgres import Postgres
@@ -223,6 +225,7 @@ class _Loader:
         self._tally.begin("exercises, foods, programs", sum(map(len, catalogue.documents.values())))
         for collection, documents in catalogue.documents.items():
             await self._insert(collection, documents)
+        await self._insert("vocabulary", entries(Kind.EXERCISES, catalogue.documents["exercises"]))
         self._tally.end()
 
     async def _partitions(self, connection: BulkConnection) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 from random import Random
 
-from nexfit.domains.training.documents import BodyMeasurements
+from nexfit.domains.training import figures
+from nexfit.domains.training.body_documents import BodyMeasurements
 from nexfit.domains.training.measurements import encrypt_figures
 from nexfit.operations.demo.businesses import Row
 from nexfit.operations.demo.calendar import Calendar, add_months
@@ -76,7 +77,7 @@ def _log(
     started = calendar.at(day, min(person.hour, 20) * 60 + random.randrange(45))
     seconds = int(template.minutes * 60 * random.uniform(0.85, 1.15))
     pulse = random.randint(112, 138)
-    return {
+    row: Row = {
         "_id": chance.object_id("workout log"),
         "userId": person.id,
         "workoutTemplateId": catalogue.templates[template.key],
@@ -105,6 +106,7 @@ def _log(
             }
         },
     }
+    return row | {"figures": figures.of_workout(row["exercises"], catalogue.exercise_contents)}
 
 
 def _done(work: Work, growth: float, random: Random) -> Row:

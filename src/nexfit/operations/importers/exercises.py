@@ -7,9 +7,12 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
+from nexfit.domains.tables import FileRow, name_of, parse
 from nexfit.domains.text import fold
-from nexfit.domains.training.documents import Difficulty, Force, Mechanic
-from nexfit.operations.importers.reading import FileRow, name_of, parse, read_json_list
+from nexfit.domains.training.documents import Difficulty, Force, Language, Mechanic
+from nexfit.domains.training.exercises import searched
+from nexfit.domains.vocabulary.documents import Kind
+from nexfit.operations.importers.reading import read_json_list
 from nexfit.operations.importers.reports import ImportReport, Progress
 from nexfit.operations.importers.storing import (
     Candidate,
@@ -20,14 +23,19 @@ from nexfit.operations.importers.storing import (
     store_rows,
     without_empty,
 )
+from nexfit.operations.vocabulary import learn
 from nexfit.stores.documents import Line, Text, Url, Word
 
 SOURCE = "free-exercise-db by yuhonas, Unlicense"
+AUTHOR, LICENSE = "yuhonas and contributors to free-exercise-db", "Unlicense"
 
 TARGET = Target(
     collection="exercises",
     identity={"source": SOURCE},
-    owned=("name", "nameFolded", "instructions", "media", "metadata"),
+    owned=(
+        *("name", "nameFolded", "instructions", "media", "metadata", "language", "words", "nameWords"),
+        *("author", "license"),
+    ),
     only_on_insert={"isPublic": True},
     on_update={},
 )
@@ -57,7 +65,9 @@ class ExerciseRow(FileRow):
 async def import_exercises(stores: MongoHolder, path: Path, *, on_progress: Progress | None = None) -> ImportReport:
     """Import the list; pictures keep their file's relative names. Raises MalformedFile, StoreError."""
     rows = [_candidate(item) for item in read_json_list(path)]
-    return await store_rows(stores.mongo, TARGET, rows, ImportReport(path, SOURCE), on_progress)
+    report = await store_rows(stores.mongo, TARGET, rows, ImportReport(path, SOURCE), on_progress)
+    await learn(stores.mongo, Kind.EXERCISES, (row.document for row in rows if isinstance(row, Candidate)))
+    return report
 
 
 def _candidate(item: object) -> Candidate | Unusable:
@@ -69,7 +79,7 @@ def _candidate(item: object) -> Candidate | Unusable:
 
 def _document(row: ExerciseRow) -> Row:
     areas = list(dict.fromkeys([*row.primary_muscles, *row.secondary_muscles]))
-    return {
+    document: Row = {
         "name": row.name,
         "nameFolded": fold(row.name),
         "instructions": list(row.instructions),
@@ -86,4 +96,8 @@ def _document(row: ExerciseRow) -> Row:
                 "mechanic": row.mechanic.value if row.mechanic else None,
             }
         ),
+        "language": Language.EN.value,
+        "author": AUTHOR,
+        "license": LICENSE,
     }
+    return document | searched(document)

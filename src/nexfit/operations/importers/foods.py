@@ -11,8 +11,9 @@ from typing import Annotated
 
 from pydantic import Field
 
+from nexfit.domains.tables import FileRow, name_of, parse
 from nexfit.domains.text import fold
-from nexfit.operations.importers.reading import FileRow, name_of, parse, read_csv
+from nexfit.operations.importers.reading import read_csv
 from nexfit.operations.importers.reports import ImportReport, Progress
 from nexfit.operations.importers.storing import Candidate, MongoHolder, Row, Target, Unusable, store_rows
 from nexfit.stores.documents import Line, Quantity, Word

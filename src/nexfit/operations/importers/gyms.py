@@ -10,8 +10,9 @@ from typing import Any
 
 from bson import ObjectId
 
+from nexfit.domains.tables import FileRow, name_of, parse
 from nexfit.domains.text import fold
-from nexfit.operations.importers.reading import FileRow, name_of, parse, read_json_list, zone_of
+from nexfit.operations.importers.reading import read_json_list, zone_of
 from nexfit.operations.importers.reports import ImportReport, Progress
 from nexfit.operations.importers.storing import (
     Candidate,
