@@ -270,6 +270,9 @@ class Settings(BaseSettings):
     encryption: EncryptionSettings = EncryptionSettings()
     files: FilesSettings = FilesSettings()
     payments: PaymentSettings = PaymentSettings()
+    operators: tuple[str, ...] = Field(
+        default=(), description="Ids of the users (24 hex digits) who see how the platform does, e.g. its jobs."
+    )
     background: bool = Field(
         default=True, description="Offer the process for the work beside requests: change feeds, comparisons."
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from bson import ObjectId
@@ -13,7 +13,6 @@ from nexfit.domains.classes.documents import BookingStatus
 from nexfit.domains.classes.errors import CheckInClosed, InvalidTransition
 from nexfit.domains.errors import NotFound
 from nexfit.domains.identity.access import Actor
-from nexfit.operations.closing import keep_dates_closed
 
 from .conftest import DAY, NOW, Gym
 
@@ -91,18 +90,3 @@ async def test_a_date_is_closed_after_its_grace_and_waiting_ends_at_the_start(gy
     assert await gym.states(date) == {"booked": 1, "expired": 1}
     await attendance.close_dates(gym.desk, now=START + 90 * MINUTE)
     assert await gym.states(date) == {"no_show": 1, "expired": 1}
-
-
-async def test_the_job_closes_dates_until_it_is_cancelled(gym: Gym) -> None:
-    now = datetime.now(UTC)
-    date = await gym.date(now - 3 * DAY, capacity=1)
-    member, waiting = await gym.member(until=now + DAY), await gym.member(until=now + DAY)
-    for actor in (member, waiting):
-        await booking.book(gym.desk, actor, date, member=None, key="k", now=now - 4 * DAY)
-    job = asyncio.create_task(keep_dates_closed(gym.stores, 0.05))
-    async with asyncio.timeout(20):
-        while await gym.states(date) != {"no_show": 1, "expired": 1}:  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
-    job.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await job

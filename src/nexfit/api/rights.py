@@ -28,7 +28,7 @@ _OF_ROW = Scope(facility="facility_id", person="user_id")
 
 MATRIX: Mapping[str, Entry] = {
     # --- roots
-    "Query": Entry(_fields(("node nodes viewer facility facilities verifyAudit guestSession exercises", ANYONE))),
+    "Query": Entry(_fields(("node nodes viewer facility facilities verifyAudit guestSession exercises jobs", ANYONE))),
     "Mutation": Entry(
         _fields(
             # A guest may become somebody, and leave by a refresh token.
@@ -137,6 +137,7 @@ MATRIX: Mapping[str, Entry] = {
         found=ANYONE,
         scope=Scope(facility="facilityId"),
     ),
+    "BackgroundJob": _part("name schedule status lastRunAt nextRunAt failure"),
     "MembershipPlanPayload": _part("membership userErrors"),
     "Duration": _part("value unit"),
     "Limitations": _part(

@@ -28,6 +28,7 @@ from nexfit.api.finance.till import TillMutations
 from nexfit.api.identity.guests import GuestQueries
 from nexfit.api.identity.mutations import IdentityMutations
 from nexfit.api.identity.queries import IdentityQueries
+from nexfit.api.jobs import JobQueries
 from nexfit.api.memberships.activity import ACTIVITY_TYPES, ActivitySubscriptions
 from nexfit.api.memberships.mutations import MembershipMutations
 from nexfit.api.memberships.plans import PlanMutations
@@ -41,7 +42,7 @@ from nexfit.api.training.workout_mutations import WorkoutMutations
 
 
 @strawberry.type(description="Everything that can be read.")
-class Query(NodeQueries, IdentityQueries, GuestQueries, FacilityQueries, AuditQueries, ExerciseQueries):
+class Query(NodeQueries, IdentityQueries, GuestQueries, FacilityQueries, AuditQueries, ExerciseQueries, JobQueries):
     """Root of queries."""
 
 

@@ -1,4 +1,6 @@
-"""The work that goes on beside requests: every process offers itself, and for each task one of them does it."""
+"""The work that goes on beside requests: every process offers itself, and for each task one of them does it.
+
+Jobs that are due at times are taken from a queue by all of them (`nexfit.operations.jobs`)."""
 
 from __future__ import annotations
 
@@ -12,9 +14,8 @@ from nexfit.hybrid.leadership import Work, lead
 from nexfit.hybrid.recovery import keep_recovering
 from nexfit.hybrid.relay import relay
 from nexfit.operations.audit_sealing import keep_sealed
-from nexfit.operations.closing import keep_dates_closed
 from nexfit.operations.feeds import follow_changes
-from nexfit.operations.purchases import keep_purchases_settled
+from nexfit.operations.jobs import keep_working
 from nexfit.operations.reconcile.schedule import keep_reconciled
 from nexfit.settings import Settings
 from nexfit.stores.connections import Stores, open_stores
@@ -29,9 +30,7 @@ def tasks_of(settings: Settings, stores: Stores, news: asyncio.Event) -> Mapping
         "feeds": partial(follow_changes, stores),
         "audit": partial(keep_sealed, stores),
         "reconcile": partial(keep_reconciled, settings),
-        "dates": partial(keep_dates_closed, stores),
         "recovery": partial(keep_recovering, stores),
-        "purchases": partial(keep_purchases_settled, settings, stores, news.set),
         "relay": partial(relay, stores, JoinedViews(stores.redis).invalidate, news),
     }
 
@@ -48,10 +47,12 @@ async def background(settings: Settings, news: asyncio.Event | None = None) -> A
         return
     few = settings.postgres.model_copy(update={"pool_size": CONNECTIONS})
     async with open_stores(settings.model_copy(update={"postgres": few})) as stores:
-        tasks = tasks_of(settings, stores, news or asyncio.Event())
-        leading = asyncio.create_task(lead(settings.postgres, tasks), name="background")
+        news = news or asyncio.Event()
+        leading = asyncio.create_task(lead(settings.postgres, tasks_of(settings, stores, news)), name="background")
+        working = asyncio.create_task(keep_working(settings, stores, news.set), name="jobs")
         try:
             yield
         finally:
             leading.cancel()
-            await asyncio.gather(leading, return_exceptions=True)
+            working.cancel()
+            await asyncio.gather(leading, working, return_exceptions=True)

@@ -250,6 +250,26 @@ def _milliseconds(seconds: float) -> str:
 
 
 @asynccontextmanager
+async def plain_connection(settings: PostgresSettings) -> AsyncIterator[asyncpg.Connection[Row]]:
+    """A connection of its own as the driver makes it, for a library that brings its own SQL.
+
+    Raises StoreUnavailable when the server cannot be reached.
+    """
+    try:
+        connection = await asyncpg.connect(
+            settings.url.get_secret_value(),
+            timeout=settings.connect_timeout * 4,
+            server_settings={"application_name": "nexfit-jobs"},
+        )
+    except (*_UNAVAILABLE, asyncpg.PostgresError) as error:
+        raise StoreUnavailable("postgres", repr(error)) from error
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
 async def maintenance_connection(settings: PostgresSettings) -> AsyncIterator[asyncpg.Connection[Row]]:
     """A connection of its own without a statement time limit, for migrations and bulk work.
 

@@ -39,7 +39,7 @@ from nexfit.hybrid.unit_of_work import PostgresWork, UnitsOfWork
 from nexfit.settings import PaymentSettings
 from nexfit.stores.connections import Stores
 from nexfit.stores.errors import StoreError
-from nexfit.stores.postgres import Row
+from nexfit.stores.postgres import Postgres, Row
 from nexfit.stores.sql import load_sql
 
 sql = load_sql("nexfit.domains.memberships", "purchase.sql")
@@ -299,6 +299,11 @@ async def _purchase_of(sales: OnlineSales, provider: PaymentProvider, payment: P
     if payment.key is None:
         return None
     return payment.key if await sales.stores.postgres.fetch(sql.purchase, payment.key) else None
+
+
+async def forget_events(postgres: Postgres, *, before: datetime) -> None:
+    """Delete webhooks heard before, which nobody sends any more. Raises StoreError."""
+    await postgres.fetch(sql.forget_events, before)
 
 
 async def recover(sales: OnlineSales, *, now: datetime) -> int:

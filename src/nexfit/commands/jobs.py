@@ -1,0 +1,75 @@
+"""`nexfit jobs`: the work that is due at times."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from nexfit.commands.running import LOCAL, DataDir, console, errors, failed, run
+
+if TYPE_CHECKING:
+    from nexfit.settings import Settings
+    from nexfit.stores.postgres import Row
+
+app = typer.Typer(no_args_is_help=True, help="Jobs: renewals, no-shows, recovery, partitions.")
+
+
+@app.command("list")
+def list_jobs(data_dir: DataDir = LOCAL) -> None:
+    """List every job, when it ran and will run, and why it failed; exit code 1 where one did."""
+    from nexfit.hybrid import job_queue
+    from nexfit.operations.jobs import JOBS
+    from nexfit.stores.connections import open_stores
+
+    async def read(settings: Settings) -> list[Row]:
+        async with open_stores(settings) as stores:
+            return await job_queue.jobs(stores.postgres)
+
+    found = {row["name"]: row for row in run(data_dir, read)}
+    table = Table("job", "what it does", "schedule (UTC)", "state", "ran", "next")
+    for job in JOBS:
+        row = found.get(job.name)
+        when = (
+            [f"{at:%Y-%m-%d %H:%M:%S}" if at else "" for at in (row["last_run_at"], row["next_run_at"])] if row else []
+        )
+        table.add_row(job.name, job.what, job.schedule, row["status"] if row else "never scheduled", *when)
+    console.print(table)
+    wrong = [row for row in found.values() if row["status"] == "failed"]
+    for row in wrong:
+        errors.print(f"[bold red]failed:[/] {row['name']}: {row['failure']}", highlight=False)
+    if wrong:
+        raise typer.Exit(1)
+
+
+@app.command("run")
+def run_job(name: Annotated[str, typer.Argument(help="The job's name.")], data_dir: DataDir = LOCAL) -> None:
+    """Run a job here and now. It may run elsewhere at the same time: its effect is the same."""
+    from nexfit.operations import jobs
+    from nexfit.stores.connections import open_stores
+
+    if name not in {job.name for job in jobs.JOBS}:
+        raise failed(ValueError(f"there is no job {name}"))
+
+    async def work(settings: Settings) -> int:
+        async with open_stores(settings) as stores:
+            return await jobs.run_now(settings, stores, name)
+
+    console.print(f"{name}: {run(data_dir, work)}")
+
+
+@app.command("retry")
+def retry_jobs(
+    name: Annotated[str | None, typer.Argument(help="The job's name; without, all that failed.")] = None,
+    data_dir: DataDir = LOCAL,
+) -> None:
+    """Queue failed jobs again. Each is tried again by itself when it is due the next time."""
+    from nexfit.hybrid import job_queue
+    from nexfit.stores.connections import open_stores
+
+    async def work(settings: Settings) -> int:
+        async with open_stores(settings) as stores:
+            return await job_queue.retry(stores.postgres, name)
+
+    console.print(f"{run(data_dir, work)} queued again.")
