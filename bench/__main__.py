@@ -34,6 +34,7 @@ SECTIONS: dict[str, Section] = {
     "peers": Section(
         "bench.peers.section:main", "the engine and the API, next to Strawberry and to GraphQL servers on Node"
     ),
+    "hybrid": Section("bench.hybrid:main", "commits in both stores, joined views, feeds: one table of ratios"),
     "commits": Section("bench.commits:main", "a commit in both stores, next to commits in one store each"),
     "crashes": Section(
         "bench.crashes.section:main", "kills writers of both stores at every step, and compares the stores afterwards"

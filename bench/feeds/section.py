@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -49,24 +50,31 @@ def main(arguments: Sequence[str]) -> int:
             for pid in data.store_pids(running):
                 processes.pin(pid, cores.stores)
             made = data.settings(running.urls, "api")
-            log = home / "follower.log"
-            follower = processes.spawn(
-                [sys.executable, "-m", "bench.feeds.follower"],
-                log=log,
-                environment={**data.environment(made), "NEXFIT_BACKGROUND": "true"},
-                cores=cores.server,
-            )
-            stack.callback(processes.end, follower)
             console.print(f"{members:,} members, {cores}", markup=False, highlight=False)
-            try:
+            with followed(made, home, cores):
                 show(console, *asyncio.run(measured(made, writes, burst)))
-            except CannotMeasure as error:
-                end = log.read_text(errors="replace")[-2000:]
-                raise CannotMeasure(f"{error}\nThe follower's log ends:\n{end}") from error
     except (CannotMeasure, EmbeddedError) as error:
         console.print(f"bench: {error}", style="bold red", markup=False, highlight=False)
         return 1
     return 0
+
+
+@contextmanager
+def followed(made: Settings, home: Path, cores: processes.Allotment) -> Iterator[None]:
+    """A process that follows the changes while the block runs. A CannotMeasure raised there gets the end of its log."""
+    log = home / "follower.log"
+    follower = processes.spawn(
+        [sys.executable, "-m", "bench.feeds.follower"],
+        log=log,
+        environment={**data.environment(made), "NEXFIT_BACKGROUND": "true"},
+        cores=cores.server,
+    )
+    try:
+        yield
+    except CannotMeasure as error:
+        raise CannotMeasure(f"{error}\nThe follower's log ends:\n{log.read_text(errors='replace')[-2000:]}") from error
+    finally:
+        processes.end(follower)
 
 
 async def measured(settings: Settings, writes: int, burst: int) -> tuple[list[Lag], list[Rate]]:
