@@ -7,6 +7,7 @@ are read then, and an answer is not kept when a tag was raised while it was load
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Collection, Hashable, Sequence
@@ -16,9 +17,10 @@ from typing import cast
 import orjson
 
 from nexfit.hybrid.cached_values import packed, unpacked
-from nexfit.hybrid.versions import PREFIX, Versions, trusted
+from nexfit.hybrid.versions import PREFIX, Versions, question, trusted
 from nexfit.stores.errors import StoreUnavailable
 from nexfit.stores.redis import RedisStore
+from nexfit.stores.redis_connection import Packed
 
 MOST_TAGS = 500
 MOST_BYTES = 1_000_000
@@ -37,11 +39,16 @@ class KeptAnswer:
     lifetime: float
     confirmed: float = 0.0
     """When Redis said that it counts, by the monotonic clock."""
+    question: Packed | None = None
+    """What asks Redis whether it counts, and the versions that must be answered; made at the first time."""
+    expected: Sequence[object] = ()
+    followers: list[asyncio.Future[bool]] | None = None
+    """Who wants to know the same before the question is sent, and is told with the one who asks."""
 
     @property
     def size(self) -> int:
         """Bytes, roughly."""
-        return 500 + len(self.body) + sum(60 + 2 * len(tag) for tag in self.tags)
+        return 500 + len(self.body) + sum(150 + 3 * len(tag) for tag in self.tags)
 
     def age(self) -> float:
         """Seconds since its load began."""
@@ -146,10 +153,35 @@ class KeptAnswers:
         return kept
 
     async def _counts(self, kept: KeptAnswer, asked: float) -> bool:
-        """Whether the answer counts, as Redis says."""
-        generation, versions, _ = await self._versions.read(kept.tags)
+        """Whether the answer counts, as Redis says. Everybody who asks within a turn of the event loop asks once."""
+        loop = asyncio.get_running_loop()
+        if kept.followers is not None:
+            told: asyncio.Future[bool] = loop.create_future()
+            kept.followers.append(told)
+            return await told
+        followers: list[asyncio.Future[bool]] = []
+        kept.followers = followers
+        # The question leaves in the next turn, before or behind this: whoever joins it until then came before it left.
+        loop.call_soon(setattr, kept, "followers", None)
+        try:
+            counts = await self._ask(kept, asked)
+        except BaseException as error:
+            failed = error if isinstance(error, StoreUnavailable) else StoreUnavailable("redis", "who asked has left")
+            for follower in followers:
+                if not follower.done():
+                    follower.set_exception(failed)
+            raise
+        for follower in followers:
+            if not follower.done():
+                follower.set_result(counts)
+        return counts
+
+    async def _ask(self, kept: KeptAnswer, asked: float) -> bool:
+        if kept.question is None:
+            kept.question, kept.expected = question(kept.tags), [version.encode() for version in kept.versions]
+        generation, versions = await self._versions.ask(kept.question)
         age = kept.age()
-        if not trusted(kept.generation, generation, age) or age >= kept.lifetime or versions != kept.versions:
+        if not trusted(kept.generation, generation, age) or age >= kept.lifetime or versions != kept.expected:
             return False
         kept.confirmed = asked
         return True

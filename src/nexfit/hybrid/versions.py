@@ -25,6 +25,7 @@ import structlog
 from nexfit.hybrid.cancellation import stop_if_cancelled
 from nexfit.stores.errors import StoreUnavailable
 from nexfit.stores.redis import Command, RedisStore
+from nexfit.stores.redis_connection import Packed, packed
 
 PREFIX = "nexfit"
 _SLOT = PREFIX + ":{versions}:"
@@ -59,6 +60,11 @@ def tag_key(tag: str) -> str:
     return f"{_SLOT}tag:{tag}"
 
 
+def question(tags: Sequence[str]) -> Packed:
+    """What `Versions.ask` sends for these tags, made once for all times it is asked."""
+    return packed(("MGET", GENERATION, *map(tag_key, tags)))
+
+
 class Versions:
     """Reads and raises versions for one process. Raises StoreUnavailable where nothing may be cached now."""
 
@@ -89,6 +95,14 @@ class Versions:
         self.check()  # it may be the first answer since it came back
         generation, *found = map(_text, cast("list[object]", versions))
         return generation, found, answers
+
+    async def ask(self, question: Packed) -> tuple[str, list[object]]:
+        """The generation, and the tags' versions as Redis has them, of a question that `question` made."""
+        self.check()
+        [answer] = await self._redis.send([question])
+        self.check()
+        generation, *versions = cast("list[object]", answer)
+        return _text(generation), versions
 
     async def give(self, tags: Sequence[str]) -> list[str]:
         """Versions for tags that have none; somebody else's where that was quicker."""

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 from nexfit.settings import RedisSettings
 from nexfit.stores import commands
 from nexfit.stores.errors import StoreUnavailable
-from nexfit.stores.redis_connection import Command, ConnectionEnded, RedisConnection
+from nexfit.stores.redis_connection import Command, ConnectionEnded, Packed, RedisConnection
 
 __all__ = ["Command", "RedisStore"]
 
@@ -61,7 +61,7 @@ class RedisStore:
 
     async def _send(self, batch: Sequence[Command]) -> list[object]:
         for command in batch:
-            commands.record("redis", str(command[0]))
+            commands.record("redis", command.name if isinstance(command, Packed) else str(command[0]))
         try:
             connection = self._connection
             if connection is None or connection.ended:

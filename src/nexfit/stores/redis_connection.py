@@ -17,7 +17,21 @@ from typing import Any, cast
 import hiredis
 from redis.asyncio.connection import AbstractConnection
 
-Command = tuple[str | bytes | int | float, ...]
+
+class Packed(bytes):
+    """A command as it is written to the server: for one that is sent again and again."""
+
+    name: str
+
+
+Command = tuple[str | bytes | int | float, ...] | Packed
+
+
+def packed(command: tuple[str | bytes | int | float, ...]) -> Packed:
+    """The command, made ready once."""
+    made = Packed(_pack(command))
+    made.name = str(command[0])
+    return made
 
 
 class ConnectionEnded(Exception):
@@ -65,13 +79,13 @@ class RedisConnection(asyncio.Protocol):
         """The answers, errors among them as values. Raises TimeoutError and ConnectionEnded."""
         if self.ended:
             raise ConnectionEnded("it ended a moment ago")
-        packed = [_pack(command) for command in commands]
-        if not packed:
+        unsent = [command if type(command) is Packed else _pack(command) for command in commands]
+        if not unsent:
             return []
-        batch = _Batch(len(packed), self._loop.time() + self._seconds, self._loop.create_future())
+        batch = _Batch(len(unsent), self._loop.time() + self._seconds, self._loop.create_future())
         if not self._unsent:
             self._loop.call_soon(self._flush)
-        self._unsent += packed
+        self._unsent += unsent
         self._waiting.append(batch)
         if not self._watched:
             self._watched = True
