@@ -11,33 +11,23 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import uuid4
 
-import asyncpg
 import httpx
 import orjson
 import pytest
 from bson import ObjectId
 from pydantic import SecretStr
-from pymongo import AsyncMongoClient
 from redis.asyncio import Redis
 
 from nexfit.domains.identity.session_watch import SessionWatch
 from nexfit.domains.identity.tokens import Tokens
 from nexfit.embedded import EmbeddedServers
 from nexfit.hybrid.freshness import KEY
-from nexfit.operations.setup import migrate_up
-from nexfit.settings import (
-    AuthSettings,
-    HttpSettings,
-    MongoSettings,
-    PostgresSettings,
-    RedisSettings,
-    Settings,
-)
+from nexfit.settings import AuthSettings, HttpSettings, Settings
 from nexfit.stores.connections import Stores, open_stores
 from tests.api.conftest import WIDE, Client, Mailbox, global_id, running
+from tests.databases import migrated
 
 REDIS_DATABASE = 13
 
@@ -45,7 +35,10 @@ CREATE = """mutation ($i: CreateFacilityInput!) { createFacility(input: $i) {
   facility { id name type timezone address { city country latitude longitude } createdAt }
   userErrors { code message path } } }"""
 
-WATCHED = ("facilities", "classes", "class_occurrences", "class_bookings", "users", "outbox", "audit_entries")
+WATCHED = (
+    *("facilities", "classes", "class_occurrences", "class_bookings", "timetable_turns", "users"),
+    *("idempotency_keys", "outbox", "audit_entries"),
+)
 """Collections a refused mutation must leave alone."""
 
 
@@ -165,36 +158,24 @@ def codes(payload: dict[str, Any]) -> list[tuple[str, list[str]]]:
 @pytest.fixture(scope="package")
 async def town(servers: EmbeddedServers) -> AsyncIterator[Town]:
     """The town; one per run."""
-    name = f"nexfit_test_{uuid4().hex[:12]}"
-    redis = urlsplit(servers.urls.redis)._replace(path=f"/{REDIS_DATABASE}").geturl()
-    settings = Settings(
-        mongo=MongoSettings(url=SecretStr(servers.urls.mongo), database=name),
-        postgres=PostgresSettings(url=SecretStr(urlsplit(servers.urls.postgres)._replace(path=f"/{name}").geturl())),
-        redis=RedisSettings(url=SecretStr(redis)),
-        auth=AuthSettings(
-            secret=SecretStr("a secret of the tests that is long enough"),
-            bcrypt_hashes=False,
-            tries_per_account=10_000,
-            tries_per_address=10_000,
-        ),
-        http=HttpSettings(response_cache=True, log_requests=False),
-        limits=WIDE,
-        background=False,
+    auth = AuthSettings(
+        secret=SecretStr("a secret of the tests that is long enough"),
+        bcrypt_hashes=False,
+        tries_per_account=10_000,
+        tries_per_address=10_000,
     )
-    admin = await asyncpg.connect(servers.urls.postgres)
-    await admin.execute(f"CREATE DATABASE {name}")
-    await migrate_up(settings)
+    http = HttpSettings(response_cache=True, log_requests=False)
     mailbox = Mailbox()
-    async with AsyncExitStack() as opened, Redis.from_url(redis) as cache:
+    async with (
+        migrated(
+            servers.urls, redis_database=REDIS_DATABASE, auth=auth, http=http, limits=WIDE, background=False
+        ) as settings,
+        Redis.from_url(settings.redis.url.get_secret_value()) as cache,
+        AsyncExitStack() as opened,
+    ):
         await cache.set(KEY, "1:1")  # as if somebody followed the change feeds
         stores = await opened.enter_async_context(open_stores(settings))
         here = await opened.enter_async_context(running(settings, mailbox))
         there = await opened.enter_async_context(running(settings, mailbox))
         tokens = Tokens(settings.auth, SessionWatch(stores.mongo, stores.redis, settings.auth))
         yield Town(stores, settings, here, there, mailbox, tokens)
-        await cache.flushdb()
-    client: AsyncMongoClient[dict[str, Any]]
-    async with AsyncMongoClient(servers.urls.mongo) as client:
-        await client.drop_database(name)
-    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await admin.close()

@@ -13,6 +13,7 @@ from bson import ObjectId
 from tests.api.conftest import Client, global_id
 
 from .conftest import CREATE, Person, Town, asks, codes
+from .test_classes import CLASS, FOLLOWING, ONE_DATE, PLAN, TEXT
 from .test_editing import HOURS, UPDATE, staff_of
 from .test_staffing import CHANGE, INVITE, REMOVE, WITHDRAW
 
@@ -75,6 +76,24 @@ async def _remove(world: World) -> Input:
     return {"facility": world.facility, "user": person.gid}
 
 
+async def _class(world: World) -> Input:
+    return {**CLASS, "facility": world.facility, "idempotencyKey": uuid4().hex}
+
+
+async def _planned(world: World) -> Any:
+    payload = await asks(world.owner.here, PLAN, **await _class(world))
+    assert payload["userErrors"] == []
+    return payload["class"]
+
+
+async def _text(world: World) -> Input:
+    return {"class": (await _planned(world))["id"], "name": "Yin"}
+
+
+async def _date(world: World) -> Input:
+    return {"occurrence": (await _planned(world))["occurrences"][0]["id"], "capacity": 3}
+
+
 _STAFF = (("facility", "Facility"), ("user", "User"))
 
 
@@ -94,6 +113,10 @@ class Case:
 CASES = {
     "createFacility": Case(CREATE, _create),
     "updateFacility": Case(UPDATE, _update, "facility_write", (("facility", "Facility"),)),
+    "createClass": Case(PLAN, _class, "classes_write", (("facility", "Facility"),)),
+    "updateClass": Case(TEXT, _text, "classes_write", (("class", "Class"),)),
+    "changeClassDate": Case(ONE_DATE, _date, "classes_write", (("occurrence", "ClassOccurrence"),)),
+    "changeFollowingDates": Case(FOLLOWING, _date, "classes_write", (("occurrence", "ClassOccurrence"),)),
     "inviteStaff": Case(INVITE, _invite, "staff_write", (("facility", "Facility"),)),
     "withdrawStaffInvitation": Case(WITHDRAW, _withdraw, "staff_write", (("facility", "Facility"),)),
     "changeStaff": Case(CHANGE, _change, "staff_write", _STAFF),

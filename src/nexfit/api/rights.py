@@ -38,6 +38,7 @@ MATRIX: Mapping[str, Entry] = {
             ("startSecondFactor confirmSecondFactor removeSecondFactor deactivateAccount updateProfile", SIGNED_IN),
             ("createFacility updateFacility setFacilityHours", SIGNED_IN),
             ("inviteStaff withdrawStaffInvitation acceptStaffInvitation changeStaff removeStaff", SIGNED_IN),
+            ("createClass updateClass changeClassDate changeFollowingDates", SIGNED_IN),
             ("bookClass cancelBooking checkIn markAttendance cancelClassDate", SIGNED_IN),
             ("sellMembership purchaseMembership refundPayment", SIGNED_IN),
             ("createMembershipPlan changeMembershipPlan archiveMembershipPlan", SIGNED_IN),
@@ -125,8 +126,11 @@ MATRIX: Mapping[str, Entry] = {
     "SellMembershipPayload": _part("memberSubscription userErrors"),
     "PurchaseMembershipPayload": _part("purchase clientSecret checkoutUrl userErrors"),
     "CancelClassDatePayload": _part("occurrence cancelledBookings userErrors"),
+    "ClassPayload": _part("class userErrors"),
+    "ChangeClassDatePayload": _part("occurrence userErrors"),
+    "ChangeFollowingDatesPayload": _part("class keptDates userErrors"),
     "Schedule": _part("startTime endTime timezone recurrence"),
-    "Recurrence": _part("frequency interval weekdays endsOnDate maxOccurrences"),
+    "Recurrence": _part("frequency interval weekdays endsOnDate maxOccurrences exceptions"),
     "ClassLocation": _part("room capacity"),
     # --- memberships
     "Membership": Entry(

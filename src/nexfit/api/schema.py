@@ -15,6 +15,7 @@ from strawberry.schema.config import StrawberryConfig
 
 from nexfit.api import reference
 from nexfit.api.classes.mutations import ClassMutations
+from nexfit.api.classes.planning import PlanningMutations
 from nexfit.api.coaching.consents import ConsentMutations
 from nexfit.api.coaching.inviting import CoachingMutations
 from nexfit.api.facilities.mutations import FacilityMutations
@@ -51,6 +52,7 @@ class Mutation(
     IdentityMutations,
     FacilityMutations,
     StaffMutations,
+    PlanningMutations,
     ClassMutations,
     MembershipMutations,
     PurchaseMutations,

@@ -22,6 +22,7 @@ from pgqueuer.models import Schedule
 
 from nexfit.domains.classes.attendance import close_dates
 from nexfit.domains.classes.places import ClassDesk
+from nexfit.domains.classes.planning import make_due_dates
 from nexfit.domains.finance.payments import PaymentProvider
 from nexfit.domains.memberships import purchase
 from nexfit.domains.memberships.purchase import OnlineSales
@@ -94,6 +95,10 @@ async def _close_dates(desk: Desk, now: datetime) -> int:
     return await close_dates(desk.classes, now=now)
 
 
+async def _make_dates(desk: Desk, now: datetime) -> int:
+    return await make_due_dates(desk.classes, now=now)
+
+
 async def _recover_purchases(desk: Desk, now: datetime) -> int:
     return await purchase.recover(desk.sales, now=now)
 
@@ -110,6 +115,7 @@ async def _forget(desk: Desk, now: datetime) -> int:
 
 JOBS: Sequence[Job] = (
     Job("close_dates", "* * * * *", "marks no-shows of dates that are over, and ends waiting for them", _close_dates),
+    Job("make_dates", "* * * * *", "makes the dates of classes that repeat, as far ahead as facilities say", _make_dates),
     Job("recover_purchases", "* * * * *", "takes purchases and refunds on that were left", _recover_purchases),
     Job("make_partitions", "17 1 * * *", "makes the partitions of the months to come", _make_partitions),
     Job("forget", "41 1 * * *", "deletes what is kept for a while only", _forget),

@@ -33,13 +33,14 @@ class Recurrence:
     weekdays: list[int] | None = column(description="Days of the week, 0 (Sunday) to 6.")
     ends_on_date: date | None = column(description="The last day.")
     max_occurrences: int | None = column(description="How many dates there are at most.")
+    exceptions: list[date] | None = column(description="Days on which it does not take place.")
 
 
 @strawberry.type(description="When a class takes place.")
 class Schedule:
     """Embedded in a class."""
 
-    start_time: datetime = column(description="The first date's start.")
+    start_time: datetime = column(description="The first date's start, of the repetition as it is now.")
     end_time: datetime = column(description="The first date's end.")
     timezone: str = column(description="IANA zone whose wall clock the repetition keeps.")
     recurrence: Recurrence | None = column(description="How it repeats.")

@@ -16,6 +16,7 @@ from nexfit.stores.documents import (
     Id,
     Instant,
     Line,
+    LocalTime,
     StoredDocument,
     Text,
     TimeZone,
@@ -72,11 +73,16 @@ class Recurrence(Embedded):
 
 
 class Schedule(Embedded):
-    """First start and end, the zone whose wall clock they follow, and the repetition."""
+    """First start and end, the zone whose wall clock they follow, and the repetition.
+
+    ``clock`` is the wall time every date starts at, which the first start alone may not tell: its clock may be changed
+    on that very day.
+    """
 
     start_time: Instant
     end_time: Instant
     timezone: TimeZone
+    clock: LocalTime | None = None
     recurrence: Recurrence = Recurrence(frequency=Frequency.ONCE)
 
     @model_validator(mode="after")
@@ -94,7 +100,10 @@ class ClassLocation(Embedded):
 
 
 class FitnessClass(StoredDocument):
-    """A class as planned; ``duration`` in minutes, ``waitlist_limit`` places behind a full class."""
+    """A class as planned; ``duration`` in minutes, ``waitlist_limit`` places behind a full class.
+
+    ``dates_due_at`` is when the next date comes near enough to be made; without it nobody has looked yet.
+    """
 
     stored_checks = ({"$lt": ["$schedule.startTime", "$schedule.endTime"]},)
 
@@ -111,6 +120,7 @@ class FitnessClass(StoredDocument):
     image: Url | None = None
     tags: list[Word] = Field(default_factory=list, max_length=50)
     is_active: bool
+    dates_due_at: Instant | None = None
     created_at: Instant
     updated_at: Instant
 
@@ -163,6 +173,18 @@ class ClassOccurrence(StoredDocument):
 
     class Settings(StoredDocument.Settings):
         name = "class_occurrences"
+
+
+class TimetableTurn(StoredDocument):
+    """One per facility and per instructor, named by their ids: whoever plans dates raises it in the same transaction.
+
+    Two that plan for one room or one instructor at the same time meet here, so that neither misses the other's dates.
+    """
+
+    turns: Count
+
+    class Settings(StoredDocument.Settings):
+        name = "timetable_turns"
 
 
 class BookingStatus(StrEnum):

@@ -74,6 +74,40 @@ class WaitlistExpired(BookingFact):
     """The date began without a seat for a member who waited."""
 
 
+class ClassFact(Event):
+    """Something became of a class's plan. Ids are hex digits of ObjectIds."""
+
+    home: ClassVar[Home] = "mongo"
+    aggregate: ClassVar[str] = "class"
+
+    class_id: str
+
+    @property
+    def aggregate_id(self) -> str:
+        """The class."""
+        return self.class_id
+
+    def tags(self) -> Sequence[str]:
+        """The class, and the facility's timetable."""
+        return f"class:{self.class_id}", f"facility:{self.facility_id}:classes"
+
+
+class ClassPlanned(ClassFact):
+    """A class is planned, or comes again; so many dates were made."""
+
+    dates: int
+
+
+class ClassChanged(ClassFact):
+    """A class says something else of itself, or of its dates from some day on."""
+
+
+class ClassDateChanged(ClassFact):
+    """One date is held otherwise than its class says."""
+
+    occurrence_id: str
+
+
 STATUSES: Mapping[str, BookingStatus] = {
     ClassBooked.__name__: BookingStatus.BOOKED,
     WaitlistJoined.__name__: BookingStatus.WAITLISTED,

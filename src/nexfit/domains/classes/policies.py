@@ -37,6 +37,12 @@ class Policy:
         )
 
 
+def horizon_of(facility: Mapping[str, Any]) -> timedelta:
+    """How far ahead the dates of a facility's classes are made: at least until their booking opens."""
+    stored = BookingPolicy.model_validate(facility.get("bookingPolicy") or {})
+    return timedelta(days=max(stored.planned_days_ahead, stored.opens_days_before + 1))
+
+
 def is_bookable(starts_at: datetime, now: datetime, policy: Policy) -> bool:
     """Whether members may book: from the window's opening until the start."""
     return starts_at - policy.opens <= now < starts_at

@@ -29,6 +29,17 @@ async def give_back(work: MongoWork, date: Mapping[str, Any], policy: Policy, no
     await work.mongo.update(OCCURRENCES, {"_id": date["_id"]}, {"$inc": {"seatsTaken": -1}, "$set": {"updatedAt": now}})
 
 
+async def fill(work: MongoWork, date: Mapping[str, Any], policy: Policy, now: datetime) -> None:
+    """Give the free seats of a date to those who wait and may have them, in their order."""
+    free = date["capacity"] - date["seatsTaken"]
+    while free > 0 and date["waitlisted"] and promotes(date["startsAt"], now, policy):
+        if not await _promote(work, date, now):
+            return
+        change = {"$inc": {"waitlisted": -1, "seatsTaken": 1}, "$set": {"updatedAt": now}}
+        await work.mongo.update(OCCURRENCES, {"_id": date["_id"]}, change)
+        free -= 1
+
+
 async def _promote(work: MongoWork, date: Mapping[str, Any], now: datetime) -> bool:
     waiting = await work.mongo.find(
         BOOKINGS,

@@ -122,6 +122,10 @@ def _refusal(details: Any) -> Refusal:
             return BadInput("{name} must be an IANA time zone, such as Europe/Istanbul.", path=path, name=name)
         case "half_place":
             return BadInput("latitude and longitude are given together.", path=path)
+        case "two_ends":
+            return BadInput("A repetition ends on a day or after a number of dates, not both.", path=path)
+        case "weekdays":
+            return BadInput("Only a weekly class has weekdays.", path=path)
         case "repeated":
             name = limits["name"]
             return BadInput("{name} must not name anything twice.", path=(name,), name=name)
