@@ -50,7 +50,7 @@ _KNOWN: dict[str, Any] = {
     "tempo": "31X0",
 }
 _SCHEMAS: dict[type[StoredDocument], dict[str, Any]] = {}
-_LOCAL_TIMES = {"openTime": "07:00", "closeTime": "23:00", "time": "12:30"}
+_LOCAL_TIMES = {"openTime": "07:00", "closeTime": "23:00", "time": "12:30", "clock": "18:00"}
 _PHONES = {"phoneNumber", "businessPhoneNumber", "emergencyContactPhoneNumber"}
 
 
