@@ -115,7 +115,7 @@ async def _forget(desk: Desk, now: datetime) -> int:
 
 JOBS: Sequence[Job] = (
     Job("close_dates", "* * * * *", "marks no-shows of dates that are over, and ends waiting for them", _close_dates),
-    Job("make_dates", "* * * * *", "makes the dates of classes that repeat, as far ahead as facilities say", _make_dates),
+    Job("make_dates", "* * * * *", "makes the dates of classes that repeat, a while ahead", _make_dates),
     Job("recover_purchases", "* * * * *", "takes purchases and refunds on that were left", _recover_purchases),
     Job("make_partitions", "17 1 * * *", "makes the partitions of the months to come", _make_partitions),
     Job("forget", "41 1 * * *", "deletes what is kept for a while only", _forget),
