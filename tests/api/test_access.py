@@ -29,6 +29,8 @@ GUARDED = {
     "transactions": "transactions(first: 1) { totalCount nodes { amount { amount } } }",
     "subscriptions": "subscriptions(first: 1) { totalCount nodes { amount { amount } } }",
     "invoices": "invoices(first: 1) { totalCount nodes { total { amount } } }",
+    "overdueInvoices": "overdueInvoices(first: 1) { nodes { total { amount } } }",
+    "till": "till { net { amount } }",
     "auditLog": "auditLog(first: 1) { totalCount nodes { action } }",
     "today": "today { visits revenue { amount } }",
     "analytics": 'analytics(from: "2026-01-01", to: "2026-06-15") { totalRevenue { amount } }',

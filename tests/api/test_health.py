@@ -13,8 +13,11 @@ import httpx
 import pytest
 from bson import ObjectId
 
+from nexfit.api.rights import MATRIX
+from nexfit.domains.identity.documents import ConsentScope
 from nexfit.settings import FilesSettings, Settings
 from nexfit.stores.connections import Stores
+from nexfit.stores.field_encryption import Place
 
 from .conftest import TODAY, Client, global_id, local, login, running
 
@@ -101,7 +104,7 @@ async def test_photos_and_medical_are_off_until_they_are_granted(pair: Pair) -> 
     assert seen["measurements"]["nodes"][0]["measurements"]["weight"] > 30
     assert seen["measurements"]["nodes"][0]["photos"] is None
     assert seen["medicalConditions"] is None
-    assert await pair.reads() == []
+    assert [read["fields"] for read in await pair.reads()] == [["bodyProfile", "measurements"]]
     granted = await pair.change("grantConsent", ["MEDICAL", "PHOTOS"])
     assert granted["userErrors"] == []
     assert set(granted["consent"]["scopes"]) == set(EVERYTHING)
@@ -165,13 +168,12 @@ async def test_a_new_relation_does_not_bring_back_what_an_earlier_one_was_grante
     assert (await pair.seen())["bodyProfile"] is None
 
 
-async def test_every_read_of_medical_fields_is_recorded_and_the_client_can_list_them(pair: Pair) -> None:
+async def test_every_read_of_health_data_is_recorded_and_the_client_can_list_them(pair: Pair) -> None:
     await pair.change("grantConsent", ["MEDICAL"])
     before = await pair.reads()
     await pair.coach.data(ONE, pair.asked)
-    await pair.coach.data(
-        "query ($id: ID!) { node(id: $id) { ... on User { firstName bodyProfile { height } } } }", pair.asked
-    )
+    for nothing in ("firstName", "measurements(first: 3) { totalCount nodes { id date } }"):
+        await pair.coach.data(f"query ($id: ID!) {{ node(id: $id) {{ ... on User {{ {nothing} }} }} }}", pair.asked)
     query = (
         "{ viewer { clients(first: 50, status: ACTIVE) { nodes { client { id medicalConditions } sharedScopes } } } }"
     )
@@ -183,7 +185,10 @@ async def test_every_read_of_medical_fields_is_recorded_and_the_client_can_list_
     assert log.count("mongo") == 6, log.sent
     reads = await pair.reads()
     assert len(reads) == len(before) + 2
-    assert reads[0]["fields"] == ["medicalConditions"]
+    assert [read["fields"] for read in reads[:2]] == [
+        ["medicalConditions"],
+        ["bodyProfile", "measurements", "medicalConditions"],
+    ]
     assert reads[0]["viewer"]["id"] == global_id("User", pair.coach_id)
     assert datetime.fromisoformat(reads[0]["at"]) <= datetime.now(UTC)
     for other in (pair.coach,):
@@ -191,6 +196,69 @@ async def test_every_read_of_medical_fields_is_recorded_and_the_client_can_list_
             "query ($id: ID!) { node(id: $id) { ... on User { medicalReads { totalCount } } } }", pair.asked
         )
         assert stranger["node"]["medicalReads"] is None
+
+
+WAYS = {
+    "the body": ("User", "bodyProfile { dateOfBirth }", "bodyProfile"),
+    "figures": ("User", "measurements(first: 2) { nodes { measurements { weight } } }", "measurements"),
+    "by edges": ("User", "measurements(last: 1) { edges { node { m: measurements { weight } } } }", "measurements"),
+    "remarks": ("User", "measurements(first: 2) { nodes { notes } }", "notes"),
+    "pictures": ("User", "measurements(first: 2) { nodes { photos { date } } }", "photos"),
+    "everything at once": (
+        "User",
+        f"{HEALTH} measurements(first: 2) {{ nodes {{ notes }} }}",
+        "bodyProfile measurements medicalConditions notes photos",
+    ),
+    "by an id": ("Measurement", "measurements { weight } photos { url }", "measurements photos"),
+    "round a corner": (
+        "Measurement",
+        "user { measurements(first: 1) { nodes { user { medicalConditions } } } }",
+        "medicalConditions",
+    ),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_whatever_way_leads_to_health_data_it_is_recorded_once_an_operation(pair: Pair, way: str) -> None:
+    await pair.change("grantConsent", EVERYTHING)
+    measurements = pair.stores.mongo.database["measurements"]
+    noted = {"notes": measurements_notes(pair, newest := await newest_of(pair))}
+    await measurements.update_one({"_id": newest}, {"$set": noted})
+    type_, fields, expected = WAYS[way]
+    ids = {"User": pair.asked["id"], "Measurement": global_id("Measurement", newest)}
+    before = len(await pair.reads())
+    query = f"query ($id: ID!) {{ node(id: $id) {{ ... on {type_} {{ {fields} }} }} }}"
+    data, log = await pair.coach.counted(query, {"id": ids[type_]})
+    assert data["node"]
+    reads = await pair.reads()
+    assert len(reads) == before + 1
+    assert reads[0]["fields"] == sorted(expected.split())
+    assert sum("finance.audit_logs" in command for command in log.sent["postgres"]) == 1
+    await pair.client.data(query, {"id": ids[type_]})  # one's own
+    assert len(await pair.reads()) == before + 1
+
+
+async def newest_of(pair: Pair) -> ObjectId:
+    found = await pair.stores.mongo.database["measurements"].find_one({"userId": pair.client_id}, sort=[("date", -1)])
+    assert found is not None
+    id_: ObjectId = found["_id"]
+    return id_
+
+
+def measurements_notes(pair: Pair, measurement: ObjectId) -> Any:
+    return pair.stores.keys.encrypt(Place("measurements", measurement, "notes"), "Sore knee")
+
+
+def test_what_a_scope_opens_of_the_body_is_recorded() -> None:
+    """Every field of a person or a measurement that a scope of health opens is one whose reads are recorded."""
+    for name in ("User", "Measurement"):
+        entry = MATRIX[name]
+        opened = {
+            field
+            for field, right in entry.fields.items()
+            if right.scopes & {ConsentScope.MEDICAL, ConsentScope.PHOTOS, ConsentScope.MEASUREMENTS}
+        }
+        assert opened - {"id", "date", "user"} - ({"measurements"} if name == "User" else set()) == entry.health
 
 
 async def test_without_the_record_nothing_is_read(pair: Pair, http_with_files: Any, monkeypatch: Any) -> None:
@@ -202,11 +270,11 @@ async def test_without_the_record_nothing_is_read(pair: Pair, http_with_files: A
     async def refuses(*_: object) -> None:
         raise StoreUnavailable("postgres", "away")
 
-    monkeypatch.setattr(medical, "_record", refuses)
+    monkeypatch.setattr(medical, "record", refuses)
     answer = await pair.coach.run(ONE, pair.asked)
-    assert answer["data"]["node"]["medicalConditions"] is None
+    assert "data" not in answer
     assert [error["extensions"]["code"] for error in answer["errors"]] == ["UNAVAILABLE"]
-    assert answer["data"]["node"]["bodyProfile"] is not None
+    assert (await pair.client.data("{ viewer { medicalConditions } }"))["viewer"]["medicalConditions"]
 
 
 async def test_owners_staff_and_strangers_see_no_health_data(pair: Pair, http_with_files: Any) -> None:

@@ -62,6 +62,7 @@ class Context:
         "_actor",
         "actor_read",
         "address",
+        "health_reads",
         "loaders",
         "max_staleness",
         "now",
@@ -93,6 +94,8 @@ class Context:
         """Whether anything asked who asks; the answer may then differ for somebody else."""
         self.loaders: dict[Hashable, Any] = {}
         """The reference executor's DataLoaders; the engine needs none."""
+        self.health_reads: dict[str, set[str]] = {}
+        """Fields that tell of somebody else's health and are about to be given out, by the person's id."""
         self.max_staleness = 0.0
         """Seconds for which the viewer bears not to see a change, his own among them."""
         self.touched: set[str] | None = None

@@ -15,12 +15,14 @@ from nexfit.api.errors import presented
 from nexfit.api.fields import spec_of
 from nexfit.api.language import Speech
 from nexfit.api.limits import Limits
+from nexfit.domains.coaching import medical
 from nexfit.domains.errors import Refusal, TooMuch, TooOften
 from nexfit.engine.documents import Operation
 from nexfit.engine.engine import Engine
 from nexfit.engine.result import Result
 from nexfit.engine.subscription import Subscription
 from nexfit.settings import HttpSettings, LimitSettings
+from nexfit.stores.errors import StoreError
 
 _NO_VARIABLES: Mapping[str, Any] = {}
 
@@ -86,7 +88,7 @@ class Operations:
         result = await self.engine.execute(
             asked.query, variables=asked.variables, operation_name=asked.operation_name, context=context, root={}
         )
-        return answered(result, context.speech)
+        return await given_out(result, context)
 
     def is_subscription(self, asked: Asked) -> bool:
         """Whether a valid subscription is asked for."""
@@ -172,6 +174,16 @@ def _error(refusal: Refusal) -> GraphQLError:
 def failed(error: Exception, speech: Speech) -> Answer:
     """What keeps an operation from being started, or from going on, as the response that says so."""
     return answered(Result(None, [GraphQLError(str(error), original_error=error)]), speech)
+
+
+async def given_out(result: Result, context: Context) -> Answer:
+    """A result as the response that carries it. What it tells of others' health is recorded first, or not told."""
+    if context.health_reads:
+        try:
+            await medical.record(context.services.units, context.actor, context.health_reads)
+        except StoreError as error:
+            return failed(error, context.speech)
+    return answered(result, context.speech)
 
 
 def answered(result: Result, speech: Speech) -> Answer:

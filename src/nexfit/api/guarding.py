@@ -33,6 +33,8 @@ def guarded(narrowing: Narrowing, type_name: str, name: str, returned: GraphQLNa
     """The load for the parents the viewer has the field's right on; the others get null, or an error."""
     load = narrowing.narrowed(load, returned)
     entry, right = entry_of(type_name), right_of(type_name, name)
+    if name in entry.health:
+        load = _recorded(load, entry, name)
     if reach_of(entry).within(right) or right.shown:
         return load
 
@@ -48,10 +50,27 @@ def guarded(narrowing: Narrowing, type_name: str, name: str, returned: GraphQLNa
     return load_permitted
 
 
+def _recorded(load: BatchLoad, entry: Entry, name: str) -> BatchLoad:
+    """The load of a field that tells of health, for parents the viewer may see it of."""
+
+    async def load_recorded(parents: Sequence[Record], args: Any, context: Context) -> Sequence[Any]:
+        for parent in parents:
+            _note(entry, name, parent, context)
+        return await load(parents, args, context)
+
+    return load_recorded
+
+
+def _note(entry: Entry, name: str, record: Record, context: Context) -> None:
+    if not entry.scope.is_of(context.actor, record):
+        context.health_reads.setdefault(str(record.get(entry.scope.person or "")), set()).add(name)
+
+
 def needs_of(type_name: str, name: str) -> tuple[str, ...]:
     """The columns of a parent that the guard of a loading field reads."""
     entry, right = entry_of(type_name), right_of(type_name, name)
-    return () if reach_of(entry).within(right) or right.shown else entry.scope.columns
+    free = (reach_of(entry).within(right) or right.shown) and name not in entry.health
+    return () if free else entry.scope.columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,38 +83,41 @@ class _Private:
 
 @dataclass(slots=True)
 class _Shape:
-    """Where records with private columns lie in what a batch returns, following its type."""
+    """Where records with columns that are private, or tell of health, lie in what a batch returns, by its type."""
 
     entry: Entry | None = None
     private: tuple[_Private, ...] = ()
+    health: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Columns by the field that shows them."""
     below: dict[str, tuple[str, _Shape]] = field(default_factory=dict)
     """Field name to the key of the record and the shape of what is there."""
     by_type: dict[str, _Shape] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.private or self.below or any(self.by_type.values()))
+        return bool(self.private or self.health or self.below or any(self.by_type.values()))
+
+    @property
+    def guarded(self) -> frozenset[str]:
+        """Columns that somebody has to look after."""
+        return frozenset().union(*(group.columns for group in self.private), *self.health.values())
 
     def asked(self, selection: Selection) -> bool:
-        """Whether the selection asks for a private column anywhere below."""
-        if self.private:
-            columns = selection.columns
-            if any(group.columns & columns for group in self.private):
-                return True
+        """Whether the selection asks for a column of these anywhere below."""
+        if (guarded := self.guarded) and guarded & selection.columns:
+            return True
         return any(shape.asked(selection.at(name)) for name, (_, shape) in self.below.items()) or any(
-            group.columns & selection.columns_of(name)
-            for name, shape in self.by_type.items()
-            for group in shape.private
+            shape.guarded & selection.columns_of(name) for name, shape in self.by_type.items()
         )
 
     def records(self, value: Any) -> Iterator[tuple[_Shape, dict[str, Any]]]:
-        """The records with private columns in a result."""
+        """The records with such columns in a result."""
         if isinstance(value, list | tuple):
             for item in value:
                 yield from self.records(item)
         elif isinstance(value, Mapping):
             if self.by_type:
                 yield from self.by_type.get(value[TYPENAME], _NOTHING).records(value)
-            if self.private:
+            if self.private or self.health:
                 yield self, value  # type: ignore[misc]  # a mapping that cannot be changed fails when it is narrowed
             for key, shape in self.below.values():
                 yield from shape.records(value.get(key))
@@ -151,6 +173,8 @@ class Narrowing:
                 continue
             right = right_of(type_.name, name)
             columns = {spec.key} if isinstance(spec, Column) else {need.partition(".")[0] for need in spec.needs}
+            if name in shape.entry.health:
+                shape.health = {**shape.health, name: frozenset(columns)}
             if right.shown or reach_of(shape.entry).within(right):
                 free |= columns
             else:
@@ -183,6 +207,10 @@ async def _narrow(shape: _Shape, results: Sequence[Any], context: Context) -> No
                 if not yes:
                     for column in group.columns & record.keys():
                         del record[column]
+        for name, columns in holder.health.items():
+            for record in records:
+                if columns & record.keys():  # those that are left
+                    _note(entry, name, record, context)
 
 
 def check(schema: GraphQLSchema, spec_of: SpecOf) -> None:

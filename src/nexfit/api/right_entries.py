@@ -38,7 +38,8 @@ class Entry:
     """The rights of one type.
 
     `found` is None for what is no entity. Records of a `named` type are at everybody's hand who reads of them.
-    What `refuses` answers with an error instead of null, because everybody knows that it is there.
+    What `refuses` answers with an error instead of null, because everybody knows that it is there. `health` names the
+    fields that tell of somebody's health: that anybody else read them is recorded, whatever way led there.
     """
 
     fields: Mapping[str, Right]
@@ -46,6 +47,7 @@ class Entry:
     scope: Scope = Scope()
     named: bool = False
     refuses: bool = False
+    health: frozenset[str] = frozenset()
 
 
 class NoRight(Exception):

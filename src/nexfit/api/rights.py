@@ -261,6 +261,7 @@ MATRIX: Mapping[str, Entry] = {
         found=SELF | _MEMBERS,
         scope=Scope(person="_id"),
         named=True,
+        health=frozenset({"bodyProfile", "medicalConditions"}),
     ),
     "CoachProfile": _part("role bio specializations experience certifications rating reviewCount"),
     "RoleProfiles": _part("client coach gymOwner gymMember studioOwner studioClient"),
@@ -276,6 +277,7 @@ MATRIX: Mapping[str, Entry] = {
         ),
         found=SELF | _BODY,
         scope=Scope(person="userId"),
+        health=frozenset({"measurements", "notes", "photos"}),
     ),
     "BodyMeasurements": _part(
         "weight bodyFatPercentage muscleMass chestCircumference waistCircumference hipCircumference armCircumference"

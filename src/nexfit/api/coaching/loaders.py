@@ -105,15 +105,13 @@ async def measurements_of_people(parents: Sequence[Record], args: PageArgs, cont
 
 
 async def medical_conditions_of_people(parents: Sequence[Record], _: Args, context: Context) -> Sequence[Any]:
-    """The conditions each person told; who reads another one's leaves an audit entry."""
-    found = await medical.conditions(
-        context.stores, context.services.units, context.actor, [parent["_id"] for parent in parents]
-    )
+    """The conditions each person told."""
+    found = await medical.conditions(context.stores, [parent["_id"] for parent in parents])
     return [found.get(parent["_id"]) for parent in parents]
 
 
 async def medical_reads_of_viewer(parents: Sequence[Record], args: PageArgs, context: Context) -> Sequence[Any]:
-    """A connection of who read the viewer's medical fields."""
+    """A connection of who read what tells of the viewer's health."""
     request = page_request(args, medical.READS_ORDER)
     columns = node_selection(args.selection).columns
     page = await medical.reads_of(context.stores, context.actor.require(), request, columns)

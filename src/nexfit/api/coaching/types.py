@@ -107,11 +107,15 @@ def _fields(record: Record, _args: object, _context: object) -> Any:
     return (record.get("new_state") or {}).get("fields", [])
 
 
-@strawberry.type(description="That somebody read medical fields.")
+@strawberry.type(description="That somebody read what tells of a person's health.")
 class MedicalRead(Node):
     """From PostgreSQL's `finance.audit_logs`, to which nobody can do anything but add."""
 
     id: strawberry.ID = row_column("audit_id", read=id_reader("MedicalRead"), description="The global id.")
     at: datetime = row_column("created_at", description="When.")
     viewer: User | None = user_field("user_id", description="Who.")
-    fields: list[str] = derived(_fields, needs=("new_state",), description="Which fields.")
+    fields: list[str] = derived(
+        _fields,
+        needs=("new_state",),
+        description="Which fields: `medicalConditions`, `bodyProfile`, or `measurements`, `notes`, `photos` of one.",
+    )

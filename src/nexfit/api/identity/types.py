@@ -141,7 +141,8 @@ class User(Node):
     medical_reads: Connection[Annotated[MedicalRead, strawberry.lazy("nexfit.api.coaching.types")]] | None = batch(
         coaching.medical_reads_of_viewer,
         args=PageArgs,
-        description="Who read the person's medical fields, latest first; for the person only.",
+        description="Who read what tells of the person's health, latest first: medical conditions, the body's figures, "
+        "measurements and their pictures. For the person only; one's own reads are not listed.",
     )
     clients: Connection[Annotated[CoachClient, strawberry.lazy("nexfit.api.coaching.types")]] | None = batch(
         coaching.clients_of_viewer,

@@ -21,7 +21,7 @@ import structlog
 from bson import ObjectId
 
 from nexfit.api.context import Context, Services
-from nexfit.api.execution import answered
+from nexfit.api.execution import given_out
 from nexfit.api.fields import feed_of
 from nexfit.api.language import Speech
 from nexfit.api.live.feeds import Feed, FeedState
@@ -296,7 +296,7 @@ class Fanout:
         result = await group.subscription.execute({group.subscription.name: record}, context)
         group.is_personal = group.is_personal or context.actor_read
         self.counters.executed += 1
-        return answered(result, context.speech).body
+        return (await given_out(result, context)).body
 
     async def _notify(self, follower: Follower, number: int, state: FeedState) -> None:
         group = follower.group

@@ -1,8 +1,8 @@
-"""Medical conditions of clients, decrypted for who may see them; every reader but the client leaves an audit entry."""
+"""Medical conditions of clients, decrypted for who may see them; and who but the client read what tells of health."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping
 
 from bson import ObjectId
 
@@ -25,40 +25,32 @@ _READS = RowList(
 )
 
 
-async def conditions(
-    stores: Stores, units: UnitsOfWork, reader: Actor, clients: Collection[ObjectId]
-) -> dict[ObjectId, list[str]]:
-    """The conditions of each client who has told any, for a reader who may see them all.
-
-    The entry of who read what is committed before anything is given out: without it nothing is. Raises StoreError,
-    FieldEncryptionError.
-    """
+async def conditions(stores: Stores, clients: Collection[ObjectId]) -> dict[ObjectId, list[str]]:
+    """The conditions of each client who has told any. Raises StoreError, FieldEncryptionError."""
     rows = await stores.mongo.find("users", {"_id": {"$in": list(set(clients))}}, (MEDICAL_CONDITIONS,))
-    kept = {
-        row["_id"]: envelope
+    return {
+        row["_id"]: medical_conditions(stores.keys, row["_id"], envelope)
         for row in rows
         if (envelope := ((row.get("roleSpecificData") or {}).get("client") or {}).get("medicalConditions"))
     }
-    read = {id_: medical_conditions(stores.keys, id_, envelope) for id_, envelope in kept.items()}
-    # That somebody has told none is read as well.
-    await _record(units, reader, [id_ for id_ in dict.fromkeys(clients) if not reader.is_user(id_)])
-    return read
 
 
-async def _record(units: UnitsOfWork, reader: Actor, clients: Sequence[ObjectId]) -> None:
-    if not clients:
-        return
+async def record(units: UnitsOfWork, reader: Actor, reads: Mapping[str, Collection[str]]) -> None:
+    """Keep which fields of whom the reader is about to be shown, an entry a person, in one batch. Raises StoreError.
+
+    To be committed before anything is given out. That somebody has told nothing is read as well.
+    """
+    by = str(reader.require())
 
     async def body(work: PostgresWork) -> None:
-        for client in clients:
-            shown = {"fields": ["medicalConditions"]}
-            work.audit(Audit(READ, RECORD, str(client), user_id=str(reader.require()), after=shown))
+        for client, fields in reads.items():
+            work.audit(Audit(READ, RECORD, client, user_id=by, after={"fields": sorted(fields)}))
 
-    await units.postgres("read_medical").run(body)
+    await units.postgres("read_health").run(body)
 
 
 async def reads_of(stores: Stores, client: ObjectId, request: PageRequest, columns: Iterable[str]) -> Page:
-    """One page of who read the client's medical fields, the latest first."""
+    """One page of who read what tells of the client's health, the latest first."""
     ofwhat = Conditions()
     ofwhat.add("t.entity_type = {}", RECORD)
     return (await pages_by_parent(stores.postgres, _READS, [str(client)], request, columns, ofwhat))[0]
