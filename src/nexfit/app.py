@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from nexfit.api.context import Services
 from nexfit.api.execution import Operations
 from nexfit.api.files import files_route
+from nexfit.api.finance.exports import exports_route
 from nexfit.api.finance.papers import documents_route
 from nexfit.api.graphiql import DemoLogin, GraphiQLConfig, static_routes
 from nexfit.api.guard import Secured
@@ -150,6 +151,7 @@ def create_app(settings: Settings | None = None, *, provider: Provider | None = 
             files_route(settings),
             documents_route(settings, lambda request: request.app.state.stores),
             webhooks_route(),
+            exports_route(settings, lambda request: request.app.state.stores),
             Route("/healthz", _healthz),
             Route("/readyz", _readyz),
             *([Route("/metrics", _metrics)] if settings.http.metrics else []),

@@ -12,6 +12,7 @@ import typer
 from rich.table import Table
 
 from nexfit.commands import audit, jobs, keys, reconcile
+from nexfit.commands.analytics import analytics
 from nexfit.commands.recover import recover
 from nexfit.commands.running import LOCAL, MOST_SHOWN, DataDir, console, errors
 from nexfit.commands.running import expected as _expected
@@ -40,6 +41,7 @@ app.add_typer(imports, name="import")
 operations = typer.Typer(no_args_is_help=True, help="The operations clients are built with.")
 app.add_typer(operations, name="operations")
 app.command()(recover)
+app.command()(analytics)
 
 
 @app.command()

@@ -24,7 +24,7 @@ TABLES = (
     *("finance.analytics_daily", "finance.document_counters", "finance.package_credit_ledger"),
     *("finance.package_balances", "platform.member_facts"),
 )
-WHEN_LOADED = {"finance.analytics_daily": ("updated_at",), "platform.member_facts": ("updated_at",)}
+WHEN_LOADED = {"finance.analytics_daily": ("created_at", "updated_at"), "platform.member_facts": ("updated_at",)}
 """Columns that tell when a row was written, not what it says."""
 
 

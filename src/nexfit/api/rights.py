@@ -62,9 +62,10 @@ MATRIX: Mapping[str, Entry] = {
             ),
             ("staffInvitations", staff(StaffPermission.STAFF_WRITE)),
             ("staff", _MEMBERS | staff(StaffPermission.STAFF_WRITE)),
-            ("members memberSubscriptions", _MEMBERS),
+            ("members membersCsv memberSubscriptions", _MEMBERS),
             ("revenue outstanding transactions subscriptions invoices overdueInvoices till", _MONEY),
-            ("analytics today", _ANALYTICS),
+            ("transactionsCsv invoicesCsv", _MONEY),
+            ("analytics figures figuresCsv cohorts today", _ANALYTICS),
             ("auditLog", _AUDIT),
         ),
         found=ANYONE,
@@ -235,6 +236,12 @@ MATRIX: Mapping[str, Entry] = {
     "RevenuePeriod": _part("period total transactions refunds"),
     "Outstanding": _part("invoices total overdueInvoices overdueTotal"),
     "FacilityToday": _part("date visits classes capacity seatsTaken revenue"),
+    "FigurePeriod": _part(
+        "period revenue payments refunds newMembers activeMembers cancellations renewals churn visits classes"
+        " attendance classFill noShows noShowRate lateCancellations"
+    ),
+    "Download": _part("address expiresAt"),
+    "Cohort": _part("month members kept retention"),
     "AnalyticsDay": _part(
         "date newMembers activeMembers totalRevenue classAttendance subscriptionRenewals subscriptionCancellations"
     ),

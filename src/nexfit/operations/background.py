@@ -14,6 +14,7 @@ from nexfit.hybrid.leadership import Work, lead
 from nexfit.hybrid.recovery import keep_recovering
 from nexfit.hybrid.relay import relay
 from nexfit.operations.audit_sealing import keep_sealed
+from nexfit.operations.daily_figures import keep_figures
 from nexfit.operations.feeds import follow_changes
 from nexfit.operations.jobs import keep_working
 from nexfit.operations.reconcile.schedule import keep_reconciled
@@ -30,6 +31,7 @@ def tasks_of(settings: Settings, stores: Stores, news: asyncio.Event) -> Mapping
         "feeds": partial(follow_changes, stores),
         "audit": partial(keep_sealed, stores),
         "reconcile": partial(keep_reconciled, settings),
+        "figures": partial(keep_figures, stores),
         "recovery": partial(keep_recovering, stores),
         "relay": partial(relay, stores, JoinedViews(stores.redis).invalidate, news),
     }

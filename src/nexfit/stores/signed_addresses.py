@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hmac
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 from urllib.parse import quote, urlencode
 
@@ -37,6 +37,10 @@ class SignedAddresses:
         expires = int(now.timestamp()) + self._seconds
         query = urlencode({"expires": expires, "signature": self._signature(key, str(expires))})
         return f"{self.path}/{quote(key)}?{query}"
+
+    def expiry(self, now: datetime) -> datetime:
+        """When an address that is made now ends."""
+        return datetime.fromtimestamp(int(now.timestamp()) + self._seconds, UTC)
 
     def check(self, key: str, expires: str, signature: str, now: datetime) -> None:
         """Raises AddressRefused and AddressExpired."""

@@ -18,6 +18,8 @@ from nexfit.api.fields import Args, batch, column, derived
 from nexfit.api.finance import facility as figures
 from nexfit.api.finance import loaders as ledger
 from nexfit.api.finance.audit import AuditEntry, entries_of_facilities
+from nexfit.api.finance.charts import Cohort, FigurePeriod, FiguresArgs, cohorts_of_facilities, figures_of_facilities
+from nexfit.api.finance.exports import Download, addresses_of, member_addresses
 from nexfit.api.finance.till import TillArgs, TillReport, tills_of_facilities
 from nexfit.api.finance.types import Invoice, Subscription, Transaction
 from nexfit.api.identity.types import User, user_field
@@ -25,6 +27,7 @@ from nexfit.api.memberships.loaders import contracts_of_facilities, plans_of_fac
 from nexfit.api.memberships.members import Member, MembersArgs, members_of_facilities
 from nexfit.api.memberships.types import Membership, MemberSubscription
 from nexfit.api.relay import Connection, Node, PageArgs, id_reader
+from nexfit.domains.analytics.exports import Table
 from nexfit.domains.facilities import documents as stored
 from nexfit.domains.facilities.documents import Day, FacilityType, StaffPermission, StaffRole
 from nexfit.domains.facilities.hours import is_open
@@ -321,6 +324,43 @@ class Facility(Node):
         needs=("_id", "timezone"),
         description="The day so far: visits, occupancy of classes, revenue; needs analytics_read.",
         cache=Cached(10, CacheScope.PRIVATE, tags=tags_of_today),
+    )
+    by_period: list[FigurePeriod] | None = batch(
+        figures_of_facilities,
+        name="figures",
+        needs=("_id",),
+        args=FiguresArgs,
+        description="Figures by day, week or month, earliest first, as charts need them; needs analytics_read.",
+        cache=Cached(10, CacheScope.PRIVATE, parents="facility:{_id}:analytics"),
+    )
+    cohorts: list[Cohort] | None = batch(
+        cohorts_of_facilities,
+        needs=("_id", "timezone"),
+        args=figures.DaysArgs,
+        description="How many of those who joined in each month of the range stayed; needs analytics_read.",
+    )
+    members_csv: Download | None = batch(
+        member_addresses,
+        needs=("_id",),
+        description="All members as CSV; needs members_read.",
+    )
+    transactions_csv: Download | None = batch(
+        addresses_of(Table.TRANSACTIONS),
+        needs=("_id",),
+        args=figures.DaysArgs,
+        description="The movements of some local days as CSV; needs finance_read.",
+    )
+    invoices_csv: Download | None = batch(
+        addresses_of(Table.INVOICES),
+        needs=("_id",),
+        args=figures.DaysArgs,
+        description="The invoices of some local days as CSV; needs finance_read.",
+    )
+    figures_csv: Download | None = batch(
+        addresses_of(Table.FIGURES),
+        needs=("_id",),
+        args=figures.DaysArgs,
+        description="The daily figures of some local days as CSV; needs analytics_read.",
     )
     analytics: list[figures.AnalyticsDay] | None = batch(
         figures.analytics_of_facilities,

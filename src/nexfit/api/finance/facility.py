@@ -77,7 +77,8 @@ class RevenueArgs(DaysArgs):
     by: Annotated[Period, strawberry.argument(description="The periods.")] = Period.MONTH
 
 
-def _check(args: DaysArgs, by: Period) -> None:
+def check_days(args: DaysArgs, by: Period) -> None:
+    """Raises BadInput for a range no figures can be of, or for too many periods."""
     for name, day in (("from", args.from_), ("to", args.to)):
         if not EARLIEST <= day <= LATEST:
             raise BadInput(
@@ -91,7 +92,7 @@ def _check(args: DaysArgs, by: Period) -> None:
 
 async def revenue_of_facilities(parents: Sequence[Record], args: RevenueArgs, context: Context) -> Sequence[Any]:
     """Every period of each facility, earliest first; empty where there never was money."""
-    _check(args, args.by)
+    check_days(args, args.by)
     zones = {str(parent["_id"]): parent["timezone"] for parent in parents}
     found = await overview.revenue(context.stores.postgres, context.views, zones, args.from_, args.to, args.by)
     return [found[str(parent["_id"])] for parent in parents]
@@ -106,7 +107,7 @@ async def outstanding_of_facilities(parents: Sequence[Record], _: Args, context:
 
 async def analytics_of_facilities(parents: Sequence[Record], args: DaysArgs, context: Context) -> Sequence[Any]:
     """The stored daily figures of each facility, earliest first; a day nothing was recorded for is absent."""
-    _check(args, Period.DAY)
+    check_days(args, Period.DAY)
     ids = [str(parent["_id"]) for parent in parents]
     found = await overview.analytics(context.stores.postgres, ids, args.from_, args.to)
     return [found[id_] for id_ in ids]

@@ -45,8 +45,6 @@ class Attendance:
         self._busy: defaultdict[tuple[int, date], list[Session]] = defaultdict(list)
         self._class_visits: defaultdict[int, dict[date, list[datetime]]] = defaultdict(dict)
         self._visited_weeks: defaultdict[tuple[int, Week], int] = defaultdict(int)
-        self.attended: defaultdict[date, int] = defaultdict(int)
-        self.visited: defaultdict[date, int] = defaultdict(int)
 
     def bookings(self, timetable: Timetable) -> Iterator[Row]:
         """`class_bookings` documents; fills the sessions' seat counters."""
@@ -148,7 +146,6 @@ class Attendance:
             came = session.starts_at - timedelta(minutes=random.randrange(3, 15))
             row["checkedInAt"] = came
             self._class_visits[user].setdefault(session.day, []).append(came)
-            self.attended[session.day] += 1
         return row
 
     def visits(self) -> Iterator[Row]:
@@ -182,7 +179,6 @@ class Attendance:
                 yield self._visit(contract, day, moment, source)
 
     def _visit(self, contract: Contract, day: date, at: datetime, source: str) -> Row:
-        self.visited[self._calendar.day_of(at)] += 1
         self._visited_weeks[contract.person.number, _week(day)] += 1
         return {
             "_id": self._chance.object_id("visit"),

@@ -6,12 +6,13 @@ import asyncio
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from types import MappingProxyType
 from typing import Protocol
 
 from bson import ObjectId
 
+from nexfit.domains.analytics.keeping import rebuild as rebuild_figures
 from nexfit.domains.vocabulary.documents import Kind
 from nexfit.operations.demo import businesses, logins, people, timetables, training
 from nexfit.operations.demo import catalogue as catalogues
@@ -23,8 +24,6 @@ from nexfit.operations.demo.chance import Chance
 from nexfit.operations.demo.coaching import LEDGER_COLUMNS, Coaches, Coaching
 from nexfit.operations.demo.content.places import CURRENCY, TIMEZONE
 from nexfit.operations.demo.contracts import Contract, Histories
-from nexfit.operations.demo.daily_figures import COLUMNS as ANALYTICS_COLUMNS
-from nexfit.operations.demo.daily_figures import DailyFigures
 from nexfit.operations.demo.ledger import (
     ACCOUNT_COLUMNS,
     AUDIT_COLUMNS,
@@ -125,6 +124,9 @@ async def seed(
     members = await _Loader(stores, Chance(seed), calendar, tally, scale).run(seed)
     tally.begin("member facts", members)
     tally.wrote("platform.member_facts", await rebuild_member_facts(stores, now=calendar.now))
+    yesterday = calendar.at(calendar.today - timedelta(days=1), 12 * 60)
+    tally.wrote("finance.analytics_daily", await rebuild_figures(stores.mongo, stores.postgres, now=yesterday))
+    await stores.postgres.fetch("DELETE FROM finance.analytics_marks")
     async with stores.postgres.connection() as connection:
         await connection.execute("SET statement_timeout = 0")
         await connection.execute(_ANALYZED, timeout=HOUR)
@@ -249,12 +251,9 @@ class _Loader:
         try:
             async with asyncio.TaskGroup() as both:
                 both.create_task(self._money(connection, branch, contracts, coaching))
-                attendance = both.create_task(self._documents(branch, own, contracts, coaching, catalogue))
+                both.create_task(self._documents(branch, own, contracts, coaching, catalogue))
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from failures
-        figures = DailyFigures(self._calendar, branch, contracts)
-        rows = figures.rows(attendance.result().attended, attendance.result().visited)
-        await copy(connection, "finance.analytics_daily", ANALYTICS_COLUMNS, rows, self._tally)
         self._tally.end()
 
     def _second_homes(self, branch: Branch, histories: Histories) -> list[Contract]:
@@ -288,7 +287,7 @@ class _Loader:
 
     async def _documents(
         self, branch: Branch, own: list[Person], contracts: list[Contract], coaching: Coaching, catalogue: Catalogue
-    ) -> Attendance:
+    ) -> None:
         chance, calendar = self._chance, self._calendar
         await self._insert("users", people.documents(chance, calendar, self._keys, branch, own, coaching.coach_of))
         await self._insert("member_subscriptions", mirrors(branch, contracts))
@@ -303,4 +302,3 @@ class _Loader:
         await self._insert("pt_sessions", coaching.sessions)
         await self._insert("measurements", training.measurements(chance, calendar, self._keys, own))
         await self._insert("workout_logs", training.workout_logs(chance, calendar, own, catalogue))
-        return attendance

@@ -19,6 +19,7 @@ from nexfit.hybrid.cancellation import stop_if_cancelled
 from nexfit.hybrid.freshness import Freshness
 from nexfit.hybrid.mongo_feed import DocumentFeed
 from nexfit.hybrid.versions import Versions
+from nexfit.operations import daily_figures
 from nexfit.operations.feeds.documents import DocumentEffect
 from nexfit.operations.feeds.rows import ROWS, Mirror, RowTags
 from nexfit.stores.connections import Stores
@@ -45,7 +46,10 @@ async def follow_changes(stores: Stores) -> None:
         stores.mongo,
         stores.postgres,
         DOCUMENTS,
-        {name: tags.fields_of(templates) - {"_id"} for name, templates in tags.DOCUMENTS.items()},
+        {
+            name: (tags.fields_of(templates) - {"_id"}) | daily_figures.FIELDS.get(name, frozenset())
+            for name, templates in tags.DOCUMENTS.items()
+        },
         documents,
         on_caught_up=lambda at: freshness.caught_up(DOCUMENTS, at),
         on_gap=freshness.give_up_everything,

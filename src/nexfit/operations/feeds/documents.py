@@ -1,4 +1,4 @@
-"""What follows from changed documents of MongoDB: member facts, instructors' names, and tags for the cache."""
+"""What follows from changed documents of MongoDB: member facts, instructors' names, marks of days, cache tags."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from nexfit.domains.memberships.projection import Pair, project
 from nexfit.hybrid import feed_positions
 from nexfit.hybrid.freshness import Freshness
 from nexfit.hybrid.mongo_feed import Pending, Save
+from nexfit.operations import daily_figures
 from nexfit.operations.member_facts import project_all
 from nexfit.stores.change_stream import DocumentChange, HistoryLost
 from nexfit.stores.connections import Stores
 from nexfit.stores.errors import StoreUnavailable, WriteConflict
 from nexfit.stores.mongo import Document
+from nexfit.stores.postgres_transactions import PostgresTransaction
 
 MEMBERSHIP = frozenset({"member_subscriptions", "visits", "class_bookings"})
 """Documents a member's facts are read from, besides the person's own. They keep pre-images."""
@@ -44,7 +46,13 @@ class DocumentEffect:
         await self._rename([change.id for change in changes if change.collection == "users" and _tells(change, NAME)])
         pairs = {(facility, user) for facility, user in pending} | _members(changes)
         pairs |= await self._rows_of([one.id for one in changes if one.collection == "users" and _tells(one, SHOWN)])
-        written = await self._project(sorted(pairs), save)
+        marks = await daily_figures.marks_of(self._stores.mongo, changes)
+
+        async def save_all(transaction: PostgresTransaction, pending: Pending) -> None:
+            await daily_figures.mark(transaction, marks)
+            await save(transaction, pending)
+
+        written = await self._project(sorted(pairs), save_all)
         await self._freshness.raise_tags(_tags_of(written))
 
     async def pass_bookings(self) -> None:

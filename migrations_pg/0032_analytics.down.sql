@@ -1,0 +1,14 @@
+DROP INDEX finance.idx_invoices_payment_date;
+DROP INDEX finance.idx_subscriptions_cancelled_at;
+DROP INDEX finance.idx_subscriptions_cover;
+DROP TRIGGER mark_on_delete ON finance.subscriptions;
+DROP TRIGGER mark_on_update ON finance.subscriptions;
+DROP TRIGGER mark_on_insert ON finance.subscriptions;
+DROP FUNCTION finance.mark_subscriptions();
+DROP TRIGGER mark_on_update ON finance.invoices;
+DROP TRIGGER mark_on_insert ON finance.invoices;
+DROP FUNCTION finance.mark_renewals();
+DROP TRIGGER mark_on_update ON finance.transactions;
+DROP TRIGGER mark_on_insert ON finance.transactions;
+DROP FUNCTION finance.mark_movements();
+DROP TABLE finance.analytics_marks;
