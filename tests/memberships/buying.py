@@ -18,7 +18,8 @@ from uuid import UUID
 from bson import ObjectId
 
 from nexfit.domains.identity.access import Actor
-from nexfit.domains.memberships import purchase
+from nexfit.domains.memberships import billing, purchase
+from nexfit.domains.memberships.billing import Billing
 from nexfit.domains.memberships.purchase import OnlineSales
 from nexfit.hybrid import fault_points
 from nexfit.hybrid.unit_of_work import UnitsOfWork
@@ -38,6 +39,9 @@ async def _act(task: dict[str, Any]) -> None:
             UnitsOfWork(stores, _no_purge), stores, open_provider(settings.payments), settings.payments
         )
         now = datetime.fromisoformat(task["now"])
+        if "bill" in task:
+            await billing.run(Billing(sales.units, stores, sales.provider), now=now)
+            return
         if "purchase" in task:
             await purchase.proceed(sales, UUID(task["purchase"]), now=now)
             return

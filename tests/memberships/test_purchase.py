@@ -9,6 +9,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -305,8 +306,9 @@ class Buyers:
         await sweep(self._online.shop.stores, 0.0)  # what it left prepared would hold the next one up
 
 
-@pytest.fixture
-async def buyers(online: Online) -> AsyncIterator[Buyers]:
+@asynccontextmanager
+async def killing(online: Online) -> AsyncIterator[Buyers]:
+    """The process, as long as the block runs."""
     stores, payments = online.shop.settings, online.settings
     settings = {
         "NEXFIT_MONGO_URL": stores.mongo.url.get_secret_value(),
@@ -327,6 +329,12 @@ async def buyers(online: Online) -> AsyncIterator[Buyers]:
     assert process.stdin is not None
     process.stdin.close()
     await process.wait()
+
+
+@pytest.fixture
+async def buyers(online: Online) -> AsyncIterator[Buyers]:
+    async with killing(online) as process:
+        yield process
 
 
 BUYING = (

@@ -125,6 +125,12 @@ FINDS = [
         [("endDate", 1), ("_id", 1)],
     ),
     Hot("member_subscriptions", "user_newest", {"userId": ONE}, [("startDate", -1), ("_id", -1)]),
+    Hot(
+        "member_subscriptions",
+        "status_changed",
+        {"status": {"$in": ["suspended", "expired"]}, "updatedAt": AFTER},
+        [("updatedAt", -1)],
+    ),
     Hot("member_subscriptions", "facility_newest", {"facilityId": ONE}, [("startDate", -1), ("_id", -1)]),
     Hot("visits", "member_newest", {"facilityId": ONE, "userId": ONE, "at": AFTER}, [("at", -1)]),
     Hot("visits", "user_newest", {"userId": ONE}, [("at", -1), ("_id", -1)]),

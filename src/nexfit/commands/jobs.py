@@ -59,6 +59,28 @@ def run_job(name: Annotated[str, typer.Argument(help="The job's name.")], data_d
     console.print(f"{name}: {run(data_dir, work)}")
 
 
+@app.command("tomorrow")
+def tomorrow(data_dir: DataDir = LOCAL) -> None:
+    """What billing would do tomorrow, at each facility's day; changes nothing."""
+    from datetime import UTC, datetime
+
+    from nexfit.domains.memberships.billing import Expected, preview
+    from nexfit.stores.connections import open_stores
+
+    async def work(settings: Settings) -> list[Expected]:
+        async with open_stores(settings) as stores:
+            return await preview(stores, now=datetime.now(UTC))
+
+    table = Table("facility", "day", "memberships", "", "total", "to be paid at the desk")
+    for one in run(data_dir, work):
+        total = f"{one.total:f} {one.currency}" if one.renews else ""
+        by_hand = str(one.without_method) if one.renews and one.without_method else ""
+        table.add_row(
+            one.facility_id, str(one.day), str(one.subscriptions), "renew" if one.renews else "end", total, by_hand
+        )
+    console.print(table)
+
+
 @app.command("retry")
 def retry_jobs(
     name: Annotated[str | None, typer.Argument(help="The job's name; without, all that failed.")] = None,

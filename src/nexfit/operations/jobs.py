@@ -23,8 +23,10 @@ from pgqueuer.models import Schedule
 from nexfit.domains.classes.attendance import close_dates
 from nexfit.domains.classes.places import ClassDesk
 from nexfit.domains.classes.planning import make_due_dates
+from nexfit.domains.classes.release import release_seats
 from nexfit.domains.finance.payments import PaymentProvider
-from nexfit.domains.memberships import purchase
+from nexfit.domains.memberships import billing, purchase
+from nexfit.domains.memberships.billing import Billing
 from nexfit.domains.memberships.purchase import OnlineSales
 from nexfit.hybrid import job_queue
 from nexfit.hybrid.cancellation import stop_if_cancelled
@@ -103,6 +105,14 @@ async def _recover_purchases(desk: Desk, now: datetime) -> int:
     return await purchase.recover(desk.sales, now=now)
 
 
+async def _bill(desk: Desk, now: datetime) -> int:
+    return await billing.run(Billing(desk.units, desk.stores, desk.provider), now=now)
+
+
+async def _release_seats(desk: Desk, now: datetime) -> int:
+    return await release_seats(desk.classes, now=now)
+
+
 async def _make_partitions(desk: Desk, now: datetime) -> int:
     async with maintenance_connection(desk.settings.postgres) as connection:
         return len(await partitions.ensure_ahead(connection, now.date()))  # type: ignore[arg-type]
@@ -117,6 +127,13 @@ JOBS: Sequence[Job] = (
     Job("close_dates", "* * * * *", "marks no-shows of dates that are over, and ends waiting for them", _close_dates),
     Job("make_dates", "* * * * *", "makes the dates of classes that repeat, a while ahead", _make_dates),
     Job("recover_purchases", "* * * * *", "takes purchases and refunds on that were left", _recover_purchases),
+    Job("bill_memberships", "*/10 * * * *", "renews, charges, reminds, suspends and ends memberships", _bill),
+    Job(
+        "release_seats",
+        "*/5 * * * *",
+        "gives back seats no membership covers any more",
+        _release_seats,
+    ),
     Job("make_partitions", "17 1 * * *", "makes the partitions of the months to come", _make_partitions),
     Job("forget", "41 1 * * *", "deletes what is kept for a while only", _forget),
 )

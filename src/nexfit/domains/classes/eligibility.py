@@ -60,7 +60,7 @@ async def hindrance(
         and booking["status"] in QUOTA_STATUSES
         for booking in bookings
     )
-    limits = await _limits(tx, user, date)
+    limits = await weekly_limits(tx, user, date)
     if not limits:
         return MembershipRequired("A membership that includes classes and is valid on the class date is needed.")
     if all(limit is not None and used >= limit for limit in limits):
@@ -68,7 +68,7 @@ async def hindrance(
     return BookingClash() if await _clashes(tx, date, live) else None
 
 
-async def _limits(tx: MongoTransaction, user: ObjectId, date: Mapping[str, Any]) -> list[int | None]:
+async def weekly_limits(tx: MongoTransaction, user: ObjectId, date: Mapping[str, Any]) -> list[int | None]:
     """Class bookings a week that each membership valid on the date allows, None where it sets no limit."""
     day = datetime.combine(local_today(date["timezone"], date["startsAt"]), time(0), UTC)
     held = await tx.find(

@@ -51,6 +51,13 @@ class MembershipRenewed(MembershipSold):
     """One more term of a membership was paid for."""
 
 
+class MembershipStateChanged(MembershipFact):
+    """A membership went into another state, such as past due, suspended, expired or cancelled."""
+
+    before: str
+    after: str
+
+
 class PlanChanged(Event):
     """A plan was put on sale, replaced by a newer version, or taken off sale. The aggregate is its line of versions."""
 

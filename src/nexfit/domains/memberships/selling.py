@@ -176,16 +176,24 @@ async def _mirror(work: BothWork, row: Row, payment: Document | None, *, new: bo
         subscription = {"_id": contract, "subscriptionId": str(row["subscription_id"])}
         await work.mongo.insert(contracts.COLLECTION, {**subscription, **repeated})
         return contract
+    return await mirror_change(work, row, payment)
+
+
+async def mirror_change(work: BothWork, row: Row, payment: Document | None = None) -> ObjectId:
+    """Write into MongoDB what changed of a subscription, and a payment that came; the contract's id.
+
+    Raises WriteConflict where the contract is missing: the reconciler makes it, and then this can be done.
+    """
+    payments = [] if payment is None else [payment]
+    repeated = mirror.contract_of(row, [])
+    kept = ("startDate", "endDate", "status", "autoRenew", "cancelledAt", "updatedAt")
+    change: Document = {"$set": {name: repeated[name] for name in kept if name in repeated}}
+    if payments:
+        change["$push"] = {"paymentHistory": {"$each": payments, "$slice": -mirror.KEPT_PAYMENTS}}
     found = await work.mongo.claim(
-        contracts.COLLECTION,
-        {"subscriptionId": str(row["subscription_id"])},
-        {
-            "$set": {name: repeated[name] for name in ("endDate", "status", "updatedAt")},
-            "$push": {"paymentHistory": {"$each": payments, "$slice": -mirror.KEPT_PAYMENTS}},
-        },
-        ("_id",),
+        contracts.COLLECTION, {"subscriptionId": str(row["subscription_id"])}, change, ("_id",)
     )
-    if found is None:  # the mirror is missing; the reconciler makes it, and then this can be sold
+    if found is None:
         raise WriteConflict("mongo", f"subscription {row['subscription_id']} has no contract yet")
     return ObjectId(found["_id"])
 
