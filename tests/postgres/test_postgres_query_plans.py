@@ -9,9 +9,11 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+from bson import ObjectId
 from ledger_rows import NOON, object_id
 from pydantic import SecretStr
 
+from nexfit.domains.classes import notices
 from nexfit.domains.finance import ledger
 from nexfit.domains.memberships import members
 from nexfit.domains.memberships.members import MemberFilter, MemberOrder
@@ -80,6 +82,11 @@ INSERT INTO finance.outbox (aggregate_type, aggregate_id, event_type, published_
   SELECT 'invoice', n::text, 'issued', CASE WHEN n < 9900 THEN now() END FROM generate_series(1, 10000) n;
 INSERT INTO platform.copied_audits (entry_id, copied_at)
   SELECT uuidv7(), '2026-01-01'::timestamptz + n * interval '1 min' FROM generate_series(1, 10000) n;
+INSERT INTO platform.consumers (name, entry) VALUES ('notices', 0);
+INSERT INTO platform.consumed_events (consumer, event_id, consumed_at)
+  SELECT 'notices', uuidv7(), '2026-01-01'::timestamptz + n * interval '1 min' FROM generate_series(1, 10000) n;
+INSERT INTO platform.notices (notice_id, user_id, facility_id, occurrence_id, kind, at)
+  SELECT uuidv7(), u.id, f.id, u.id, 'called_off', '2026-01-01'::timestamptz + u.n * interval '1 min' FROM f, u;
 INSERT INTO finance.idempotency_keys (actor_id, operation, idempotency_key, request_hash, created_at, expires_at)
   SELECT u.id, 'pay', g::text, sha256('x'), '2026-01-01'::timestamptz + u.n * interval '1 h',
     '2026-01-03'::timestamptz + u.n * interval '1 h'
@@ -363,6 +370,17 @@ CASES: dict[str, tuple[Callable[[Any], Awaitable[Any]], set[str]]] = {
     "copied audit entries to forget": (
         plain("SELECT entry_id FROM platform.copied_audits WHERE copied_at < $1", NOON.replace(month=1, day=2)),
         {"idx_copied_audits_copied_at"},
+    ),
+    "consumed events to forget": (
+        plain(
+            "SELECT event_id FROM platform.consumed_events WHERE consumed_at < $1 ORDER BY consumed_at LIMIT 5000",
+            NOON.replace(month=1, day=2),
+        ),
+        {"idx_consumed_events_consumed_at"},
+    ),
+    "notices of a person": (
+        lambda explained: notices.of_person(explained, ObjectId(USERS[0]), ["kind"]),
+        {"idx_notices_user_id"},
     ),
     "idempotency keys to forget": (
         plain(

@@ -260,7 +260,7 @@ MATRIX: Mapping[str, Entry] = {
             ("email phoneNumber roles createdAt", SELF | _MEMBERS),
             ("emailVerifiedAt phoneVerifiedAt secondFactorEnabled roleProfiles", SELF),
             ("facilities memberSubscriptions classBookings subscriptions invoices transactions sessions", SELF),
-            ("clients coaches consents medicalReads", SELF),
+            ("clients coaches consents medicalReads notices", SELF),
             ("bodyProfile measurements", SELF | _BODY),
             ("workoutLogs progress", SELF | coach(ConsentScope.WORKOUTS)),
             ("medicalConditions", SELF | coach(ConsentScope.MEDICAL)),
@@ -303,6 +303,7 @@ MATRIX: Mapping[str, Entry] = {
     "ClientOverview": _part("nextSessionAt credits memberships"),
     "PackageCredits": _part("total reserved used remaining"),
     "MembershipStanding": _part("facility status plan balance openInvoices lastPaymentAt lastVisitAt nextBookingAt"),
+    "Notice": _part("kind at occurrence"),
     "Note": _part("text date"),
     "Consent": _part("coach scopes grantedAt updatedAt"),
     "MedicalRead": Entry(

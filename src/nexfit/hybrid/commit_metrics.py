@@ -14,3 +14,6 @@ OUTBOX_LAG = Histogram(
     "From the beginning of an event's transaction to the stream.",
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60),
 )
+CONSUMED = Counter(
+    "nexfit_consumed_events", "Events a consumer has met: handled, repeated or failed.", ["consumer", "outcome"]
+)

@@ -42,19 +42,23 @@ class Passage:
 
 
 class EventReader:
-    """Follows the stream from where it ends when `run` begins.
+    """Follows the stream from where it ends when `run` begins, or from behind the number `after`.
 
     `facilities` are those whose entries are wanted, looked at anew for each entry; `told` takes each passage, and the
     next one is read when it returns.
     """
 
     def __init__(
-        self, redis: RedisStore, facilities: Container[str], told: Callable[[Passage], Awaitable[None]]
+        self,
+        redis: RedisStore,
+        facilities: Container[str],
+        told: Callable[[Passage], Awaitable[None]],
+        after: int | None = None,
     ) -> None:
         self._redis = redis
         self._facilities = facilities
         self._told = told
-        self._read_to: int | None = None
+        self._read_to = after
 
     async def run(self) -> NoReturn:
         """Read until cancelled, through every outage of Redis."""

@@ -197,7 +197,7 @@ class _Relay:
                 continue
             last = max(last + 1, time.time_ns() // 1000)
             numbers.append(last)
-            entries.append(Entry(last, _envelope(row)))
+            entries.append(Entry(last, envelope_of(row)))
         positions = [row["position"] for row in rows]
         placed = await self._stores.postgres.fetch(_PLACE, self._term, last, positions, numbers)
         if len(placed) != len(rows):
@@ -228,7 +228,7 @@ class _Relay:
         self._written = held
         lost = 0
         while rows := await self._stores.postgres.fetch(_PLACED_AFTER, self._written, RETAINED):
-            if await self._try_append([Entry(row["entry"], _envelope(row)) for row in rows]) is not None:
+            if await self._try_append([Entry(row["entry"], envelope_of(row)) for row in rows]) is not None:
                 return  # somebody else writes, or it was lost again: the next look tells
             lost += len(rows)
         if lost:
@@ -253,7 +253,8 @@ class _Relay:
         await idempotency.prune(self._stores.postgres)
 
 
-def _envelope(row: Row) -> Envelope:
+def envelope_of(row: Row) -> Envelope:
+    """The event of an outbox row."""
     return Envelope(
         event_id=row["event_id"],
         type=row["event_type"],

@@ -17,6 +17,7 @@ from nexfit.operations.audit_sealing import keep_sealed
 from nexfit.operations.daily_figures import keep_figures
 from nexfit.operations.feeds import follow_changes
 from nexfit.operations.jobs import keep_working
+from nexfit.operations.notices import keep_noticed
 from nexfit.operations.reconcile.schedule import keep_reconciled
 from nexfit.settings import Settings
 from nexfit.stores.connections import Stores, open_stores
@@ -33,6 +34,7 @@ def tasks_of(settings: Settings, stores: Stores, news: asyncio.Event) -> Mapping
         "reconcile": partial(keep_reconciled, settings),
         "figures": partial(keep_figures, stores),
         "recovery": partial(keep_recovering, stores),
+        "notices": partial(keep_noticed, stores),
         "relay": partial(relay, stores, JoinedViews(stores.redis).invalidate, news),
     }
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import strawberry
 
 from nexfit.api.caching import Cached, CacheScope
+from nexfit.api.classes.notices import notices_of_viewer
 from nexfit.api.coaching import loaders as coaching
 from nexfit.api.context import Context
 from nexfit.api.fields import Args, batch, column
@@ -28,6 +29,7 @@ from nexfit.engine.fields import Record
 
 if TYPE_CHECKING:
     from nexfit.api.classes.bookings import ClassBooking
+    from nexfit.api.classes.notices import Notice
     from nexfit.api.coaching.types import CoachClient, Consent, MedicalRead
     from nexfit.api.facilities.types import Facility
     from nexfit.api.finance.types import Invoice, Subscription, Transaction
@@ -157,6 +159,10 @@ class User(Node):
     consents: list[Annotated[Consent, strawberry.lazy("nexfit.api.coaching.types")]] | None = batch(
         coaching.consents_of_viewer,
         description="What the person lets coaches see; for the person only.",
+    )
+    notices: list[Annotated[Notice, strawberry.lazy("nexfit.api.classes.notices")]] | None = batch(
+        notices_of_viewer,
+        description="What became of the person's bookings without them, the latest 50; for the person only.",
     )
     sessions: Connection[Session] | None = batch(
         sessions_of_viewer,
