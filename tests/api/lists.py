@@ -250,6 +250,54 @@ LISTS: Mapping[str, List] = {
             "filter: { mine: true }": {"createdBy": at.viewer},
         },
     ),
+    **{
+        f"Query.{name}": List(
+            COACH,
+            Documents(
+                type_,
+                collection,
+                lambda at: {"$or": [{"isPublic": True}, {"createdBy": at.viewer}]},
+                {"": "nameFolded"},
+                lambda at: {
+                    "createdBy": at.viewer,
+                    "metadata": {
+                        "tags": ["none"],
+                        "targetGoal": "none",
+                        "difficulty": "expert",
+                        "targetBodyAreas": ["x"],
+                    },
+                },
+            ),
+            lambda at, areas=areas: {
+                'filter: { name: "A" }': {"nameFolded": {"$regex": "^a"}},
+                'filter: { goal: "none" }': {"metadata.targetGoal": "none"},
+                "filter: { difficulty: EXPERT }": {"metadata.difficulty": "expert"},
+                'filter: { tags: ["none"] }': {"metadata.tags": "none"},
+                "filter: { mine: true }": {"createdBy": at.viewer},
+                **areas,
+            },
+        )
+        for name, type_, collection, areas in (
+            ("workoutPrograms", "WorkoutProgram", "workout_programs", {}),
+            (
+                "workoutTemplates",
+                "WorkoutTemplate",
+                "workout_templates",
+                {'filter: { bodyAreas: ["x"] }': {"metadata.targetBodyAreas": "x"}},
+            ),
+        )
+    },
+    "User.programEnrolments": List(
+        MEMBER,
+        Documents(
+            "ProgramEnrolment",
+            "program_enrolments",
+            _person,
+            {"": "-createdAt"},
+            lambda at: {"programId": at.id()},
+        ),
+        lambda _: {"status: ACTIVE": {"status": "active"}},
+    ),
     "User.workoutLogs": List(
         MEMBER,
         Documents("WorkoutLog", "workout_logs", _person, {"": "-startTime"}),

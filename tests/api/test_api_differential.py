@@ -51,6 +51,12 @@ class ApiWriter(Writer):
 
     ids: list[str] = field(default_factory=list)
 
+    def _arguments(self, arguments: dict[str, Any]) -> str:
+        # From both ends, or behind a cursor of nothing, no page is given: most are asked for from the start.
+        if self.random.random() < 0.8:
+            arguments = {name: one for name, one in arguments.items() if name not in ("after", "last", "before")}
+        return super()._arguments(arguments)
+
     def _given(self, type_: Any) -> Any:
         if is_non_null_type(type_) or is_list_type(type_):
             return super()._given(type_)
@@ -65,7 +71,9 @@ class ApiWriter(Writer):
                 return "2026-06-01T00:00:00Z"
             case "String":
                 return self.random.choice(["istanbul", "a", "çınar", "bm90IGEgY3Vyc29y"])
-            case "ExercisesFilter":  # of parts put together by chance nothing fits all
+            case (
+                "ExercisesFilter" | "TemplatesFilter" | "ProgramsFilter"
+            ):  # of parts put together by chance nothing fits all
                 return self.random.choice([{}, super()._given(type_)])
             case _:
                 return super()._given(type_)

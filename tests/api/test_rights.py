@@ -51,6 +51,11 @@ OFTEN_NULL = {
     ),
     ("Exercise", "updatedAt"),
     *(("WorkoutLog", name) for name in ("clientId", "importedFrom", "revision", "editedAt", "place", "notes")),
+    ("WorkoutLog", "templateVersion"),
+    *((name, "forkedFrom") for name in ("WorkoutTemplate", "WorkoutProgram")),
+    *((name, "imageUrl") for name in ("WorkoutTemplate", "WorkoutProgram")),
+    ("ProgramEnrolment", "assignedBy"),
+    ("ProgramEnrolment", "endedAt"),
     ("AuditEntry", "before"),
 }
 """Fields the sampled entities may lack a value of, whoever asks."""
@@ -132,7 +137,12 @@ class Samples:
         self.ids["User"] += [global_id("User", client) for client in clients]
         self.ids["AuditEntry"] = [global_id("AuditEntry", id_) for id_ in list(truth.scope["AuditEntry"])[:20]]
         self.ids["MedicalRead"] = [global_id("MedicalRead", id_) for id_ in truth.scope["MedicalRead"]]
-        for type_ in ("CoachClient", "Measurement", "WorkoutLog"):  # of the coach's clients, and of strangers
+        for type_ in (
+            "CoachClient",
+            "Measurement",
+            "WorkoutLog",
+            "ProgramEnrolment",
+        ):  # of the coach's clients, and of strangers
             scope = truth.scope[type_].items()
             self.ids[type_] += [global_id(type_, id_) for id_, (_, person) in scope if person in clients][:8]
             self.ids[type_] += [global_id(type_, id_) for id_, (_, person) in scope if person not in clients][:8]

@@ -41,7 +41,7 @@ class Role:
         }
 
 
-PUBLIC = ("Facility", "Membership", "Class", "ClassOccurrence", "Exercise")
+PUBLIC = ("Facility", "Membership", "Class", "ClassOccurrence", "Exercise", "WorkoutTemplate", "WorkoutProgram")
 
 
 class Truth:
@@ -96,6 +96,8 @@ class Truth:
         truth.scope["Measurement"] = {str(row["_id"]): ("", str(row["userId"])) for row in measured}
         logged = await stores.mongo.database["workout_logs"].find({}, {"userId": 1}).to_list()
         truth.scope["WorkoutLog"] = {str(row["_id"]): ("", str(row["userId"])) for row in logged}
+        enrolled = await stores.mongo.database["program_enrolments"].find({}, {"userId": 1}).to_list()
+        truth.scope["ProgramEnrolment"] = {str(row["_id"]): ("", str(row["userId"])) for row in enrolled}
         relations = await stores.mongo.database["coach_clients"].find({}).to_list()
         truth.scope["CoachClient"] = {str(row["_id"]): ("", str(row["clientId"])) for row in relations}
         truth.author = {str(row["_id"]): str(row["coachId"]) for row in relations}

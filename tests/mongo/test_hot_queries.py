@@ -99,6 +99,9 @@ FINDS = [
     Hot("workout_templates", "creator_name", {"createdBy": ONE}, BY_NAME),
     Hot("workout_programs", "public_name", {"isPublic": True}, BY_NAME),
     Hot("workout_programs", "creator_name", {"createdBy": ONE}, BY_NAME),
+    Hot("workout_template_versions", "template_version_unique", {"templateId": ONE, "version": 4}),
+    Hot("program_enrolments", "user_newest", {"userId": ONE}, [("createdAt", -1), ("_id", -1)]),
+    Hot("program_enrolments", "live_unique", {"userId": ONE, "programId": ONE, "status": "active"}),
     Hot("workout_logs", "user_newest", {"userId": ONE}, [("startTime", -1), ("_id", -1)]),
     Hot("workout_logs", "user_newest", {"userId": {"$in": SOME}, "startTime": AFTER}),
     Hot("workout_logs", "start_time", {"startTime": {"$lt": START + dt.timedelta(hours=20)}}, [("startTime", 1)]),
@@ -241,6 +244,10 @@ def numbered(collection: str, number: int) -> dict[str, Any]:
         case "users":
             for owner in ("gym_owner", "studio_owner"):
                 made["roleSpecificData"][owner]["taxIdIndex"] = number.to_bytes(32)
+        case "workout_template_versions":
+            made["version"] = number + 1
+        case "program_enrolments":
+            made["programId"] = IDS[number] if number != 3 else ONE
         case "exercises":
             made["metadata"]["bodyAreas"] = [f"area {number % GROUPS}"]
             made["words"] = [f"word {number % GROUPS}"]

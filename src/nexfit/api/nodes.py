@@ -31,7 +31,7 @@ from nexfit.domains.finance import audit_chain, ledger
 from nexfit.domains.identity import people
 from nexfit.domains.identity.access import staff
 from nexfit.domains.memberships import contracts, members, plans, visits
-from nexfit.domains.training import exercises, measurements, workouts
+from nexfit.domains.training import enrolments, exercises, library, measurements, workouts
 from nexfit.engine.fields import TYPENAME, Record
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
@@ -110,6 +110,18 @@ async def _exercises(context: Context, ids: Sequence[str], columns: frozenset[st
     return _by_text(await exercises.visible_by_ids(context.stores.mongo, viewer, _object_ids(ids), columns))
 
 
+def _library(collection: str) -> Find:
+    async def find(context: Context, ids: Sequence[str], columns: frozenset[str]) -> Mapping[str, Any]:
+        viewer, mongo = context.actor.user_id, context.stores.mongo
+        return _by_text(await library.visible_by_ids(mongo, collection, viewer, _object_ids(ids), columns))
+
+    return find
+
+
+async def _enrolments(context: Context, ids: Sequence[str], columns: frozenset[str]) -> Mapping[str, Any]:
+    return _by_text(await enrolments.by_ids(context.stores.mongo, _object_ids(ids), columns))
+
+
 async def _members(context: Context, ids: Sequence[str], columns: frozenset[str]) -> Mapping[str, Any]:
     pairs = [(facility, user) for facility, _, user in (id_.partition(":") for id_ in ids)]
     known = [pair for pair in pairs if ObjectId.is_valid(pair[0])]
@@ -148,6 +160,9 @@ FINDERS: Mapping[str, Find] = {
     "Measurement": _measurements,
     "Exercise": _exercises,
     "WorkoutLog": _workouts,
+    "WorkoutTemplate": _library(library.TEMPLATES),
+    "WorkoutProgram": _library(library.PROGRAMS),
+    "ProgramEnrolment": _enrolments,
     "ClassBooking": _class_bookings,
     "User": _users,
     "Session": sessions_by_ids,

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from nexfit.api.right_entries import Entry, NoRight, Scope
 from nexfit.api.right_entries import fields as _fields
 from nexfit.api.right_entries import part as _part
-from nexfit.api.training.rights import TRAINING
+from nexfit.api.training.rights import TRAINING, TRAINING_MUTATIONS, TRAINING_QUERIES
 from nexfit.domains.facilities.documents import StaffPermission
 from nexfit.domains.identity.access import ANYONE, AUTHOR, MINE, SELF, SHOWN, SIGNED_IN, Right, coach, staff
 from nexfit.domains.identity.documents import ConsentScope
@@ -28,7 +28,12 @@ _OF_ROW = Scope(facility="facility_id", person="user_id")
 
 MATRIX: Mapping[str, Entry] = {
     # --- roots
-    "Query": Entry(_fields(("node nodes viewer facility facilities verifyAudit guestSession exercises jobs", ANYONE))),
+    "Query": Entry(
+        _fields(
+            ("node nodes viewer facility facilities verifyAudit guestSession jobs", ANYONE),
+            (TRAINING_QUERIES, ANYONE),
+        )
+    ),
     "Mutation": Entry(
         _fields(
             # A guest may become somebody, and leave by a refresh token.
@@ -46,8 +51,7 @@ MATRIX: Mapping[str, Entry] = {
             ("grantConsent withdrawConsent", SIGNED_IN),
             ("inviteClient acceptCoach declineCoach endCoaching addCoachNote", SIGNED_IN),
             ("recordVisit", SIGNED_IN),
-            ("createExercise updateExercise", SIGNED_IN),
-            ("saveWorkoutLogs startWorkout finishWorkout importWorkouts", SIGNED_IN),
+            (TRAINING_MUTATIONS, SIGNED_IN),
         ),
         refuses=True,
     ),
@@ -262,7 +266,7 @@ MATRIX: Mapping[str, Entry] = {
             ("facilities memberSubscriptions classBookings subscriptions invoices transactions sessions", SELF),
             ("clients coaches consents medicalReads notices", SELF),
             ("bodyProfile measurements", SELF | _BODY),
-            ("workoutLogs progress", SELF | coach(ConsentScope.WORKOUTS)),
+            ("workoutLogs programEnrolments progress", SELF | coach(ConsentScope.WORKOUTS)),
             ("medicalConditions", SELF | coach(ConsentScope.MEDICAL)),
         ),
         found=SELF | _MEMBERS,

@@ -37,13 +37,11 @@ from nexfit.api.memberships.purchases import PurchaseMutations
 from nexfit.api.memberships.visits import VisitMutations
 from nexfit.api.nodes import NodeQueries
 from nexfit.api.scalars import SCALARS
-from nexfit.api.training.exercise_mutations import ExerciseMutations
-from nexfit.api.training.exercises import ExerciseQueries
-from nexfit.api.training.workout_mutations import WorkoutMutations
+from nexfit.api.training.roots import TrainingMutations, TrainingQueries
 
 
 @strawberry.type(description="Everything that can be read.")
-class Query(NodeQueries, IdentityQueries, GuestQueries, FacilityQueries, AuditQueries, ExerciseQueries, JobQueries):
+class Query(NodeQueries, IdentityQueries, GuestQueries, FacilityQueries, AuditQueries, TrainingQueries, JobQueries):
     """Root of queries."""
 
 
@@ -61,8 +59,7 @@ class Mutation(
     FinanceMutations,
     InvoicingMutations,
     TillMutations,
-    ExerciseMutations,
-    WorkoutMutations,
+    TrainingMutations,
     ConsentMutations,
     CoachingMutations,
 ):

@@ -28,6 +28,7 @@ from nexfit.domains.memberships.documents import Membership, MemberSubscription,
 from nexfit.domains.nutrition.documents import Food, NutritionPlan
 from nexfit.domains.training.body_documents import Measurement
 from nexfit.domains.training.documents import Exercise, WorkoutProgram, WorkoutTemplate
+from nexfit.domains.training.enrolment_documents import ProgramEnrolment, WorkoutTemplateVersion
 from nexfit.domains.training.log_documents import WorkoutLog
 from nexfit.domains.vocabulary.documents import VocabularyWord
 from nexfit.hybrid.documents import AuditEntry, Decision, IdempotencyKey, OutboxEvent, StoreMarker
@@ -58,7 +59,9 @@ ALL_DOCUMENTS: list[type[StoredDocument]] = [
     Facility,
     Exercise,
     WorkoutTemplate,
+    WorkoutTemplateVersion,
     WorkoutProgram,
+    ProgramEnrolment,
     WorkoutLog,
     Measurement,
     NutritionPlan,

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from nexfit.api.facilities.types import Facility
     from nexfit.api.finance.types import Invoice, Subscription, Transaction
     from nexfit.api.memberships.types import MemberSubscription
+    from nexfit.api.training.enrolments import ProgramEnrolment
     from nexfit.api.training.measurements import Measurement
     from nexfit.api.training.progress import Progress
     from nexfit.api.training.workouts import WorkoutLog
@@ -127,6 +128,14 @@ class User(Node):
         needs=("_id",),
         args=training.WorkoutLogsArgs,
         description="Workouts, the latest first; for the person, and a coach with the scope workouts.",
+    )
+    program_enrolments: (
+        Connection[Annotated[ProgramEnrolment, strawberry.lazy("nexfit.api.training.enrolments")]] | None
+    ) = batch(
+        training.enrolments_of_people,
+        needs=("_id",),
+        args=training.EnrolmentsArgs,
+        description="Programs, the latest first; for the person, and a coach with the scope workouts.",
     )
     progress: Annotated[Progress, strawberry.lazy("nexfit.api.training.progress")] | None = batch(
         training.progress_of_people,

@@ -14,10 +14,13 @@ from nexfit.api.context import Context
 from nexfit.api.fields import Args
 from nexfit.api.relay import PageArgs, connection, node_selection, page_request
 from nexfit.domains.errors import BadInput
-from nexfit.domains.training import figures, workouts
+from nexfit.domains.training import enrolments, figures, workouts
+from nexfit.domains.training.enrolment_documents import EnrolmentStatus
 from nexfit.engine.fields import Record
 
 MOST_DAYS = 1_100
+
+strawberry.enum(EnrolmentStatus, description="Where somebody stands in a program.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +90,19 @@ async def progress_of_people(parents: Sequence[Record], args: ProgressArgs, cont
     since = None if ever else midnight(args.from_, zone)
     found = await workouts.done_by(context.stores.mongo, [parent["_id"] for parent in parents], since, until, columns)
     today = min(figures.day_of(context.now, zone), args.to)
-    return [_progress(found[parent["_id"]], args, zone, today, asked) for parent in parents]
+    programs = await enrolments.of_people(context.stores.mongo, found) if "adherence" in asked else {}
+    return [
+        {
+            **_progress(found[parent["_id"]], args, zone, today, asked),
+            "adherence": _adherence(programs.get(parent["_id"], ()), args.from_, today),
+        }
+        for parent in parents
+    ]
+
+
+def _adherence(programs: Sequence[Record], since: date, until: date) -> Record:
+    done, due = figures.program_days(programs, since, until)
+    return {"done": done, "due": due}
 
 
 def _progress(logs: Sequence[Record], args: ProgressArgs, zone: ZoneInfo, today: date, asked: frozenset[str]) -> Record:
@@ -130,3 +145,23 @@ def _records(found: Sequence[figures.Record]) -> list[Record]:
         }
         for one in found
     ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnrolmentsArgs(PageArgs):
+    """Which programs."""
+
+    status: Annotated[EnrolmentStatus | None, strawberry.argument(description="Only in this state.")] = None
+
+
+async def enrolments_of_people(parents: Sequence[Record], args: EnrolmentsArgs, context: Context) -> Sequence[Any]:
+    """A connection of the programs each person goes through or went through."""
+    order = f"{enrolments.ORDER}:{args.status}"
+    pages = await enrolments.pages_of(
+        context.stores.mongo,
+        [parent["_id"] for parent in parents],
+        args.status,
+        page_request(args, order),
+        node_selection(args.selection).columns,
+    )
+    return [connection(page, order, args.selection) for page in pages]

@@ -13,7 +13,7 @@ from nexfit.api.fields import Args, batch, column, derived
 from nexfit.api.training.exercises import Exercise
 from nexfit.api.training.workouts import KILOGRAMS, AreaFigures, WorkoutLog, exercises_of
 from nexfit.api.units import DISTANCE, MASS, UnitsArgs, in_units
-from nexfit.domains.training import workouts
+from nexfit.domains.training import figures, workouts
 from nexfit.engine.fields import Record
 
 
@@ -69,6 +69,19 @@ class WeekStreak:
     longest: int = column(description="The longest one, in weeks.")
 
 
+@strawberry.type(description="Training days that were due, and those of them that were done.")
+class Adherence:
+    """Derived from a person's programs."""
+
+    done: int = column(description="Days that were done.")
+    due: int = column(description="Days that were due; rests are not.")
+    rate: float | None = derived(
+        lambda record, _, __: figures.adherence(record["done"], record["due"]),
+        needs=("done", "due"),
+        description="Done / due; null where nothing was due.",
+    )
+
+
 @strawberry.type(description="A person's progress in a range of days.")
 class Progress:
     """Computed from the figures that are stored with workouts."""
@@ -79,4 +92,5 @@ class Progress:
         description="The highest estimated one-repetition maximum (Epley) of each exercise, ever until `to`."
     )
     heaviest: list[ExerciseRecord] = column(description="The heaviest set of each exercise, ever until `to`.")
+    adherence: Adherence = column(description="Of training days of programs due in the range, until today.")
     streak: WeekStreak = column(description="Weeks in a row with a workout, ever until `to`.")

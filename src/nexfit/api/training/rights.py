@@ -8,6 +8,17 @@ from nexfit.api.right_entries import Entry, Scope, fields, part
 from nexfit.domains.identity.access import ANYONE, SELF, coach
 from nexfit.domains.identity.documents import ConsentScope
 
+TRAINING_QUERIES = "exercises workoutTemplates workoutPrograms"
+"""Root fields that anyone may ask."""
+
+TRAINING_MUTATIONS = (
+    "createExercise updateExercise saveWorkoutLogs startWorkout finishWorkout importWorkouts saveReview"
+    " createWorkoutTemplate updateWorkoutTemplate copyWorkoutTemplate"
+    " createWorkoutProgram updateWorkoutProgram copyWorkoutProgram"
+    " enrolInProgram completeProgramDay skipProgramDay restartProgram endProgram"
+)
+"""Root fields for who is signed in; what each may change its rule says."""
+
 _WORKOUTS = SELF | coach(ConsentScope.WORKOUTS)
 
 TRAINING: Mapping[str, Entry] = {
@@ -28,8 +39,8 @@ TRAINING: Mapping[str, Entry] = {
     "WorkoutLog": Entry(
         fields(
             (
-                "id clientId importedFrom revision editedAt name startTime endTime duration caloriesBurned exercises"
-                " figures feedback heartRate place notes user",
+                "id clientId importedFrom revision editedAt name template templateVersion plan startTime endTime"
+                " duration caloriesBurned exercises figures feedback heartRate place notes user",
                 _WORKOUTS,
             ),
             ("photos", SELF | coach(ConsentScope.PHOTOS)),
@@ -49,10 +60,54 @@ TRAINING: Mapping[str, Entry] = {
     "TrainingWeek": part("starts workouts sets reps volume distance seconds areas"),
     "ExerciseRecord": part("exercise value weight reps at workout"),
     "WeekStreak": part("current longest"),
-    "Progress": part("total weeks records heaviest streak"),
+    "Progress": part("total weeks records heaviest adherence streak"),
     "SaveWorkoutLogsPayload": part("results userErrors"),
     "SavedWorkout": part("clientId outcome workout userErrors"),
     "WorkoutPayload": part("workout userErrors"),
     "ImportWorkoutsPayload": part("created updated unchanged kept createdExercises skipped userErrors"),
     "SkippedRow": part("row reason"),
+    "Adherence": part("done due rate"),
+    "WorkoutTemplate": Entry(  # public ones, and one's own: the query sees to it
+        fields(
+            (
+                "id name description imageUrl version isPublic creator forkedFrom targetGoal difficulty"
+                " estimatedDuration estimatedCalories targetBodyAreas tags exercises reviewSummary reviews createdAt"
+                " updatedAt",
+                ANYONE,
+            )
+        ),
+        found=ANYONE,
+    ),
+    "WorkoutProgram": Entry(
+        fields(
+            (
+                "id name description imageUrl version isPublic creator forkedFrom targetGoal difficulty duration tags"
+                " schedule reviewSummary reviews createdAt updatedAt",
+                ANYONE,
+            )
+        ),
+        found=ANYONE,
+    ),
+    "WorkoutTemplateVersion": part("version name description exercises"),
+    "TemplateExercise": part("exercise order superset defaultSets notes"),
+    "PlannedSet": part("kind reps repsMin repsMax weight percentOfMax duration distance restTime rpe rir tempo"),
+    "ProgramDay": part("day isRestDay workout notes"),
+    "ReviewSummary": part("averageRating count"),
+    "Review": part("rating text author createdAt updatedAt"),
+    "WorkoutTemplatePayload": part("template userErrors"),
+    "WorkoutProgramPayload": part("program userErrors"),
+    "ReviewPayload": part("review userErrors"),
+    "ProgramEnrolment": Entry(
+        fields(
+            (
+                "id name program programVersion status startDate pointer days adherence restarts user assignedBy"
+                " createdAt updatedAt endedAt",
+                _WORKOUTS,
+            )
+        ),
+        found=_WORKOUTS,
+        scope=Scope(person="userId"),
+    ),
+    "EnrolmentDay": part("day date isRestDay state settledAt workout plan log notes"),
+    "EnrolmentPayload": part("enrolment userErrors"),
 }

@@ -114,6 +114,8 @@ class WorkoutLogInput(WorkoutResultInput):
         default=False, description="Delete it: nothing of it is kept but that it was deleted."
     )
     name: str | None = given("What the person calls it.")
+    template: strawberry.ID | None = given("The template it was done by, one that the viewer finds or goes through.")
+    template_version: int | None = given("Its version; default the present one.")
     exercises: list[LoggedExerciseInput] = strawberry.field(
         default_factory=list, description="What was done, in order; at most 200, with 1,000 sets."
     )
@@ -134,6 +136,7 @@ class StartWorkoutInput:
 
     client_id: str = strawberry.field(description="The app's own id of the workout, as in `saveWorkoutLogs`.")
     name: str | None = given("What the person calls it.")
+    template: strawberry.ID | None = given("The template it is done by, one that the viewer finds or goes through.")
     start_time: datetime | None = given("When it began; default now.")
     exercises: list[LoggedExerciseInput] = strawberry.field(default_factory=list, description="What is to be done.")
     units: UnitSystem = strawberry.field(default=UnitSystem.METRIC, description="Units of weights and distances.")
@@ -251,6 +254,9 @@ class ImportWorkoutsArgs(Args):
 
 def _metric(values: dict[str, Any], units: UnitSystem) -> dict[str, Any]:
     """A workout's values with ids and stored units in place of what was given. Raises NotFound."""
+    template = values.pop("template", None)
+    if template is not None:
+        values["workout_template_id"] = object_id(template, "WorkoutTemplate", "template")
     for exercise in values.get("exercises") or ():
         exercise["exercise_id"] = object_id(exercise.pop("exercise"), "Exercise", "exercise")
         for one in exercise.get("sets") or ():

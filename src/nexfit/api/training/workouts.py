@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 
@@ -13,12 +13,16 @@ from nexfit.api.fields import Args, batch, column, derived
 from nexfit.api.identity.types import User, user_field
 from nexfit.api.relay import Node, id_reader
 from nexfit.api.training.exercises import Exercise
+from nexfit.api.training.named import template_field, version_field
 from nexfit.api.units import DISTANCE, MASS, UnitsArgs, in_units
 from nexfit.domains.training import exercises, figures
 from nexfit.domains.training.documents import SetKind
 from nexfit.domains.training.workout_drafts import APP
 from nexfit.engine.fields import Record
 from nexfit.stores.signed_files import SignedFiles
+
+if TYPE_CHECKING:
+    from nexfit.api.training.library import WorkoutTemplate, WorkoutTemplateVersion
 
 strawberry.enum(SetKind, description="What a set is for; a warm-up counts for nothing.")
 
@@ -181,6 +185,13 @@ class WorkoutLog(Node):
     revision: int | None = column(description="Counts its versions; the next one an app sends has a higher one.")
     edited_at: datetime | None = column(description="When it was edited, by the clock of who did.")
     name: str | None = column(description="What the person calls it.")
+    template: Annotated[WorkoutTemplate, strawberry.lazy("nexfit.api.training.library")] | None = template_field(
+        "workoutTemplateId", "The template it was done by, as it is now."
+    )
+    template_version: int | None = column(description="The version of the template it was done by.")
+    plan: Annotated[WorkoutTemplateVersion, strawberry.lazy("nexfit.api.training.library")] | None = version_field(
+        "The template it was done by, as it was then."
+    )
     start_time: datetime = column(description="When it began.")
     end_time: datetime | None = column(description="When it ended; null while it is under way.")
     duration: float | None = column(description="Seconds it took.")

@@ -197,7 +197,7 @@ class TemplateMetadata(Embedded):
 
 
 class WorkoutTemplate(StoredDocument):
-    """A workout to repeat."""
+    """A workout to repeat. ``version`` counts changes of what is to be done; without one it is in its first."""
 
     name: Line
     name_folded: str = derived()
@@ -207,6 +207,8 @@ class WorkoutTemplate(StoredDocument):
     is_public: bool
     metadata: TemplateMetadata = TemplateMetadata()
     exercises: list[TemplateExercise] = Field(default_factory=list, max_length=200)
+    version: Count | None = None
+    forked_from: Id | None = None
     created_at: Instant
     updated_at: Instant
     reviews: ReviewSummary = ReviewSummary()
@@ -265,6 +267,8 @@ class WorkoutProgram(StoredDocument):
     metadata: ProgramMetadata = ProgramMetadata()
     schedule: list[ProgramDay] = Field(default_factory=list, max_length=3650)
     pricing: ProgramPricing | None = None
+    version: Count | None = None
+    forked_from: Id | None = None
     created_at: Instant
     updated_at: Instant
     reviews: ReviewSummary = ReviewSummary()

@@ -215,6 +215,26 @@ def streaks(days: Iterable[date], today: date) -> tuple[int, int]:
     return (run if goes_on else 0), longest
 
 
+def program_days(enrolments: Iterable[Row], since: date, until: date) -> tuple[int, int]:
+    """Training days of programs that were done, and that were due, from `since` to `until`.
+
+    A day is due on its date; what was still open when a person left a program, or completed it, is due no more.
+    """
+    done = due = 0
+    for enrolment in enrolments:
+        first = enrolment["startDate"].date()
+        ended = enrolment.get("endedAt")
+        for one in enrolment.get("days") or ():
+            on = first + timedelta(days=one["day"] - 1)
+            if one["isRestDay"] or not since <= on <= until:
+                continue
+            if one["state"] == "pending" and ended is not None and on >= ended.date():
+                continue
+            due += 1
+            done += one["state"] == "done"
+    return done, due
+
+
 def adherence(done: int, due: int) -> float | None:
     """The part of what was due that was done; None where nothing was."""
     return done / due if due else None

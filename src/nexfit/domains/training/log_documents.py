@@ -113,6 +113,7 @@ class WorkoutLog(StoredDocument):
 
     user_id: Id
     workout_template_id: Id | None = None
+    template_version: Count | None = None
     name: Line | None = None
     start_time: Instant
     end_time: Instant | None = None

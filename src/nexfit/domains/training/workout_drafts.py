@@ -102,6 +102,8 @@ class WorkoutDraft(ResultDraft):
     edited_at: Instant
     deleted: bool = False
     name: LineText | None = None
+    workout_template_id: Id | None = None
+    template_version: Annotated[int, Field(ge=1, le=1_000_000)] | None = None
     start_time: Instant
     exercises: Annotated[list[LoggedExerciseDraft], Field(max_length=200)] = Field(default_factory=list)
     place: PlaceDraft | None = None
@@ -136,6 +138,11 @@ class Entry:
     def exercises(self) -> set[ObjectId]:
         """The exercises it names."""
         return {one["exerciseId"] for one in self.content.get("exercises") or ()}
+
+    @property
+    def template(self) -> ObjectId | None:
+        """The template it was done by."""
+        return self.content.get("workoutTemplateId")
 
 
 def entry_of(draft: WorkoutDraft, now: datetime) -> Entry:
@@ -176,6 +183,8 @@ def content_of(draft: WorkoutDraft) -> Document:
     content: Document = {
         "startTime": draft.start_time,
         "name": draft.name,
+        "workoutTemplateId": draft.workout_template_id,
+        "templateVersion": draft.template_version if draft.workout_template_id is not None else None,
         "exercises": [_exercise(one) for one in draft.exercises],
         "location": draft.place and {"type": "Point", "coordinates": [draft.place.longitude, draft.place.latitude]},
         **result_of(draft, draft.start_time),

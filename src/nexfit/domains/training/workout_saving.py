@@ -14,6 +14,8 @@ from nexfit.domains.errors import ErrorCode, NotFound, Refusal
 from nexfit.domains.identity.access import Actor
 from nexfit.domains.training import figures
 from nexfit.domains.training.exercises import COLLECTION as EXERCISES
+from nexfit.domains.training.exercises import visible
+from nexfit.domains.training.library import TEMPLATES, version_of
 from nexfit.domains.training.workout_drafts import (
     APP,
     Entry,
@@ -33,9 +35,10 @@ from nexfit.stores.mongo import Document
 _VERSION = ("revision", "editedAt", "digest")
 _CONTENT = (
     *("name", "startTime", "endTime", "duration", "caloriesBurned", "exercises", "feedback", "biometrics", "location"),
-    *("photos", "notes", "workoutTemplateId"),
+    *("photos", "notes", "workoutTemplateId", "templateVersion"),
 )
 _EVERYTHING = ("userId", "source", "sourceId", "createdAt", "deletedAt", "updatedAt", "figures", *_VERSION, *_CONTENT)
+ENROLMENTS = "program_enrolments"
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -97,7 +100,9 @@ async def save(units: UnitsOfWork, actor: Actor, entries: Sequence[Entry], *, no
 
     async def body(work: MongoWork) -> list[Saved]:
         stored = await _stored(work, viewer, entries)
-        desk = _Desk(work, viewer, await _exercises(work, set().union(*(entry.exercises for entry in entries))), now)
+        exercises = await _exercises(work, set().union(*(entry.exercises for entry in entries)))
+        templates = await _templates(work, viewer, {entry.template for entry in entries if entry.template is not None})
+        desk = _Desk(work, viewer, exercises, templates, now)
         saved = [await desk.keep(stored, entry) for entry in entries]
         await desk.insert()
         return saved
@@ -128,7 +133,7 @@ async def finish(units: UnitsOfWork, actor: Actor, workout: ObjectId, draft: Res
         edited = max(now.replace(microsecond=now.microsecond // 1000 * 1000), kept.get("editedAt", _LONG_AGO))
         version = Version(kept.get("revision", 0) + 1, edited, digest_of(content))
         entry = Entry(kept.get("source", ""), kept.get("sourceId", ""), version, content)
-        await _Desk(work, viewer, known, now).write(kept, entry)
+        await _Desk(work, viewer, known, {}, now).write(kept, entry)
 
     await units.mongo("finish_workout").run(body)
 
@@ -154,15 +159,38 @@ async def _exercises(work: MongoWork, ids: Collection[ObjectId]) -> dict[ObjectI
     return {row["_id"]: row for row in await work.mongo.find(EXERCISES, {"_id": {"$in": list(ids)}}, columns)}
 
 
+async def _templates(work: MongoWork, viewer: ObjectId, ids: Collection[ObjectId]) -> dict[ObjectId, int]:
+    """The versions of the templates that the viewer finds, or goes through in a program."""
+    if not ids:
+        return {}
+    found = await work.mongo.find(TEMPLATES, {"_id": {"$in": list(ids)}, **visible(viewer)}, ("version",))
+    known = {row["_id"]: version_of(row) for row in found}
+    others = [id_ for id_ in ids if id_ not in known]
+    if others:
+        mine = {"userId": viewer, "days.workoutTemplateId": {"$in": others}}
+        columns = ("days.workoutTemplateId", "days.templateVersion")
+        for enrolment in await work.mongo.find(ENROLMENTS, mine, columns):
+            for day in enrolment["days"]:
+                if day.get("workoutTemplateId") in others:
+                    known[day["workoutTemplateId"]] = day["templateVersion"]
+    return known
+
+
 class _Desk:
     """Keeps versions in one transaction. New workouts are inserted together, by `insert`."""
 
     def __init__(
-        self, work: MongoWork, viewer: ObjectId, exercises: Mapping[ObjectId, Document], now: datetime
+        self,
+        work: MongoWork,
+        viewer: ObjectId,
+        exercises: Mapping[ObjectId, Document],
+        templates: Mapping[ObjectId, int],
+        now: datetime,
     ) -> None:
         self._work = work
         self._viewer = viewer
         self._exercises = exercises
+        self._templates = templates
         self._now = now
         self._new: dict[ObjectId, Document] = {}
 
@@ -181,12 +209,21 @@ class _Desk:
         if not all(id_ in named or self._may_name(id_) for id_ in entry.exercises):
             unknown = NotFound("There is no such {name}.", path=("exercises",), name="exercise")
             return Saved(Outcome.REFUSED, refusal=unknown)
+        if not self._may_follow(entry, kept or {}):
+            unknown = NotFound("There is no such {name}.", path=("template",), name="template")
+            return Saved(Outcome.REFUSED, refusal=unknown)
         stored[key] = await self.write(kept, entry)
         return Saved(Outcome.CREATED if kept is None else Outcome.UPDATED, stored[key]["_id"])
 
     def _may_name(self, exercise: ObjectId) -> bool:
         known = self._exercises.get(exercise)
         return known is not None and (known["isPublic"] or known.get("createdBy") == self._viewer)
+
+    def _may_follow(self, entry: Entry, kept: Document) -> bool:
+        template = entry.template
+        if template is None or template == kept.get("workoutTemplateId"):
+            return True
+        return template in self._templates and entry.content.get("templateVersion", 1) <= self._templates[template]
 
     async def write(self, kept: Document | None, entry: Entry) -> Document:
         """Store the version in place of what is kept; how the workout is then."""
@@ -213,6 +250,10 @@ class _Desk:
             "digest": version.digest,
             "updatedAt": self._now,
         }
+        if entry.template is not None and entry.template in self._templates:
+            after.setdefault("templateVersion", self._templates[entry.template])
+        elif entry.template is not None and "templateVersion" in before:
+            after.setdefault("templateVersion", before["templateVersion"])
         if entry.source:
             after |= {"source": entry.source, "sourceId": entry.source_id}
         if entry.deleted:

@@ -302,3 +302,4 @@ class _Loader:
         await self._insert("pt_sessions", coaching.sessions)
         await self._insert("measurements", training.measurements(chance, calendar, self._keys, own))
         await self._insert("workout_logs", training.workout_logs(chance, calendar, own, catalogue))
+        await self._insert("program_enrolments", training.enrolments(chance, calendar, own, catalogue))

@@ -10,7 +10,7 @@ from nexfit.domains.training import figures
 from nexfit.domains.training.body_documents import BodyMeasurements
 from nexfit.domains.training.measurements import encrypt_figures
 from nexfit.operations.demo.businesses import Row
-from nexfit.operations.demo.calendar import Calendar, add_months
+from nexfit.operations.demo.calendar import Calendar, add_months, stored_date
 from nexfit.operations.demo.catalogue import Catalogue, planned_set
 from nexfit.operations.demo.chance import Chance
 from nexfit.operations.demo.content.people import WORKOUT_NOTES
@@ -21,6 +21,7 @@ from nexfit.stores.field_encryption import KeyRing
 ONE_IN_MEASURES = 8
 ONE_IN_LOGS = 10
 LOGGED_WEEKS = 8
+ENROLLED_DAYS = 21
 
 
 def measurements(chance: Chance, calendar: Calendar, keys: KeyRing, people: Iterable[Person]) -> Iterator[Row]:
@@ -117,3 +118,45 @@ def _done(work: Work, growth: float, random: Random) -> Row:
     if work.reps is not None:
         row["reps"] = max(work.reps - (random.random() < 0.2), 1)
     return row
+
+
+def enrolments(chance: Chance, calendar: Calendar, people: Iterable[Person], catalogue: Catalogue) -> Iterator[Row]:
+    """The programs that those who log workouts go through since three weeks, some days of them skipped."""
+    programs = catalogue.documents["workout_programs"]
+    for person in people:
+        if person.number % ONE_IN_LOGS and not person.is_client_login:
+            continue
+        random = chance.stream(f"enrolments:{person.number}")
+        program = random.choice(programs)
+        start = calendar.today - timedelta(days=ENROLLED_DAYS)
+        begun = calendar.at(start, 9 * 60)
+        days = [_day(one, calendar, start, random) for one in program["schedule"]]
+        passed = sum(one["state"] != "pending" for one in days)
+        row: Row = {
+            "_id": chance.object_id("enrolment"),
+            "userId": person.id,
+            "programId": program["_id"],
+            "programVersion": 1,
+            "name": program["name"],
+            "status": "active" if passed < len(days) else "completed",
+            "startDate": stored_date(start),
+            "pointer": passed + 1,
+            "days": days,
+            "restarts": 0,
+            "createdAt": begun,
+            "updatedAt": begun,
+        }
+        if passed == len(days):
+            row["endedAt"] = days[-1]["settledAt"]
+        yield row
+
+
+def _day(planned: Row, calendar: Calendar, start: date, random: Random) -> Row:
+    on = start + timedelta(days=planned["day"] - 1)
+    day: Row = {"day": planned["day"], "isRestDay": planned["isRestDay"], "state": "pending"}
+    if "workoutTemplateId" in planned:
+        day |= {"workoutTemplateId": planned["workoutTemplateId"], "templateVersion": 1}
+    if on < calendar.today:
+        done = planned["isRestDay"] or random.random() < 0.85
+        day |= {"state": "done" if done else "skipped", "settledAt": calendar.at(on, 20 * 60)}
+    return day
