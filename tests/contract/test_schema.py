@@ -14,9 +14,10 @@ from graphql import (
     is_introspection_type,
     is_specified_scalar_type,
 )
+from graphql import build_schema as build_sdl
 from typer.testing import CliRunner
 
-from nexfit.api.releases import breaking_changes
+from nexfit.api.releases import breaking_changes, unexplained
 from nexfit.api.schema import build_schema, enum_values, schema_text
 from nexfit.cli import app
 
@@ -63,12 +64,33 @@ def test_no_enum_is_described_that_is_gone() -> None:
     }
 
 
+DEPRECATING = """
+type Query { old(a: Int, b: Int @deprecated(reason: "Use a, which is the same.")): Int %s kind: Kind more(i: In): Int }
+enum Kind { ONE TWO @deprecated(reason: "Use ONE, which is the same.") }
+input In { p: Int q: Int @deprecated(reason: "Use p, which is the same.") }
+"""
+WITH_REASON = '@deprecated(reason: "Use more, which has pages.")'
+
+
 def test_what_is_deprecated_says_what_to_use_instead() -> None:
-    for name, type_ in types():
-        if isinstance(type_, GraphQLObjectType | GraphQLInterfaceType):
-            for field_name, field in type_.fields.items():
-                reason = field.deprecation_reason
-                assert reason is None or len(reason) > 10, f"{name}.{field_name}"
+    assert unexplained(SCHEMA) == []
+    assert unexplained(build_sdl(DEPRECATING % WITH_REASON)) == []
+    for careless in ("@deprecated", '@deprecated(reason: "gone")'):
+        assert unexplained(build_sdl(DEPRECATING % careless)) == ["Query.old"]
+
+
+def test_what_a_release_deprecated_the_next_one_may_take_out() -> None:
+    """A field, an argument, a value of an enum and a part of an input; nothing else, and nothing at once."""
+    released = DEPRECATING % WITH_REASON
+    gone = "type Query { kind: Kind more(i: In): Int } enum Kind { ONE } input In { p: Int }"
+    assert breaking_changes(released, gone) == []
+    assert breaking_changes(released, released.replace("b: Int @", "@").replace("(a: Int, @", "(a: Int @")) == []
+    at_once = breaking_changes(DEPRECATING % "", gone)
+    assert at_once == ["Field Query.old was removed."]
+    changed = breaking_changes(released, released.replace("more(i: In): Int", "more(i: In): String"))
+    assert changed == ["Field Query.more changed type from Int to String."]
+    # A type that was deprecated in one field only may not go elsewhere.
+    assert breaking_changes(released, released.replace("kind: Kind", "")) == ["Field Query.kind was removed."]
 
 
 def test_what_breaks_clients_is_found() -> None:

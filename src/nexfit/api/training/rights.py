@@ -47,6 +47,7 @@ TRAINING: Mapping[str, Entry] = {
         ),
         found=_WORKOUTS,
         scope=Scope(person="userId"),
+        health=frozenset({"photos", "heartRate"}),
     ),
     "LoggedExercise": part("exercise superset sets notes"),
     "LoggedSet": part("kind reps weight duration distance restTime completed rpe rir tempo e1rm"),
