@@ -19,6 +19,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from nexfit.api.classes.calendars import calendars_route
 from nexfit.api.context import Services
 from nexfit.api.execution import Operations
 from nexfit.api.files import files_route
@@ -149,6 +150,7 @@ def create_app(settings: Settings | None = None, *, provider: Provider | None = 
             Route(GRAPHQL_PATH, _GraphQL(), methods=["GET", "POST"]),
             WebSocketRoute(GRAPHQL_PATH, _Sockets()),
             files_route(settings),
+            calendars_route(settings, lambda request: request.app.state.stores),
             documents_route(settings, lambda request: request.app.state.stores),
             webhooks_route(),
             exports_route(settings, lambda request: request.app.state.stores),

@@ -122,6 +122,22 @@ LISTS: Mapping[str, List] = {
         ),
         given=f'since: "{SINCE.isoformat()}" until: "{UNTIL.isoformat()}"',
     ),
+    "Query.schedule": List(
+        OWNER,
+        Documents(
+            "ClassOccurrence",
+            "class_occurrences",
+            lambda at: {"startsAt": {"$gte": SINCE, "$lt": UNTIL}},
+            {"": "startsAt"},
+            lambda at: {"classId": at.id()},
+        ),
+        lambda at: {
+            f'filter: {{ facilities: ["{global_id("Facility", at.facility)}"] }}': {"facilityId": at.facility},
+            # All of the demo's facilities: what a circle leaves out has a test of its own.
+            "filter: { near: { latitude: 39.5, longitude: 30, kilometres: 500 } }": {},
+        },
+        given=f'since: "{SINCE.isoformat()}" until: "{UNTIL.isoformat()}"',
+    ),
     "ClassOccurrence.bookings": List(
         OWNER,
         Documents(

@@ -13,6 +13,7 @@ from bson import ObjectId
 from tests.api.conftest import Client, global_id
 
 from .conftest import CREATE, Person, Town, asks, codes
+from .test_calendars import FEED, REVOKE
 from .test_classes import CLASS, FOLLOWING, ONE_DATE, PLAN, TEXT
 from .test_editing import HOURS, UPDATE, staff_of
 from .test_staffing import CHANGE, INVITE, REMOVE, WITHDRAW
@@ -86,6 +87,10 @@ async def _planned(world: World) -> Any:
     return payload["class"]
 
 
+async def _feed(world: World) -> Input:
+    return {"kind": "FACILITY", "facility": world.facility}
+
+
 async def _text(world: World) -> Input:
     return {"class": (await _planned(world))["id"], "name": "Yin"}
 
@@ -106,8 +111,8 @@ class Case:
     permission: str | None = None
     names: tuple[tuple[str, str], ...] = ()
     """Field and type of what an input names."""
-    stranger: str = "FORBIDDEN"
-    """The code for somebody who works elsewhere."""
+    stranger: str | None = "FORBIDDEN"
+    """The code for somebody who works elsewhere; None where everybody with an account may."""
 
 
 CASES = {
@@ -117,6 +122,8 @@ CASES = {
     "updateClass": Case(TEXT, _text, "classes_write", (("class", "Class"),)),
     "changeClassDate": Case(ONE_DATE, _date, "classes_write", (("occurrence", "ClassOccurrence"),)),
     "changeFollowingDates": Case(FOLLOWING, _date, "classes_write", (("occurrence", "ClassOccurrence"),)),
+    "createCalendarFeed": Case(FEED, _feed, None, (("facility", "Facility"),), stranger=None),
+    "revokeCalendarFeed": Case(REVOKE, _feed, stranger=None),
     "inviteStaff": Case(INVITE, _invite, "staff_write", (("facility", "Facility"),)),
     "withdrawStaffInvitation": Case(WITHDRAW, _withdraw, "staff_write", (("facility", "Facility"),)),
     "changeStaff": Case(CHANGE, _change, "staff_write", _STAFF),
@@ -157,9 +164,9 @@ async def test_who_may_not_is_refused_and_nothing_is_written(town: Town, name: s
             person = await town.person(role)
             assert [code for code, _ in await refused(town, person.here, case.query, given)] == ["FORBIDDEN"]
         return
+    if case.stranger is None:
+        return
     for person, code in ((world.stranger, case.stranger), (world.unpermitted, "FORBIDDEN")):
-        if person is world.unpermitted and case.permission is None:
-            continue
         assert [found for found, _ in await refused(town, person.here, case.query, given)] == [code], person
 
 

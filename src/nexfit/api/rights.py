@@ -30,7 +30,7 @@ MATRIX: Mapping[str, Entry] = {
     # --- roots
     "Query": Entry(
         _fields(
-            ("node nodes viewer facility facilities verifyAudit guestSession jobs", ANYONE),
+            ("node nodes viewer facility facilities schedule verifyAudit guestSession jobs", ANYONE),
             (TRAINING_QUERIES, ANYONE),
         )
     ),
@@ -43,6 +43,7 @@ MATRIX: Mapping[str, Entry] = {
             ("startSecondFactor confirmSecondFactor removeSecondFactor deactivateAccount updateProfile", SIGNED_IN),
             ("createFacility updateFacility setFacilityHours", SIGNED_IN),
             ("inviteStaff withdrawStaffInvitation acceptStaffInvitation changeStaff removeStaff", SIGNED_IN),
+            ("createCalendarFeed revokeCalendarFeed", SIGNED_IN),
             ("createClass updateClass changeClassDate changeFollowingDates", SIGNED_IN),
             ("bookClass cancelBooking checkIn markAttendance cancelClassDate", SIGNED_IN),
             ("sellMembership purchaseMembership refundPayment", SIGNED_IN),
@@ -131,6 +132,8 @@ MATRIX: Mapping[str, Entry] = {
     "SellMembershipPayload": _part("memberSubscription userErrors"),
     "PurchaseMembershipPayload": _part("purchase clientSecret checkoutUrl userErrors"),
     "CancelClassDatePayload": _part("occurrence cancelledBookings userErrors"),
+    "CreateCalendarFeedPayload": _part("address userErrors"),
+    "RevokeCalendarFeedPayload": _part("revoked userErrors"),
     "ClassPayload": _part("class userErrors"),
     "ChangeClassDatePayload": _part("occurrence userErrors"),
     "ChangeFollowingDatesPayload": _part("class keptDates userErrors"),

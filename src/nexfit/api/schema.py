@@ -14,8 +14,10 @@ from strawberry.printer import print_schema
 from strawberry.schema.config import StrawberryConfig
 
 from nexfit.api import reference
+from nexfit.api.classes.calendars import CalendarMutations
 from nexfit.api.classes.mutations import ClassMutations
 from nexfit.api.classes.planning import PlanningMutations
+from nexfit.api.classes.schedule import ScheduleQueries
 from nexfit.api.coaching.consents import ConsentMutations
 from nexfit.api.coaching.inviting import CoachingMutations
 from nexfit.api.facilities.mutations import FacilityMutations
@@ -41,7 +43,16 @@ from nexfit.api.training.roots import TrainingMutations, TrainingQueries
 
 
 @strawberry.type(description="Everything that can be read.")
-class Query(NodeQueries, IdentityQueries, GuestQueries, FacilityQueries, AuditQueries, TrainingQueries, JobQueries):
+class Query(
+    NodeQueries,
+    IdentityQueries,
+    GuestQueries,
+    FacilityQueries,
+    ScheduleQueries,
+    AuditQueries,
+    TrainingQueries,
+    JobQueries,
+):
     """Root of queries."""
 
 
@@ -51,6 +62,7 @@ class Mutation(
     FacilityMutations,
     StaffMutations,
     PlanningMutations,
+    CalendarMutations,
     ClassMutations,
     MembershipMutations,
     PurchaseMutations,

@@ -10,7 +10,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from nexfit.domains.classes.documents import ClassBooking, ClassOccurrence, FitnessClass, TimetableTurn
+from nexfit.domains.classes.documents import CalendarFeed, ClassBooking, ClassOccurrence, FitnessClass, TimetableTurn
 from nexfit.domains.coaching.documents import CoachClient, PtSession
 from nexfit.domains.facilities.documents import Facility
 from nexfit.domains.identity.documents import (
@@ -73,6 +73,7 @@ ALL_DOCUMENTS: list[type[StoredDocument]] = [
     FitnessClass,
     ClassOccurrence,
     TimetableTurn,
+    CalendarFeed,
     ClassBooking,
     MemberTurn,
     CoachClient,

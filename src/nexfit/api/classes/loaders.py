@@ -69,10 +69,7 @@ async def classes_of_facilities(parents: Sequence[Record], args: ClassesArgs, co
 
 async def schedules_of_facilities(parents: Sequence[Record], args: ScheduleArgs, context: Context) -> Sequence[Any]:
     """A connection of the dates of all classes at each facility, earliest first."""
-    since = args.since or context.now
-    until = args.until or since + WEEK
-    if until < since:
-        raise BadInput("until must not be before since.", path=("until",))
+    since, until = range_of(args.since, args.until, context.now)
     pages = await timetable.schedules_of_facilities(
         context.stores.mongo,
         [parent["_id"] for parent in parents],
@@ -82,6 +79,15 @@ async def schedules_of_facilities(parents: Sequence[Record], args: ScheduleArgs,
         node_selection(args.selection).columns,
     )
     return [connection(page, timetable.SCHEDULE_ORDER, args.selection) for page in pages]
+
+
+def range_of(since: datetime | None, until: datetime | None, now: datetime) -> tuple[datetime, datetime]:
+    """From when to when: a week from now on unless it is said. Raises BadInput."""
+    since = since or now
+    until = until or since + WEEK
+    if until < since:
+        raise BadInput("until must not be before since.", path=("until",))
+    return since, until
 
 
 async def occurrences_of_classes(parents: Sequence[Record], args: OccurrencesArgs, context: Context) -> Sequence[Any]:

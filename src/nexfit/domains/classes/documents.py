@@ -175,6 +175,27 @@ class ClassOccurrence(StoredDocument):
         name = "class_occurrences"
 
 
+class CalendarKind(StrEnum):
+    """Whose dates a calendar shows."""
+
+    MEMBER = "member"
+    COACH = "coach"
+    FACILITY = "facility"
+
+
+class CalendarFeed(StoredDocument):
+    """A calendar somebody follows by a secret address; ``token_hash`` is the secret's keyed hash."""
+
+    user_id: Id
+    kind: CalendarKind
+    facility_id: Id | None = None
+    token_hash: Annotated[bytes, Field(min_length=32, max_length=32)]
+    created_at: Instant
+
+    class Settings(StoredDocument.Settings):
+        name = "calendar_feeds"
+
+
 class TimetableTurn(StoredDocument):
     """One per facility and per instructor, named by their ids: whoever plans dates raises it in the same transaction.
 

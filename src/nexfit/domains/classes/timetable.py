@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from bson import ObjectId
 
@@ -15,6 +17,8 @@ from nexfit.stores.mongo import Document, Mongo
 CLASSES = "classes"
 OCCURRENCES = "class_occurrences"
 ACTIVE = {"isActive": True}
+EARTH_RADIUS = 6378.1
+"""Kilometres, as MongoDB measures the earth."""
 
 
 SCHEDULE_ORDER = "class_occurrences:STARTS_AT"
@@ -75,6 +79,43 @@ async def next_occurrences(
         columns=columns,
         zoneless=True,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """A circle on the earth, across the poles and the date line as well: degrees, and its radius in kilometres."""
+
+    latitude: float
+    longitude: float
+    kilometres: float
+
+    def query(self) -> dict[str, Any]:
+        """What lies in it, as MongoDB is asked."""
+        return {"$geoWithin": {"$centerSphere": [[self.longitude, self.latitude], self.kilometres / EARTH_RADIUS]}}
+
+
+async def schedule(
+    mongo: Mongo,
+    facilities: Sequence[ObjectId] | None,
+    near: Near | None,
+    instructor: ObjectId | None,
+    since: datetime,
+    until: datetime,
+    request: PageRequest,
+    columns: Iterable[str],
+) -> Page:
+    """A page of the dates that start in `[since, until)`, earliest first: at these facilities, near a point, taught by
+    somebody; what is None restricts nothing. One command, and one more for a point."""
+    query: dict[str, Any] = {"startsAt": {"$gte": since, "$lt": until}}
+    if near is not None:
+        among = {} if facilities is None else {"_id": {"$in": list(facilities)}}
+        found = await mongo.find("facilities", {**among, "address.coordinates": near.query()}, ())
+        facilities = [row["_id"] for row in found]
+    if facilities is not None:
+        query["facilityId"] = {"$in": list(facilities)}
+    if instructor is not None:
+        query["instructor.userId"] = instructor
+    return await documents_paging.page(mongo, OCCURRENCES, query, SCHEDULE_KEYS, request, columns)
 
 
 async def schedules_of_facilities(
