@@ -129,12 +129,13 @@ LISTS: Mapping[str, List] = {
             "class_occurrences",
             lambda at: {"startsAt": {"$gte": SINCE, "$lt": UNTIL}},
             {"": "startsAt"},
-            lambda at: {"classId": at.id()},
+            lambda at: {"classId": at.id(), "instructor": {"userId": at.viewer, "name": "Deniz Kaya"}},
         ),
         lambda at: {
             f'filter: {{ facilities: ["{global_id("Facility", at.facility)}"] }}': {"facilityId": at.facility},
             # All of the demo's facilities: what a circle leaves out has a test of its own.
             "filter: { near: { latitude: 39.5, longitude: 30, kilometres: 500 } }": {},
+            f'filter: {{ instructor: "{global_id("User", at.viewer)}" }}': {"instructor.userId": at.viewer},
         },
         given=f'since: "{SINCE.isoformat()}" until: "{UNTIL.isoformat()}"',
     ),
