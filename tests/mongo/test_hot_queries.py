@@ -241,7 +241,8 @@ def numbered(collection: str, number: int) -> dict[str, Any]:
             "member_subscriptions": "active" if number % 3 else "expired",
             "class_bookings": ("booked", "waitlisted", "cancelled", "attended", "cancelled")[number % 5],
         }.get(collection, made["status"])
-    once = collection in {"consents", "coach_clients", "calendar_feeds"}  # a pair of groups and people must not repeat there
+    # A pair of groups and people must not repeat there.
+    once = collection in {"consents", "coach_clients", "calendar_feeds"}
     for name in ("userId", "clientId"):
         if name in made:
             made[name] = IDS[number // 3 if once else number % 200]
