@@ -6,7 +6,7 @@ import asyncio
 from datetime import timedelta
 
 from nexfit.domains.classes import booking
-from nexfit.domains.classes.release import release_seats
+from nexfit.domains.classes.release import release_frozen, release_seats
 
 from .conftest import DAY, NOW, Gym
 
@@ -41,3 +41,36 @@ async def test_who_holds_another_membership_keeps_the_seat(gym: Gym) -> None:
     await gym.join(member.user_id, weekly=5)
     await release_seats(gym.desk, now=NOW)
     assert await gym.states(date) == {"booked": 1}
+
+
+async def test_bookings_inside_a_pause_are_given_back_and_those_after_it_stay(gym: Gym) -> None:
+    inside, after = await gym.date(NOW + 6 * DAY), await gym.date(NOW + 8 * DAY)
+    member = await gym.member()
+    for date in (inside, after):
+        await booking.book(gym.desk, member, date, member=None, key=f"{date}", now=NOW)
+    contract = await gym.database.member_subscriptions.find_one({"userId": member.user_id})
+    # The pause as PostgreSQL holds it; what it does there is tested in tests/memberships.
+    await gym.stores.postgres.fetch(
+        "INSERT INTO finance.facility_accounts (facility_id, business_id, currency) VALUES ($1, $1, 'TRY') RETURNING 1",
+        str(gym.facility),
+    )
+    await gym.stores.postgres.fetch(
+        """WITH s AS (INSERT INTO finance.subscriptions (subscription_id, business_id, facility_id, user_id, plan_id,
+             status, start_date, current_period_start, current_period_end, billing_cycle, amount, currency,
+             payment_method)
+           VALUES ($1::uuid, $2, $2, $3, $4, 'frozen', '2026-06-01', '2026-06-01', '2026-07-08', 'month', 1, 'TRY',
+             'card')
+           RETURNING subscription_id)
+           INSERT INTO finance.freezes (subscription_id, facility_id, user_id, starts_on, ends_on, created_at)
+             SELECT subscription_id, $2, $3, '2026-06-15', '2026-06-22', $5 FROM s RETURNING 1""",
+        contract["subscriptionId"],
+        str(gym.facility),
+        str(member.user_id),
+        str(contract["membershipId"]),
+        NOW,
+    )
+    await gym.database.member_subscriptions.update_one({"_id": contract["_id"]}, {"$set": {"status": "frozen"}})
+    for _ in range(2):
+        await release_frozen(gym.desk, gym.stores.postgres, now=NOW)
+    assert await gym.states(inside) == {"cancelled": 1}
+    assert await gym.states(after) == {"booked": 1}

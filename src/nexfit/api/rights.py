@@ -48,6 +48,7 @@ MATRIX: Mapping[str, Entry] = {
             ("bookClass cancelBooking checkIn markAttendance cancelClassDate", SIGNED_IN),
             ("sellMembership purchaseMembership refundPayment", SIGNED_IN),
             ("createMembershipPlan changeMembershipPlan archiveMembershipPlan", SIGNED_IN),
+            ("cancelMembership setMembershipAutoRenew freezeMembership unfreezeMembership", SIGNED_IN),
             ("issueInvoice recordPayment voidInvoice countTill", SIGNED_IN),
             ("grantConsent withdrawConsent", SIGNED_IN),
             ("inviteClient acceptCoach declineCoach endCoaching addCoachNote", SIGNED_IN),
@@ -150,6 +151,8 @@ MATRIX: Mapping[str, Entry] = {
         scope=Scope(facility="facilityId"),
     ),
     "BackgroundJob": _part("name schedule status lastRunAt nextRunAt failure"),
+    "CancelMembershipPayload": _part("memberSubscription refund userErrors"),
+    "MembershipChangePayload": _part("memberSubscription userErrors"),
     "MembershipPlanPayload": _part("membership userErrors"),
     "Duration": _part("value unit"),
     "Limitations": _part(

@@ -33,6 +33,7 @@ from nexfit.api.identity.mutations import IdentityMutations
 from nexfit.api.identity.queries import IdentityQueries
 from nexfit.api.jobs import JobQueries
 from nexfit.api.memberships.activity import ACTIVITY_TYPES, ActivitySubscriptions
+from nexfit.api.memberships.changes import MembershipChangeMutations
 from nexfit.api.memberships.mutations import MembershipMutations
 from nexfit.api.memberships.plans import PlanMutations
 from nexfit.api.memberships.purchases import PurchaseMutations
@@ -67,6 +68,7 @@ class Mutation(
     MembershipMutations,
     PurchaseMutations,
     PlanMutations,
+    MembershipChangeMutations,
     VisitMutations,
     FinanceMutations,
     InvoicingMutations,

@@ -23,10 +23,11 @@ from pgqueuer.models import Schedule
 from nexfit.domains.classes.attendance import close_dates
 from nexfit.domains.classes.places import ClassDesk
 from nexfit.domains.classes.planning import make_due_dates
-from nexfit.domains.classes.release import release_seats
+from nexfit.domains.classes.release import release_frozen, release_seats
 from nexfit.domains.finance.payments import PaymentProvider
 from nexfit.domains.memberships import billing, purchase
 from nexfit.domains.memberships.billing import Billing
+from nexfit.domains.memberships.freezing import thaw_due
 from nexfit.domains.memberships.purchase import OnlineSales
 from nexfit.hybrid import job_queue
 from nexfit.hybrid.cancellation import stop_if_cancelled
@@ -109,8 +110,13 @@ async def _bill(desk: Desk, now: datetime) -> int:
     return await billing.run(Billing(desk.units, desk.stores, desk.provider), now=now)
 
 
+async def _thaw(desk: Desk, now: datetime) -> int:
+    return await thaw_due(desk.units, desk.stores, now=now)
+
+
 async def _release_seats(desk: Desk, now: datetime) -> int:
-    return await release_seats(desk.classes, now=now)
+    released = await release_seats(desk.classes, now=now)
+    return released + await release_frozen(desk.classes, desk.stores.postgres, now=now)
 
 
 async def _make_partitions(desk: Desk, now: datetime) -> int:
@@ -127,6 +133,7 @@ JOBS: Sequence[Job] = (
     Job("close_dates", "* * * * *", "marks no-shows of dates that are over, and ends waiting for them", _close_dates),
     Job("make_dates", "* * * * *", "makes the dates of classes that repeat, a while ahead", _make_dates),
     Job("recover_purchases", "* * * * *", "takes purchases and refunds on that were left", _recover_purchases),
+    Job("thaw_memberships", "*/10 * * * *", "ends the pauses of memberships", _thaw),
     Job("bill_memberships", "*/10 * * * *", "renews, charges, reminds, suspends and ends memberships", _bill),
     Job(
         "release_seats",

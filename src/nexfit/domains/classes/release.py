@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from functools import partial
+from zoneinfo import ZoneInfo
 
 from bson import ObjectId
 
@@ -22,8 +23,10 @@ from nexfit.domains.classes.places import (
 from nexfit.domains.classes.policies import Policy
 from nexfit.domains.classes.waitlist import give_back
 from nexfit.domains.memberships.documents import SubscriptionStatus
+from nexfit.domains.memberships.freezing import begun_since
 from nexfit.domains.memberships.turns import take_turn
 from nexfit.hybrid.unit_of_work import MongoWork
+from nexfit.stores.postgres import Postgres
 
 LOOK_BACK = timedelta(days=2)
 """How long after a membership lost its access its bookings are looked for."""
@@ -33,7 +36,6 @@ AT_ONCE = 500
 
 _LOST = (
     SubscriptionStatus.SUSPENDED,
-    SubscriptionStatus.FROZEN,
     SubscriptionStatus.CANCELLED,
     SubscriptionStatus.EXPIRED,
 )
@@ -69,6 +71,30 @@ async def release_seats(desk: ClassDesk, *, now: datetime) -> int:
     released = 0
     for booking in bookings:
         if (booking["userId"], booking["facilityId"]) in whose:
+            end = partial(_end, booking=booking["_id"], policy=await _policy(desk, booking["_id"]), now=now)
+            released += await desk.change("release_seat", booking["occurrenceId"], end)
+    return released
+
+
+async def release_frozen(desk: ClassDesk, postgres: Postgres, *, now: datetime) -> int:
+    """End bookings within the pauses of memberships that began lately, where no other membership covers them."""
+    released = 0
+    for pause in await begun_since(postgres, now - LOOK_BACK):
+        user, facility = ObjectId(pause["user_id"]), ObjectId(pause["facility_id"])
+        places = await desk.mongo.find("facilities", {"_id": facility}, ("timezone",), limit=1)
+        zone = ZoneInfo(places[0]["timezone"] if places else "UTC")
+        first, after = (datetime.combine(pause[name], time(), zone) for name in ("starts_on", "ends_on"))
+        bookings = await desk.mongo.find(
+            BOOKINGS,
+            {
+                "userId": user,
+                "facilityId": facility,
+                "date": {"$gte": max(first, now), "$lt": after},
+                "status": {"$in": list(_LIVE)},
+            },
+            ("occurrenceId",),
+        )
+        for booking in bookings:
             end = partial(_end, booking=booking["_id"], policy=await _policy(desk, booking["_id"]), now=now)
             released += await desk.change("release_seat", booking["occurrenceId"], end)
     return released

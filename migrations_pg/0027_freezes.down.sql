@@ -1,0 +1,2 @@
+SELECT platform.refuse_data_loss('finance.freezes');
+DROP TABLE finance.freezes;
