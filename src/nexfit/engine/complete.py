@@ -222,7 +222,8 @@ async def _is_type_of(run: Run, field: FieldPlan, rows: Rows, names: Sequence[An
             check = None if isinstance(name, Exception) else field.objects[name].type.is_type_of
             if check:
                 try:
-                    verdicts[index] = check(source, run.info_below(field, rows.path(index)))
+                    verdict = check(source, run.info_below(field, rows.path(index)))
+                    verdicts[index] = True if isinstance(verdict, Exception) else verdict  # it counts as any object
                 except Exception as error:  # the field's error
                     verdicts[index] = error
         await settle(verdicts, 0)

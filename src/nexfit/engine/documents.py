@@ -54,7 +54,11 @@ class Operation:
         """Variables that decide @skip and @include: each combination of their values has a plan of its own."""
         self.estimate: Callable[[Mapping[str, Any]], int] | None = None
         """For who weighs operations before they run, to keep what was found out about this one."""
-        self.covered = not any(directive.name.value in _REFERENCE_ONLY for directive in directives)
+        # Variables of fragments are an experiment that only a parser told to reads.
+        self.covered = not (
+            any(directive.name.value in _REFERENCE_ONLY for directive in directives)
+            or any(fragment.variable_definitions for fragment in fragments.values())
+        )
 
 
 class Prepared:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -160,7 +160,7 @@ class Engine:
             stream = await stream
         if isinstance(stream, ExecutionResult):
             return Result(None, stream.errors or ())
-        return self._map_events(cast("AsyncIterator[Any]", stream), subscription, context)
+        return self._map_events(cast("AsyncIterable[Any]", stream), subscription, context)
 
     def subscription(
         self, source: str, *, variables: Mapping[str, Any] | None = None, operation_name: str | None = None
@@ -178,14 +178,15 @@ class Engine:
         return Subscription(plan, values)
 
     async def _map_events(
-        self, events: AsyncIterator[Any], subscription: Subscription, context: Any
+        self, events: AsyncIterable[Any], subscription: Subscription, context: Any
     ) -> AsyncGenerator[Result, None]:
+        source = aiter(events)
         try:
-            async for event in events:
+            async for event in source:
                 self.counters.plans += 1
                 yield await subscription.execute(event, context)
         finally:
-            close = getattr(events, "aclose", None)
+            close = getattr(source, "aclose", None)
             if close is not None:
                 await close()
 
