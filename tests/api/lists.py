@@ -42,6 +42,7 @@ class List:
 SINCE, UNTIL = datetime(2026, 6, 10, tzinfo=UTC), datetime(2026, 6, 12, tzinfo=UTC)
 MAY = datetime(2026, 5, 1, tzinfo=UTC)
 _OVERDUE = "open_invoices > 0 AND oldest_open_due < (now() AT TIME ZONE 'Europe/Istanbul')::date"
+_VIP = "(facility_id, user_id) IN (SELECT facility_id, user_id FROM platform.member_tags WHERE tag_folded = 'vip')"
 _UNSEALED = dict.fromkeys(("chain", "chain_position", "previous_hash", "entry_hash"))
 
 
@@ -166,16 +167,27 @@ LISTS: Mapping[str, List] = {
                 "LAST_PAYMENT": "last_payment_at",
                 "LAST_VISIT": "last_visit_at",
                 "JOINED": "joined_at",
+                "NEXT_BOOKING": "next_booking_at",
+                "BIRTHDAY": "birthday",
             },
             lambda at: {"user_id": str(at.id())},
+            like=lambda at: {"birthday": 615},
             local="facility_id || ':' || user_id",
-            nullable=("last_payment_at", "last_visit_at", "joined_at"),
+            nullable=("last_payment_at", "last_visit_at", "joined_at", "next_booking_at", "birthday"),
         ),
         lambda at: {
             "filter: { overdue: true }": _OVERDUE,
             "filter: { overdue: false }": f"NOT ({_OVERDUE})",
             "filter: { status: [ACTIVE, EXPIRED] }": "status IN ('active', 'expired')",
             'filter: { name: "A" }': "name_folded LIKE '%a%'",
+            'filter: { tag: "vıp" }': _VIP,
+            "filter: { owing: true }": "open_invoices > 0",
+            "filter: { booked: false }": "next_booking_at IS NULL",
+            "filter: { bornInMonth: 6 }": "birthday / 100 = 6",
+            'filter: { joinedSince: "2026-01-01T00:00:00Z" }': "joined_at >= '2026-01-01T00:00:00Z'",
+            f'filter: {{ notSeenSince: "{SINCE.isoformat()}" }}': (
+                f"(last_visit_at IS NULL OR last_visit_at < '{SINCE.isoformat()}')"
+            ),
             f'filter: {{ plan: "{global_id("Membership", at.plan)}" }}': f"plan_id = '{at.plan}'",
         },
     ),

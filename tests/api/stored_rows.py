@@ -65,8 +65,10 @@ class At:
 TEXTS = ("", "a", "a b", "İz", "ş", "zz", "%_\\")
 
 
-def _read(value: str) -> Any:
+def _read(value: Any) -> Any:
     """A value as PostgreSQL spells it in JSON."""
+    if not isinstance(value, str):
+        return value
     if _INSTANT.match(value):
         return datetime.fromisoformat(value)
     return date.fromisoformat(value) if _DAY.fullmatch(value) else value

@@ -71,9 +71,9 @@ def budget(start: str, path: list[tuple[str, GraphQLField]]) -> int:
     for name, field in path:
         total += MORE_THAN_ONE.get((parent.name, name), 1)
         parent = target(field)
-    # Leaves that load: of a plan its subscribers, of a member the last visit, of a person medical conditions and the
-    # right to see them, of a relation what is shared.
-    total += {"Membership": 2, "Member": 1, "User": 2, "CoachClient": 1}.get(parent.name, 0)
+    # Leaves that load: of a plan its subscribers, of a member the last visit and tags, of a person medical conditions
+    # and the right to see them, of a relation what is shared.
+    total += {"Membership": 2, "Member": 2, "User": 2, "CoachClient": 1}.get(parent.name, 0)
     return total
 
 

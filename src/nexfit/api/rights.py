@@ -30,7 +30,7 @@ MATRIX: Mapping[str, Entry] = {
     # --- roots
     "Query": Entry(
         _fields(
-            ("node nodes viewer facility facilities schedule verifyAudit guestSession jobs", ANYONE),
+            ("node nodes viewer facility facilities schedule verifyAudit guestSession jobs checkInCode", ANYONE),
             (TRAINING_QUERIES, ANYONE),
         )
     ),
@@ -50,6 +50,7 @@ MATRIX: Mapping[str, Entry] = {
             ("createMembershipPlan changeMembershipPlan archiveMembershipPlan", SIGNED_IN),
             ("cancelMembership setMembershipAutoRenew freezeMembership unfreezeMembership", SIGNED_IN),
             ("issueInvoice recordPayment voidInvoice countTill", SIGNED_IN),
+            ("tagMember addMemberNote removeMemberNote scanCheckInCode", SIGNED_IN),
             ("grantConsent withdrawConsent", SIGNED_IN),
             ("inviteClient acceptCoach declineCoach endCoaching addCoachNote", SIGNED_IN),
             ("recordVisit", SIGNED_IN),
@@ -172,7 +173,8 @@ MATRIX: Mapping[str, Entry] = {
     "Member": Entry(
         _fields(
             (
-                "id user status plan balance openInvoices joinedAt lastPaymentAt lastVisitAt nextBookingAt standing",
+                "id user status plan balance openInvoices joinedAt lastPaymentAt lastVisitAt nextBookingAt"
+                " birthday tags notes standing",
                 _MEMBERS,
             )
         ),
@@ -243,6 +245,10 @@ MATRIX: Mapping[str, Entry] = {
     "TillCount": _part("counted expected note countedAt countedBy"),
     "CountTillPayload": _part("till userErrors"),
     "InvoicePayload": _part("invoice userErrors"),
+    "CheckInCode": _part("code expiresAt"),
+    "ScanCheckInCodePayload": _part("user booking visit visitsLeft userErrors"),
+    "MemberNote": _part("id text createdAt author"),
+    "MemberPayload": _part("member userErrors"),
     "RevenuePeriod": _part("period total transactions refunds"),
     "Outstanding": _part("invoices total overdueInvoices overdueTotal"),
     "FacilityToday": _part("date visits classes capacity seatsTaken revenue"),

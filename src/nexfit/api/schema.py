@@ -17,6 +17,7 @@ from nexfit.api import reference
 from nexfit.api.classes.calendars import CalendarMutations
 from nexfit.api.classes.mutations import ClassMutations
 from nexfit.api.classes.planning import PlanningMutations
+from nexfit.api.classes.scanning import CheckInMutations, CheckInQueries
 from nexfit.api.classes.schedule import ScheduleQueries
 from nexfit.api.coaching.consents import ConsentMutations
 from nexfit.api.coaching.inviting import CoachingMutations
@@ -37,6 +38,7 @@ from nexfit.api.memberships.changes import MembershipChangeMutations
 from nexfit.api.memberships.mutations import MembershipMutations
 from nexfit.api.memberships.plans import PlanMutations
 from nexfit.api.memberships.purchases import PurchaseMutations
+from nexfit.api.memberships.remarks import RemarkMutations
 from nexfit.api.memberships.visits import VisitMutations
 from nexfit.api.nodes import NodeQueries
 from nexfit.api.scalars import SCALARS
@@ -53,6 +55,7 @@ class Query(
     AuditQueries,
     TrainingQueries,
     JobQueries,
+    CheckInQueries,
 ):
     """Root of queries."""
 
@@ -70,6 +73,8 @@ class Mutation(
     PlanMutations,
     MembershipChangeMutations,
     VisitMutations,
+    CheckInMutations,
+    RemarkMutations,
     FinanceMutations,
     InvoicingMutations,
     TillMutations,

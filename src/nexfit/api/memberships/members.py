@@ -20,10 +20,20 @@ from nexfit.api.memberships.standings import MembershipStanding, standings_of_me
 from nexfit.api.memberships.types import Membership
 from nexfit.api.money import Money, money_field
 from nexfit.api.order import OrderDirection
-from nexfit.api.relay import Node, PageArgs, connection, global_id, local_id, node_selection, page_request
+from nexfit.api.relay import (
+    Node,
+    PageArgs,
+    connection,
+    global_id,
+    id_reader,
+    local_id,
+    node_selection,
+    page_request,
+)
 from nexfit.api.search import search_text
+from nexfit.domains.errors import BadInput
 from nexfit.domains.facilities.hours import local_today
-from nexfit.domains.memberships import members
+from nexfit.domains.memberships import members, remarks
 from nexfit.domains.memberships.members import MemberFilter, MemberOrder, MemberStatus
 from nexfit.engine.fields import Record
 
@@ -38,6 +48,16 @@ class MembersFilter:
     status: list[MemberStatus] | None = strawberry.field(default=None, description="In one of these states.")
     name: str | None = strawberry.field(default=None, description="Part of the name, without case or marks.")
     plan: strawberry.ID | None = strawberry.field(default=None, description="On this membership plan.")
+    tag: str | None = strawberry.field(default=None, description="With this tag, without case or marks.")
+    owing: bool | None = strawberry.field(default=None, description="Owing anything, overdue or not.")
+    booked: bool | None = strawberry.field(default=None, description="With a booked class to come.")
+    born_in_month: int | None = strawberry.field(default=None, description="With a birthday in this month, 1 to 12.")
+    joined_since: datetime | None = strawberry.field(
+        default=None, description="Whose first membership began then or later."
+    )
+    not_seen_since: datetime | None = strawberry.field(
+        default=None, description="Whose last visit was before, and who never came."
+    )
 
 
 @strawberry.input(description="How members are ordered.")
@@ -59,6 +79,37 @@ class MembersArgs(PageArgs):
 async def _last_visits(parents: Sequence[Record], _: Args, context: Context) -> Sequence[Any]:
     pairs = [(ObjectId(parent["facility_id"]), ObjectId(parent["user_id"])) for parent in parents]
     return await members.last_visits(context.stores.mongo, pairs)
+
+
+@strawberry.type(description="What somebody of the staff noted about a member.")
+class MemberNote:
+    """From PostgreSQL's `platform.member_notes`."""
+
+    id: strawberry.ID = row_column("note_id", read=id_reader("MemberNote"), description="To take it away by.")
+    text: str = row_column(description="The note.")
+    created_at: datetime = row_column(description="When.")
+    author: User | None = user_field("author_id", description="Who noted it.")
+
+
+def _month_and_day(record: Record, _args: object, _context: object) -> str | None:
+    day = record["birthday"]
+    return None if day is None else f"{day // 100:02d}-{day % 100:02d}"
+
+
+def _pairs(parents: Sequence[Record]) -> list[tuple[str, str]]:
+    return [(parent["facility_id"], parent["user_id"]) for parent in parents]
+
+
+async def _tags(parents: Sequence[Record], _: Args, context: Context) -> Sequence[Any]:
+    pairs = _pairs(parents)
+    found = await remarks.tags_of(context.stores.postgres, list(dict.fromkeys(pairs)))
+    return [found.get(pair, []) for pair in pairs]
+
+
+async def _notes(parents: Sequence[Record], _: Args, context: Context) -> Sequence[Any]:
+    pairs = _pairs(parents)
+    found = await remarks.notes_of(context.stores.postgres, list(dict.fromkeys(pairs)))
+    return [found.get(pair, []) for pair in pairs]
 
 
 def _id(record: Record, _args: object, _context: object) -> str:
@@ -88,6 +139,17 @@ class Member(Node):
         cache=Cached(10, CacheScope.PRIVATE, parents="user:{user_id}:visits"),
     )
     next_booking_at: datetime | None = row_column(description="Start of the next booked class.")
+    birthday: str | None = derived(
+        _month_and_day,
+        needs=("birthday",),
+        description="Month and day, such as 05-19; no year.",
+    )
+    tags: list[str] = batch(_tags, needs=("facility_id", "user_id"), description="What staff sort the member under.")
+    notes: list[MemberNote] = batch(
+        _notes,
+        needs=("facility_id", "user_id"),
+        description=f"What staff noted, the latest {remarks.SHOWN_NOTES}, newest first.",
+    )
     standing: MembershipStanding | None = batch(
         standings_of_members,
         needs=("facility_id", "user_id"),
@@ -126,4 +188,23 @@ def _filter(given: MembersFilter | None) -> MemberFilter:
     # An id of another type matches nobody, as an unknown plan does.
     plan = (local_id(given.plan, "Membership") or "") if given.plan is not None else None
     status = tuple(given.status) if given.status is not None else None
-    return MemberFilter(given.overdue, status, search_text(given.name, "filter", "name"), plan)
+    if given.born_in_month is not None and not 1 <= given.born_in_month <= 12:
+        raise BadInput(
+            "{name} must be between {least} and {most}.",
+            path=("filter", "bornInMonth"),
+            name="bornInMonth",
+            least=1,
+            most=12,
+        )
+    return MemberFilter(
+        given.overdue,
+        status,
+        search_text(given.name, "filter", "name"),
+        plan,
+        search_text(given.tag, "filter", "tag"),
+        given.owing,
+        given.booked,
+        given.born_in_month,
+        given.joined_since,
+        given.not_seen_since,
+    )

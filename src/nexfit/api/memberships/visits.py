@@ -61,7 +61,7 @@ class RecordVisitArgs(Args):
 
 
 async def _record_visit(args: RecordVisitArgs, context: Context) -> Mapping[str, Any]:
-    facility, user = _member(args.input.member)
+    facility, user = member_of(args.input.member)
     recorded = await visits.record(
         context.services.units,
         context.stores.mongo,
@@ -76,7 +76,7 @@ async def _record_visit(args: RecordVisitArgs, context: Context) -> Mapping[str,
     return {"visit": visit and {**visit, PERMITTED: StaffPermission.CHECK_IN}, "visitsLeft": recorded.left}
 
 
-def _member(global_id: str) -> tuple[ObjectId, ObjectId]:
+def member_of(global_id: str) -> tuple[ObjectId, ObjectId]:
     """Facility and person of a member's global id; raises BadInput."""
     facility, _, user = (local_id(global_id, "Member") or "").partition(":")
     if not ObjectId.is_valid(facility) or not ObjectId.is_valid(user):

@@ -14,7 +14,7 @@ from enum import StrEnum
 from bson import ObjectId
 
 from nexfit.domains.text import fold
-from nexfit.hybrid.paging import Key, Page, PageRequest, instant, object_id, text
+from nexfit.hybrid.paging import Key, Page, PageRequest, instant, integer, object_id, text
 from nexfit.hybrid.rows_paging import Conditions, RowList, pages_by_parent
 from nexfit.stores.mongo import Mongo
 from nexfit.stores.postgres import Postgres, Row
@@ -44,6 +44,8 @@ class MemberOrder(StrEnum):
     LAST_PAYMENT = "LAST_PAYMENT"
     LAST_VISIT = "LAST_VISIT"
     JOINED = "JOINED"
+    NEXT_BOOKING = "NEXT_BOOKING"
+    BIRTHDAY = "BIRTHDAY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,12 @@ class MemberFilter:
     status: tuple[MemberStatus, ...] | None = None
     name: str | None = None
     plan_id: str | None = None
+    tag: str | None = None
+    owing: bool | None = None
+    booked: bool | None = None
+    born_in_month: int | None = None
+    joined_since: datetime | None = None
+    not_seen_since: datetime | None = None
 
 
 def list_of(order: MemberOrder, *, descending: bool) -> RowList:
@@ -63,10 +71,20 @@ def list_of(order: MemberOrder, *, descending: bool) -> RowList:
         MemberOrder.LAST_PAYMENT: "last_payment_at",
         MemberOrder.LAST_VISIT: "last_visit_at",
         MemberOrder.JOINED: "joined_at",
+        MemberOrder.NEXT_BOOKING: "next_booking_at",
+        MemberOrder.BIRTHDAY: "birthday",
     }[order]
-    by_name = order is MemberOrder.NAME
-    first = Key(column, text if by_name else instant, descending, nullable=not by_name)
+    parse = {MemberOrder.NAME: text, MemberOrder.BIRTHDAY: _birthday}.get(order, instant)
+    first = Key(column, parse, descending, nullable=order is not MemberOrder.NAME)
     return RowList(TABLE, "facility_id", (first, Key("user_id", _user_id, descending)))
+
+
+def _birthday(value: object) -> int:
+    """Read a month and day as the table has them."""
+    number = integer(value)
+    if not 101 <= number <= 1231:
+        raise ValueError
+    return number
 
 
 def _user_id(value: object) -> str:
@@ -96,6 +114,23 @@ async def pages_of_facilities(
         conditions.add("t.status = ANY ({}::text[])", [str(status) for status in filter.status])
     if filter.plan_id is not None:
         conditions.add("t.plan_id = {}", filter.plan_id)
+    if filter.tag:
+        conditions.add(
+            "EXISTS (SELECT FROM platform.member_tags g WHERE g.facility_id = t.facility_id AND g.user_id = t.user_id"
+            " AND g.tag_folded = {})",
+            fold(filter.tag),
+        )
+    if filter.owing is not None:
+        conditions.add("t.open_invoices > 0" if filter.owing else "t.open_invoices = 0")
+    if filter.booked is not None:
+        conditions.add(f"t.next_booking_at IS {'NOT ' if filter.booked else ''}NULL")
+    if filter.born_in_month is not None:
+        month = filter.born_in_month * 100
+        conditions.add("t.birthday BETWEEN {} AND {}", month + 1, month + 31)
+    if filter.joined_since is not None:
+        conditions.add("t.joined_at >= {}", filter.joined_since)
+    if filter.not_seen_since is not None:
+        conditions.add("(t.last_visit_at IS NULL OR t.last_visit_at < {})", filter.not_seen_since)
     if filter.name:
         conditions.add("t.name_folded LIKE {}", f"%{_literal(fold(filter.name))}%")
     return await pages_by_parent(postgres, rows, list(facilities), request, {*columns, *_SCOPE}, conditions)

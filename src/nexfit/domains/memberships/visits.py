@@ -70,33 +70,78 @@ async def record(
 
     Raises Unauthenticated, Forbidden, BadInput, MembershipRequired, WeeklyLimitReached, IdempotencyConflict.
     """
-    found = await directory.by_ids(mongo, [facility_id], (*RIGHTS_COLUMNS, "timezone"))
-    facility = found.get(facility_id)
-    if facility is None or not may(actor, facility, StaffPermission.CHECK_IN):
-        raise refusal(actor)
+    facility = await _door(mongo, actor, facility_id)
     desk = actor.require()
-    today, week = local_today(facility["timezone"], now), local_week(facility["timezone"], now)
 
     async def body(work: MongoWork) -> Mapping[str, Any]:
-        await take_turn(work.mongo, user_id)
-        limits = await _limits(work, facility_id, user_id, today)
-        left = visits_left(limits, await _visited(work, facility_id, user_id, week))
-        if left == 0:
-            raise WeeklyLimitReached("The membership's visits of this week are used up.", path=("member",))
-        visit = {
-            "_id": ObjectId(),
-            "facilityId": facility_id,
-            "userId": user_id,
-            "at": now.replace(microsecond=now.microsecond // 1000 * 1000),
-            "source": str(VisitSource.FRONT_DESK),
-        }
-        await work.mongo.insert(COLLECTION, visit)
-        _tell(work, visit, desk)
-        return {"visit": str(visit["_id"]), "left": None if left is None else left - 1}
+        admitted = await _admit(work, facility, user_id, ObjectId(), VisitSource.FRONT_DESK, desk, now)
+        return {"visit": str(admitted.visit), "left": admitted.left}
 
     asked = {"facility": str(facility_id), "user": str(user_id)}
     kept = await once(mongo, units.mongo("record_visit"), desk, "recordVisit", idempotency_key, asked, body)
     return Recorded(ObjectId(kept["visit"]), kept["left"])
+
+
+async def record_scan(
+    units: UnitsOfWork,
+    mongo: Mongo,
+    actor: Actor,
+    *,
+    facility_id: ObjectId,
+    user_id: ObjectId,
+    visit: ObjectId,
+    now: datetime,
+) -> Recorded:
+    """Let a member in who showed a code, which names the visit: scanned again it is the same one.
+
+    Raises Unauthenticated, Forbidden, MembershipRequired, WeeklyLimitReached.
+    """
+    facility = await _door(mongo, actor, facility_id)
+    desk = actor.require()
+
+    async def body(work: MongoWork) -> Recorded:
+        return await _admit(work, facility, user_id, visit, VisitSource.SELF_SERVICE, desk, now)
+
+    return await units.mongo("scan_check_in_code").run(body)
+
+
+async def _door(mongo: Mongo, actor: Actor, facility_id: ObjectId) -> Document:
+    """The facility whose door it is. Raises Unauthenticated and Forbidden."""
+    found = await directory.by_ids(mongo, [facility_id], (*RIGHTS_COLUMNS, "timezone"))
+    facility = found.get(facility_id)
+    if facility is None or not may(actor, facility, StaffPermission.CHECK_IN):
+        raise refusal(actor)
+    return facility
+
+
+async def _admit(
+    work: MongoWork,
+    facility: Document,
+    user_id: ObjectId,
+    id_: ObjectId,
+    source: VisitSource,
+    desk: ObjectId,
+    now: datetime,
+) -> Recorded:
+    """The visit with this id, recorded unless it was before."""
+    facility_id, zone = facility["_id"], facility["timezone"]
+    await take_turn(work.mongo, user_id)
+    limits = await _limits(work, facility_id, user_id, local_today(zone, now))
+    left = visits_left(limits, await _visited(work, facility_id, user_id, local_week(zone, now)))
+    if await work.mongo.find_one(COLLECTION, {"_id": id_}, ()) is not None:
+        return Recorded(id_, left)
+    if left == 0:
+        raise WeeklyLimitReached("The membership's visits of this week are used up.", path=("member",))
+    visit = {
+        "_id": id_,
+        "facilityId": facility_id,
+        "userId": user_id,
+        "at": now.replace(microsecond=now.microsecond // 1000 * 1000),
+        "source": str(source),
+    }
+    await work.mongo.insert(COLLECTION, visit)
+    _tell(work, visit, desk)
+    return Recorded(id_, None if left is None else left - 1)
 
 
 def _tell(work: MongoWork, visit: Document, desk: ObjectId) -> None:

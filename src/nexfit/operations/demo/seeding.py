@@ -13,6 +13,7 @@ from typing import Protocol
 from bson import ObjectId
 
 from nexfit.domains.analytics.keeping import rebuild as rebuild_figures
+from nexfit.domains.text import fold
 from nexfit.domains.vocabulary.documents import Kind
 from nexfit.operations.demo import businesses, logins, people, timetables, training
 from nexfit.operations.demo import catalogue as catalogues
@@ -101,6 +102,25 @@ class SeedReport:
     seconds: float
 
 
+_TAG = """
+INSERT INTO platform.member_tags (facility_id, user_id, tag_folded, tag, tagged_by, created_at)
+  SELECT f.facility_id, f.user_id, $3, $4, o.owner_id, f.joined_at
+  FROM platform.member_facts f JOIN unnest($1::text[], $2::text[]) AS o (facility_id, owner_id) USING (facility_id)
+  WHERE f.joined_at IS NOT NULL AND ('x' || right(f.user_id, 7))::bit(28)::integer % 5 = $5
+  RETURNING user_id
+"""
+
+
+async def _tag_members(stores: Stores) -> int:
+    """Two tags that two fifths of the members have; how many were given."""
+    found = await stores.mongo.find("facilities", {"ownerId": {"$ne": None}}, ("ownerId",))
+    places = [str(facility["_id"]) for facility in found], [str(facility["ownerId"]) for facility in found]
+    given = 0
+    for remainder, tag in enumerate(("VIP", "Sabah")):
+        given += len(await stores.postgres.fetch(_TAG, *places, fold(tag), tag, remainder))
+    return given
+
+
 async def seed(
     stores: Stores,
     *,
@@ -124,6 +144,7 @@ async def seed(
     members = await _Loader(stores, Chance(seed), calendar, tally, scale).run(seed)
     tally.begin("member facts", members)
     tally.wrote("platform.member_facts", await rebuild_member_facts(stores, now=calendar.now))
+    tally.wrote("platform.member_tags", await _tag_members(stores))
     yesterday = calendar.at(calendar.today - timedelta(days=1), 12 * 60)
     tally.wrote("finance.analytics_daily", await rebuild_figures(stores.mongo, stores.postgres, now=yesterday))
     await stores.postgres.fetch("DELETE FROM finance.analytics_marks")
