@@ -10,11 +10,13 @@ from datetime import UTC, datetime
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
+from pymongo import monitoring
 
 from nexfit.settings import MongoSettings
 from nexfit.stores.commands import command_log
 from nexfit.stores.errors import StoreError, StoreUnavailable
 from nexfit.stores.mongo import SINGLE_BATCH, Mongo
+from nexfit.stores.mongo_transactions import MongoTransaction
 from tests.stores.conftest import Certificate, Proxy, proxying
 
 NUMBERS = 300
@@ -249,3 +251,39 @@ async def test_rows_to_be_shown_have_datetimes_without_a_zone_by_either_way(
             pipeline = [{"$documents": [{"at": at}]}]
             assert await mongo.aggregate_documents(pipeline) == [{"at": at}]
             assert await mongo.aggregate_documents(pipeline, zoneless=True) == [{"at": at.replace(tzinfo=None)}]
+
+
+async def test_no_url_weakens_what_reads_and_writes_promise(mongo_url: str, filled: str) -> None:
+    """Jepsen on MongoDB 4.2.6: its weak defaults lose writes and read what never was."""
+    parts = urlsplit(mongo_url)
+    weak = {**dict(parse_qsl(parts.query)), "w": "1", "journal": "false", "readConcernLevel": "local"}
+    sent: list[dict[str, object]] = []
+
+    class Sent(monitoring.CommandListener):
+        def started(self, event: monitoring.CommandStartedEvent) -> None:
+            if event.database_name != "admin" or event.command_name == "commitTransaction":
+                sent.append(dict(event.command))
+
+        def succeeded(self, event: monitoring.CommandSucceededEvent) -> None: ...
+
+        def failed(self, event: monitoring.CommandFailedEvent) -> None: ...
+
+    monitoring.register(Sent())
+    try:
+        async with opened(parts._replace(query=urlencode(weak)).geturl(), filled) as mongo:
+            assert mongo._reads._fixed["readConcern"] == {"level": "majority"}
+            await mongo.database["numbers"].find_one({"_id": 1})
+            await mongo.database["numbers"].update_one({"_id": 1}, {"$set": {"square": 1}})
+            tx = MongoTransaction(mongo)
+            await tx.find("numbers", {"_id": 1}, ["square"])
+            await tx.update("numbers", {"_id": 1}, {"$set": {"square": 1}})
+            await tx.commit(5)
+            await tx.close()
+    finally:
+        monitoring._LISTENERS.command_listeners.pop()
+    read, written, first, _, committed = sent
+    majority = {"w": "majority", "j": True}
+    assert read["readConcern"] == {"level": "majority"}
+    assert written["writeConcern"] == majority
+    assert {**first["readConcern"]}["level"] == "snapshot"  # type: ignore[dict-item]
+    assert committed["writeConcern"] == majority
