@@ -37,6 +37,7 @@ from nexfit.api.persisted import PersistedOperations
 from nexfit.api.response_cache import ResponseCache, version_of
 from nexfit.api.schema import build_schema, schema_text
 from nexfit.api.trusted import read_manifest
+from nexfit.api.uploads import uploads_route
 from nexfit.api.webhooks import webhooks_route
 from nexfit.domains.errors import ErrorCode
 from nexfit.domains.identity.accounts import Accounts
@@ -151,6 +152,7 @@ def create_app(settings: Settings | None = None, *, provider: Provider | None = 
             WebSocketRoute(GRAPHQL_PATH, _Sockets()),
             files_route(settings),
             calendars_route(settings, lambda request: request.app.state.stores),
+            uploads_route(settings),
             documents_route(settings, lambda request: request.app.state.stores),
             webhooks_route(),
             exports_route(settings, lambda request: request.app.state.stores),
@@ -233,7 +235,7 @@ class _Application(Starlette):
             self._entry = CORSMiddleware(
                 self._short,
                 allow_origins=settings.http.cors_origins,
-                allow_methods=("GET", "POST"),
+                allow_methods=("GET", "POST", "PUT"),
                 allow_headers=CORS_HEADERS,
                 expose_headers=("retry-after", "x-request-id"),
                 max_age=86_400,

@@ -28,6 +28,7 @@ MORE_THAN_ONE = {
     ("Subscription", "memberSubscription"): 2,
     ("Membership", "activeSubscribers"): 2,
     ("User", "progress"): 2,  # workouts, and programs for adherence
+    ("User", "bodyTrend"): 2,  # measurements and goals
 }
 """Commands to both databases of the fields that need more than one."""
 

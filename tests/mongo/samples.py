@@ -48,6 +48,7 @@ _KNOWN: dict[str, Any] = {
     "recoveryHashes": [bytes(32)],
     "token": {"_data": "8263"},
     "tempo": "31X0",
+    "by": DAY,
 }
 _SCHEMAS: dict[type[StoredDocument], dict[str, Any]] = {}
 _LOCAL_TIMES = {"openTime": "07:00", "closeTime": "23:00", "time": "12:30", "clock": "18:00"}

@@ -109,6 +109,7 @@ FINDS = [
     Hot("workout_logs", "source_unique", {"userId": ONE, "source": "osm", "sourceId": "3"}),
     Hot("measurements", "user_newest", {"userId": ONE}, [("date", -1), ("_id", -1)]),
     Hot("measurements", "user_newest", {"userId": {"$in": SOME}, "date": AFTER}),
+    Hot("body_goals", "user_metric_unique", {"userId": {"$in": SOME}}, [("userId", 1), ("metric", 1)]),
     Hot("nutrition_plans", "creator_newest", {"createdBy": ONE}, [("updatedAt", -1), ("_id", -1)]),
     Hot("nutrition_plans", "user_newest", {"forUserId": ONE}, [("updatedAt", -1), ("_id", -1)]),
     Hot("foods", "name", {"nameFolded": FOLDED_RANGE}, BY_NAME),
@@ -255,6 +256,8 @@ def numbered(collection: str, number: int) -> dict[str, Any]:
         case "users":
             for owner in ("gym_owner", "studio_owner"):
                 made["roleSpecificData"][owner]["taxIdIndex"] = number.to_bytes(32)
+        case "body_goals":
+            made["userId"] = IDS[number]
         case "workout_template_versions":
             made["version"] = number + 1
         case "program_enrolments":

@@ -26,7 +26,7 @@ from nexfit.domains.identity.documents import (
 )
 from nexfit.domains.memberships.documents import Membership, MemberSubscription, MemberTurn, Visit
 from nexfit.domains.nutrition.documents import Food, NutritionPlan
-from nexfit.domains.training.body_documents import Measurement
+from nexfit.domains.training.body_documents import BodyGoal, Measurement
 from nexfit.domains.training.documents import Exercise, WorkoutProgram, WorkoutTemplate
 from nexfit.domains.training.enrolment_documents import ProgramEnrolment, WorkoutTemplateVersion
 from nexfit.domains.training.log_documents import WorkoutLog
@@ -64,6 +64,7 @@ ALL_DOCUMENTS: list[type[StoredDocument]] = [
     ProgramEnrolment,
     WorkoutLog,
     Measurement,
+    BodyGoal,
     NutritionPlan,
     Food,
     VocabularyWord,

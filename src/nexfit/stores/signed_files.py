@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import re
+import tempfile
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
 from nexfit.settings import Settings
-from nexfit.stores.signed_addresses import SignedAddresses
+from nexfit.stores.signed_addresses import AddressRefused, SignedAddresses
 
-FILES_PATH = "/files"
+FILES_PATH, UPLOADS_PATH = "/files", "/uploads"
+"""Where files are read from, and sent to: an address of the one is none of the other."""
+
+MOST_UPLOADED = 10_000_000
+"""Bytes of a file that is sent."""
 
 _KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
 """What a file's key looks like: no part begins with a dot, so none leads upwards or to what is hidden."""
@@ -18,14 +25,16 @@ _KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*
 class SignedFiles:
     """Addresses of files below a root folder."""
 
-    def __init__(self, root: Path, addresses: SignedAddresses) -> None:
+    def __init__(self, root: Path, addresses: SignedAddresses, uploads: SignedAddresses) -> None:
         self._root = root
         self._addresses = addresses
+        self._uploads = uploads
 
     @classmethod
     def of(cls, settings: Settings) -> SignedFiles:
         """The files of the settings."""
-        return cls(settings.files.root, SignedAddresses.of(settings, FILES_PATH))
+        reading, sending = (SignedAddresses.of(settings, path) for path in (FILES_PATH, UPLOADS_PATH))
+        return cls(settings.files.root, reading, sending)
 
     def address(self, key: str, now: datetime) -> str | None:
         """A path with its query, good for the set time from now on; None for what cannot be a file's key."""
@@ -41,3 +50,33 @@ class SignedFiles:
         if not _KEY.fullmatch(key) or not found.is_relative_to(self._root.resolve()) or not found.is_file():
             return None
         return found
+
+    def upload_address(self, key: str, now: datetime) -> str:
+        """Where the file with this new key is sent to, once, within the set time from now on."""
+        return self._uploads.address(key, now)
+
+    def check_upload(self, key: str, expires: str, signature: str, now: datetime) -> None:
+        """Raises AddressRefused and AddressExpired."""
+        self._uploads.check(key, expires, signature, now)
+        if not _KEY.fullmatch(key):
+            raise AddressRefused
+
+    def keep(self, key: str, content: bytes) -> bool:
+        """Write a file whole under its key; False where there is one already."""
+        path = self._root / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".") as written:
+            written.write(content)
+            written.flush()
+            os.fsync(written.fileno())
+            try:
+                os.link(written.name, path)
+            except FileExistsError:
+                return False
+        return True
+
+    def remove(self, keys: Iterable[str]) -> None:
+        """Delete files; those that are gone, and what is no key, are passed over."""
+        for key in keys:
+            if _KEY.fullmatch(key):
+                (self._root / key).unlink(missing_ok=True)

@@ -23,6 +23,7 @@ from nexfit.api.identity.role_profiles import (
 from nexfit.api.identity.sessions import Session, sessions_of_viewer
 from nexfit.api.relay import Connection, Node, PageArgs, id_reader
 from nexfit.api.scalars import EmailAddress, PhoneNumber
+from nexfit.api.training import body as bodies
 from nexfit.api.training import loaders as training
 from nexfit.domains.identity.documents import Role
 from nexfit.engine.fields import Record
@@ -143,6 +144,17 @@ class User(Node):
         args=training.ProgressArgs,
         description="Volume, records and streaks of a range of days; for the person, and a coach with the scope "
         "workouts.",
+    )
+    body_trend: bodies.BodyTrend | None = batch(
+        bodies.trends_of_people,
+        needs=("_id",),
+        args=bodies.BodyTrendArgs,
+        description="How a figure of the body went; for the person, and a coach with the scope measurements.",
+    )
+    body_goals: list[bodies.BodyGoal] | None = batch(
+        bodies.goals_of_people,
+        needs=("_id",),
+        description="What the person works towards; for the person, and a coach with the scope measurements.",
     )
     medical_conditions: list[str] | None = batch(
         coaching.medical_conditions_of_people,

@@ -11,6 +11,8 @@ from nexfit.api.fields import batch, column, derived
 from nexfit.api.identity.types import User, user_field
 from nexfit.api.relay import Node, id_reader
 from nexfit.api.training import photos
+from nexfit.api.training.body import in_system
+from nexfit.api.units import UnitsArgs
 from nexfit.domains.training import measurements
 from nexfit.engine.fields import Record
 
@@ -19,18 +21,19 @@ from nexfit.engine.fields import Record
 class BodyMeasurements:
     """Embedded in a measurement."""
 
-    weight: float | None = column(description="Kilograms.")
+    weight: float | None = column(description="Kilograms, or pounds.")
     body_fat_percentage: float | None = column(description="Percent.")
-    muscle_mass: float | None = column(description="Kilograms.")
-    chest_circumference: float | None = column(description="Centimetres.")
-    waist_circumference: float | None = column(description="Centimetres.")
-    hip_circumference: float | None = column(description="Centimetres.")
-    arm_circumference: float | None = column(description="Centimetres.")
-    thigh_circumference: float | None = column(description="Centimetres.")
+    muscle_mass: float | None = column(description="Kilograms, or pounds.")
+    chest_circumference: float | None = column(description="Centimetres, or inches.")
+    waist_circumference: float | None = column(description="Centimetres, or inches.")
+    hip_circumference: float | None = column(description="Centimetres, or inches.")
+    arm_circumference: float | None = column(description="Centimetres, or inches.")
+    thigh_circumference: float | None = column(description="Centimetres, or inches.")
 
 
-def _figures(record: Record, _args: object, context: Context) -> dict[str, float]:
-    return measurements.figures(context.stores.keys, record["_id"], record["measurements"])
+def _figures(record: Record, args: UnitsArgs, context: Context) -> dict[str, float | None]:
+    kept = measurements.figures(context.stores.keys, record["_id"], record["measurements"])
+    return {name: in_system(name, value, args.units) for name, value in kept.items()}
 
 
 def _notes(record: Record, _args: object, context: Context) -> str | None:
@@ -53,7 +56,9 @@ class Measurement(Node):
 
     id: strawberry.ID = column("_id", read=id_reader("Measurement"), description="The global id.")
     date: datetime = column(description="When.")
-    measurements: BodyMeasurements = derived(_figures, needs=("measurements",), description="The figures.")
+    measurements: BodyMeasurements = derived(
+        _figures, needs=("measurements",), args=UnitsArgs, description="The figures."
+    )
     notes: str | None = derived(_notes, needs=("notes",), description="Remarks.")
     photos: list[ProgressPhoto] | None = batch(
         photos.of_measurements,

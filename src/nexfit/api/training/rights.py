@@ -16,6 +16,7 @@ TRAINING_MUTATIONS = (
     " createWorkoutTemplate updateWorkoutTemplate copyWorkoutTemplate"
     " createWorkoutProgram updateWorkoutProgram copyWorkoutProgram"
     " enrolInProgram completeProgramDay skipProgramDay restartProgram endProgram"
+    " recordMeasurement updateMeasurement deleteMeasurement setBodyGoal requestPhotoUpload"
 )
 """Root fields for who is signed in; what each may change its rule says."""
 
@@ -111,4 +112,11 @@ TRAINING: Mapping[str, Entry] = {
     ),
     "EnrolmentDay": part("day date isRestDay state settledAt workout plan log notes"),
     "EnrolmentPayload": part("enrolment userErrors"),
+    "BodyTrend": part("metric points latest change changePerWeek goal left"),
+    "TrendPoint": part("at value mean"),
+    "BodyGoal": part("metric target by createdAt"),
+    "MeasurementPayload": part("measurement userErrors"),
+    "DeleteMeasurementPayload": part("deletedId userErrors"),
+    "BodyGoalPayload": part("goal userErrors"),
+    "PhotoUploadPayload": part("key address userErrors"),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import strawberry
 
+from nexfit.api.training.body_mutations import BodyMutations
 from nexfit.api.training.enrolments import EnrolmentMutations
 from nexfit.api.training.exercise_mutations import ExerciseMutations
 from nexfit.api.training.exercises import ExerciseQueries
@@ -18,5 +19,5 @@ class TrainingQueries(ExerciseQueries, LibraryQueries):
 
 
 @strawberry.type
-class TrainingMutations(ExerciseMutations, WorkoutMutations, LibraryMutations, EnrolmentMutations):
+class TrainingMutations(ExerciseMutations, WorkoutMutations, LibraryMutations, EnrolmentMutations, BodyMutations):
     """What can be changed."""

@@ -1,13 +1,27 @@
 """Measurements of bodies, in MongoDB. Units: kg, cm and percent."""
 
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import Field
 
-from nexfit.stores.documents import Embedded, Encrypted, Id, Instant, Percent, StoredDocument, Url, Word
+from nexfit.stores.documents import CalendarDate, Embedded, Encrypted, Id, Instant, Percent, StoredDocument, Url, Word
 
 BodyMass = Annotated[float, Field(gt=0, le=700)]
 Circumference = Annotated[float, Field(gt=0, le=400)]
+
+
+class BodyMetric(StrEnum):
+    """A figure of a body, by its stored name."""
+
+    WEIGHT = "weight"
+    BODY_FAT_PERCENTAGE = "bodyFatPercentage"
+    MUSCLE_MASS = "muscleMass"
+    CHEST_CIRCUMFERENCE = "chestCircumference"
+    WAIST_CIRCUMFERENCE = "waistCircumference"
+    HIP_CIRCUMFERENCE = "hipCircumference"
+    ARM_CIRCUMFERENCE = "armCircumference"
+    THIGH_CIRCUMFERENCE = "thighCircumference"
 
 
 class BodyMeasurements(Embedded):
@@ -42,3 +56,17 @@ class Measurement(StoredDocument):
 
     class Settings(StoredDocument.Settings):
         name = "measurements"
+
+
+class BodyGoal(StoredDocument):
+    """The value of a figure that somebody works towards: a number in its stored unit, kept encrypted."""
+
+    user_id: Id
+    metric: BodyMetric
+    target: Encrypted
+    by: CalendarDate | None = None
+    created_at: Instant
+    updated_at: Instant
+
+    class Settings(StoredDocument.Settings):
+        name = "body_goals"

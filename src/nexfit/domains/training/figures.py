@@ -238,3 +238,70 @@ def program_days(enrolments: Iterable[Row], since: date, until: date) -> tuple[i
 def adherence(done: int, due: int) -> float | None:
     """The part of what was due that was done; None where nothing was."""
     return done / due if due else None
+
+
+# --- bodies
+
+POSSIBLE = {
+    "weight": (1, 700),
+    "bodyFatPercentage": (0, 100),
+    "muscleMass": (1, 700),
+    **dict.fromkeys(
+        (
+            *("chestCircumference", "waistCircumference", "hipCircumference"),
+            *("armCircumference", "thighCircumference"),
+        ),
+        (1, 400),
+    ),
+}
+"""What figures of bodies can be: kg, percent, cm."""
+
+FAR = 0.15
+"""How far a figure may be from the nearest measured one, as a part of that one, before it is to be confirmed."""
+
+FAR_PERCENT = 8.0
+"""The same for figures in percent, in percentage points."""
+
+
+def is_unlikely(name: str, value: float, nearest: float) -> bool:
+    """Whether a figure is so far from the nearest measured one that somebody should look again."""
+    if name == "bodyFatPercentage":
+        return abs(value - nearest) > FAR_PERCENT
+    return abs(value - nearest) > FAR * nearest
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A measured value: when, on which day, how much."""
+
+    at: datetime
+    day: date
+    value: float
+
+
+def seven_day_means(points: Sequence[Point]) -> list[float]:
+    """At each point the mean of the days from six days before to its own, each day by its mean; days without count not.
+
+    The points are in the order of time; those before a range are given so that its first means are whole.
+    """
+    by_day: defaultdict[date, list[float]] = defaultdict(list)
+    for point in points:
+        by_day[point.day].append(point.value)
+    daily = {day: sum(values) / len(values) for day, values in by_day.items()}
+    means = []
+    for point in points:
+        week = [point.day - timedelta(days=back) for back in range(7)]
+        values = [daily[day] for day in week if day in daily]
+        means.append(sum(values) / len(values))
+    return means
+
+
+def change_per_week(points: Sequence[Point]) -> float | None:
+    """The slope of the straight line that fits the values best (least squares), a week; None for less than two days."""
+    if len({point.day for point in points}) < 2:
+        return None
+    days = [(point.at - points[0].at).total_seconds() / 86_400 for point in points]
+    middle, mean = sum(days) / len(days), sum(point.value for point in points) / len(points)
+    spread = sum((day - middle) ** 2 for day in days)
+    slope = sum((day - middle) * (point.value - mean) for day, point in zip(days, points, strict=True)) / spread
+    return slope * 7
