@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 
 import orjson
@@ -108,7 +109,6 @@ class ResponseCache:
 
     async def _cached(self, key: _Key, policy: Policy, asked: Asked, context: Context, *, fresh: bool) -> Answer:
         bears = max(context.max_staleness, TRUSTED if context.is_guest else 0.0)
-        name: str | None = None
         asked_at = time.monotonic()
         for _ in range(_TRIES):
             kept: KeptAnswer | None = None
@@ -118,8 +118,7 @@ class ResponseCache:
                 if bears and (kept := self._kept.at_hand(key, bears)) is not None:
                     self.counters.memory += 1
                     return _answer(kept, policy, context)
-                name = name or self._name(key)
-                kept, beginning = await self._kept.find(key, name)
+                kept, beginning = await self._kept.find(key, partial(self._name, key))
             if kept is not None:
                 self.counters.redis += 1
                 return _answer(kept, policy, context)

@@ -142,6 +142,8 @@ class JoinedViews:
 
     async def _read(self, view: View, items: Sequence[str], tags: TagsOf) -> tuple[dict[str, Stored], Moment | None]:
         """Valid values, and what Redis says of every item's tags (None without Redis)."""
+        if self._redis.is_away:
+            return {}, None
         counters = self._state.counters[view.name]
         tags_of = {item: tags(item) for item in items}
         names = list(dict.fromkeys(tag for some in tags_of.values() for tag in some))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -96,11 +96,13 @@ class KeptAnswers:
             return None
         return Beginning(*begun, generation)
 
-    async def find(self, key: Hashable, name: str) -> tuple[KeptAnswer | None, Beginning | None]:
+    async def find(self, key: Hashable, name: Callable[[], str]) -> tuple[KeptAnswer | None, Beginning | None]:
         """The answer, if it counts, and the moment a load begins otherwise (None without Redis).
 
-        `name` is what `key` is called in Redis.
+        `name` gives what `key` is called in Redis.
         """
+        if self._redis.is_away:
+            return None, None
         begun = time.time(), time.monotonic()
         try:
             kept = self._memory.get(key)
@@ -111,7 +113,7 @@ class KeptAnswers:
                     return kept, None
                 self._forget(key)
             # Another process may have kept a later one.
-            generation, _, [found] = await self._versions.read((), ("GET", _key(name)))
+            generation, _, [found] = await self._versions.read((), ("GET", _key(name())))
             kept = _unpacked(cast("bytes | None", found))
             if kept is not None and await self._counts(kept, begun[1]):
                 self._remember(key, kept)

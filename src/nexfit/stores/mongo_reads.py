@@ -39,6 +39,10 @@ _OP_MSG = 2013
 _HEADER = Struct("<iiiiIB")
 """Message length, request id, request answered, operation, flags, and the kind of the one section that follows."""
 _LENGTH = Struct("<i")
+_CURSOR = b"\x03cursor\x00"
+"""How a field `cursor` that is a document begins, and behind it a field `ok` of 1."""
+_OK = b"\x01ok\x00" + Struct("<d").pack(1.0)
+_CURSOR_AT = _HEADER.size + _LENGTH.size
 _LARGEST = 48_000_000 + 16 * 1024
 _ROLE_LOST = frozenset({91, 189, 391, 10058, 10107, 11600, 11602, 13435, 13436})
 """Codes of a server that is no longer the primary, is going away, or wants the connection authenticated anew."""
@@ -198,6 +202,12 @@ class MongoReads:
         finally:
             self._deadlines.remove(awaited)
             connection.answered()
+        start = _CURSOR_AT + len(_CURSOR)
+        if received.startswith(_CURSOR, _CURSOR_AT):
+            # A success begins like this. What follows (cluster times and signatures) is of no use here.
+            end = start + _LENGTH.unpack_from(received, start)[0]
+            if received.startswith(_OK, end):
+                return bson.decode(received[start:end], codec)
         reply = bson.decode(received[_HEADER.size :], codec)
         if reply.get("ok") == 1:
             return cast("Document", reply["cursor"])

@@ -42,6 +42,11 @@ class RedisStore:
             driver_info=DriverInfo(),  # made for each connection, it looks its version up in a file each time
         )
 
+    @property
+    def is_away(self) -> bool:
+        """Whether it failed a moment ago, so that it would not be tried."""
+        return time.monotonic() < self._refused_until
+
     async def close(self) -> None:
         """Close the connection; whoever waits for an answer gets StoreUnavailable."""
         if self._connecting is not None:
@@ -55,7 +60,7 @@ class RedisStore:
 
     async def send(self, batch: Sequence[Command]) -> list[object]:
         """Answers of a batch of commands in one round trip (bytes, ints, None); raises StoreUnavailable."""
-        if time.monotonic() < self._refused_until:
+        if self.is_away:
             raise StoreUnavailable("redis", "not tried: it failed a moment ago")
         return await self._send(batch)
 

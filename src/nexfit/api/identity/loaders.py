@@ -17,6 +17,7 @@ from nexfit.domains.finance import ledger
 from nexfit.domains.identity import people, second_factor
 from nexfit.domains.memberships import contracts
 from nexfit.engine.fields import Record
+from nexfit.hybrid.ids import object_id
 from nexfit.hybrid.paging import Page, PageRequest
 
 
@@ -32,7 +33,7 @@ def value_at(record: Any, path: str) -> Any:
 async def users_at(parents: Sequence[Record], path: str, args: Args, context: Context) -> Sequence[Any]:
     """The person each parent names at a path, in one command."""
     named = [value_at(parent, path) for parent in parents]
-    ids = [ObjectId(id_) if isinstance(id_, str) and id_ else id_ or None for id_ in named]
+    ids = [object_id(id_) if isinstance(id_, str) and id_ else id_ or None for id_ in named]
     found = await people.by_ids(context.stores.mongo, (id_ for id_ in ids if id_), args.selection.columns)
     return [_inheriting(parent, found.get(id_)) if id_ else None for parent, id_ in zip(parents, ids, strict=True)]
 

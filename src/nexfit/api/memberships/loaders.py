@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from bson import ObjectId
-
 from nexfit.api.access import PERMITTED
 from nexfit.api.context import Context
 from nexfit.api.fields import Args
@@ -16,6 +14,7 @@ from nexfit.domains.finance import ledger, overview
 from nexfit.domains.identity.access import may
 from nexfit.domains.memberships import contracts, plans
 from nexfit.engine.fields import Record
+from nexfit.hybrid.ids import object_id
 
 
 async def plans_of_facilities(parents: Sequence[Record], args: Args, context: Context) -> Sequence[Any]:
@@ -49,7 +48,7 @@ async def plans_of_contracts(parents: Sequence[Record], args: Args, context: Con
 
 async def plans_of_rows(parents: Sequence[Record], args: Args, context: Context) -> Sequence[Any]:
     """The plan each row names in `plan_id`."""
-    ids = [ObjectId(parent["plan_id"]) if parent["plan_id"] else None for parent in parents]
+    ids = [object_id(parent["plan_id"]) if parent["plan_id"] else None for parent in parents]
     found = await plans.by_ids(context.stores.mongo, (id_ for id_ in ids if id_), args.selection.columns)
     return [found.get(id_) if id_ else None for id_ in ids]
 

@@ -8,7 +8,6 @@ from datetime import datetime
 from typing import Annotated, Any
 
 import strawberry
-from bson import ObjectId
 
 from nexfit.api.access import PERMITTED
 from nexfit.api.caching import Cached, CacheScope
@@ -36,6 +35,7 @@ from nexfit.domains.facilities.hours import local_today
 from nexfit.domains.memberships import members, remarks
 from nexfit.domains.memberships.members import MemberFilter, MemberOrder, MemberStatus
 from nexfit.engine.fields import Record
+from nexfit.hybrid.ids import object_id
 
 strawberry.enum(MemberOrder, description="How members are ordered.")
 
@@ -77,7 +77,7 @@ class MembersArgs(PageArgs):
 
 
 async def _last_visits(parents: Sequence[Record], _: Args, context: Context) -> Sequence[Any]:
-    pairs = [(ObjectId(parent["facility_id"]), ObjectId(parent["user_id"])) for parent in parents]
+    pairs = [(object_id(parent["facility_id"]), object_id(parent["user_id"])) for parent in parents]
     return await members.last_visits(context.stores.mongo, pairs)
 
 
