@@ -43,6 +43,9 @@ SINCE, UNTIL = datetime(2026, 6, 10, tzinfo=UTC), datetime(2026, 6, 12, tzinfo=U
 MAY = datetime(2026, 5, 1, tzinfo=UTC)
 _OVERDUE = "open_invoices > 0 AND oldest_open_due < (now() AT TIME ZONE 'Europe/Istanbul')::date"
 _VIP = "(facility_id, user_id) IN (SELECT facility_id, user_id FROM platform.member_tags WHERE tag_folded = 'vip')"
+_TODAY = "(now() AT TIME ZONE 'Europe/Istanbul')::date"
+_HOLDS_NOTHING = """NOT EXISTS (SELECT FROM finance.subscriptions l WHERE l.facility_id = t.facility_id
+  AND l.user_id = t.user_id AND l.status IN ('incomplete', 'active', 'past_due', 'suspended', 'frozen'))"""
 _UNSEALED = dict.fromkeys(("chain", "chain_position", "previous_hash", "entry_hash"))
 
 
@@ -228,6 +231,27 @@ LISTS: Mapping[str, List] = {
             order="due_date",
             where="status = 'open' AND due_date < (now() AT TIME ZONE 'Europe/Istanbul')::date",
         ),
+    ),
+    "Facility.expiringSubscriptions": List(
+        OWNER,
+        _ledger(
+            "Subscription",
+            _facility_row,
+            order="current_period_end",
+            where=f"status = 'active' AND NOT auto_renew AND current_period_end <= {_TODAY} + 30",
+        ),
+        lambda _: {"days: 3": f"current_period_end <= {_TODAY} + 3"},
+    ),
+    "Facility.lapsedSubscriptions": List(
+        OWNER,
+        _ledger(
+            "Subscription",
+            _facility_row,
+            order="-current_period_end",
+            where=f"status IN ('cancelled', 'expired') AND current_period_end >= {_TODAY} - 730 AND {_HOLDS_NOTHING}",
+        ),
+        lambda _: {},
+        given="days: 730",
     ),
     "User.transactions": List(MEMBER, _ledger("Transaction", _person_row)),
     "User.subscriptions": List(MEMBER, _ledger("Subscription", _person_row)),

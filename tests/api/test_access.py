@@ -30,6 +30,8 @@ GUARDED = {
     "subscriptions": "subscriptions(first: 1) { totalCount nodes { amount { amount } } }",
     "invoices": "invoices(first: 1) { totalCount nodes { total { amount } } }",
     "overdueInvoices": "overdueInvoices(first: 1) { nodes { total { amount } } }",
+    "expiringSubscriptions": "expiringSubscriptions(first: 1) { nodes { amount { amount } } }",
+    "lapsedSubscriptions": "lapsedSubscriptions(first: 1) { nodes { amount { amount } } }",
     "till": "till { net { amount } }",
     "membersCsv": "membersCsv { address }",
     "transactionsCsv": 'transactionsCsv(from: "2026-01-01", to: "2026-06-15") { address }',

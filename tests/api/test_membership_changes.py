@@ -65,6 +65,25 @@ async def test_a_member_pauses_and_the_desk_cancels(small_owner: Client, small_s
     ):
         refused = await does(client, *mutation, **{"membership": membership, **input_})
         assert [(error["code"], error["path"]) for error in refused["userErrors"]] == [(code, [path])], input_
+    other = await small_stores.mongo.database["memberships"].find_one(
+        {"facilityId": facility, "isActive": True, "_id": {"$ne": plan["_id"]}}
+    )
+    assert other is not None
+    to = {"membership": membership, "plan": global_id("Membership", other["_id"])}
+    query = """query ($m: ID!, $p: ID!) { preview: membershipSwitchPreview(membership: $m, plan: $p) {
+      credit { amount } price { amount currency } due { amount } startsOn } }"""
+    preview = (await member.data(query, {"m": to["membership"], "p": to["plan"]}))["preview"]
+    assert preview["price"] == {"amount": f"{other['price'].to_decimal():f}", "currency": "TRY"}
+    answer = await stranger.run(query, {"m": to["membership"], "p": to["plan"]})
+    assert answer["errors"][0]["extensions"]["code"] == "NOT_FOUND"
+    given = {**to, "method": "CASH", "expectedDue": preview["due"]["amount"], "idempotencyKey": "e"}
+    wrong = await does(small_owner, "switchMembership", "SwitchMembershipInput", **{**given, "expectedDue": "1"})
+    assert [error["code"] for error in wrong["userErrors"]] == ["PRICE_CHANGED"]
+    wrong = await does(small_owner, "switchMembership", "SwitchMembershipInput", **{**given, "method": "WALLET"})
+    assert [error["path"] for error in wrong["userErrors"]] == [["method"]]
+    switched = await does(small_owner, "switchMembership", "SwitchMembershipInput", **given)
+    assert (switched["userErrors"], switched["memberSubscription"]["status"]) == ([], "ACTIVE")
+    membership = switched["memberSubscription"]["id"]
     more = "refund { type status amount { amount } }"
     given = {"membership": membership, "at": "NOW", "idempotencyKey": "d"}
     left = await does(small_owner, "cancelMembership", "CancelMembershipInput", more, **given)

@@ -31,6 +31,7 @@ MATRIX: Mapping[str, Entry] = {
     "Query": Entry(
         _fields(
             ("node nodes viewer facility facilities schedule verifyAudit guestSession jobs checkInCode", ANYONE),
+            ("membershipSwitchPreview", ANYONE),
             (TRAINING_QUERIES, ANYONE),
         )
     ),
@@ -48,7 +49,7 @@ MATRIX: Mapping[str, Entry] = {
             ("bookClass cancelBooking checkIn markAttendance cancelClassDate", SIGNED_IN),
             ("sellMembership purchaseMembership refundPayment", SIGNED_IN),
             ("createMembershipPlan changeMembershipPlan archiveMembershipPlan", SIGNED_IN),
-            ("cancelMembership setMembershipAutoRenew freezeMembership unfreezeMembership", SIGNED_IN),
+            ("cancelMembership setMembershipAutoRenew freezeMembership unfreezeMembership switchMembership", SIGNED_IN),
             ("issueInvoice recordPayment voidInvoice countTill", SIGNED_IN),
             ("tagMember addMemberNote removeMemberNote scanCheckInCode", SIGNED_IN),
             ("grantConsent withdrawConsent", SIGNED_IN),
@@ -70,6 +71,7 @@ MATRIX: Mapping[str, Entry] = {
             ("staffInvitations", staff(StaffPermission.STAFF_WRITE)),
             ("staff", _MEMBERS | staff(StaffPermission.STAFF_WRITE)),
             ("members membersCsv memberSubscriptions", _MEMBERS),
+            ("expiringSubscriptions lapsedSubscriptions", _MONEY),
             ("revenue outstanding transactions subscriptions invoices overdueInvoices till", _MONEY),
             ("transactionsCsv invoicesCsv", _MONEY),
             ("analytics figures figuresCsv cohorts today", _ANALYTICS),
@@ -154,6 +156,8 @@ MATRIX: Mapping[str, Entry] = {
     "BackgroundJob": _part("name schedule status lastRunAt nextRunAt failure"),
     "CancelMembershipPayload": _part("memberSubscription refund userErrors"),
     "MembershipChangePayload": _part("memberSubscription userErrors"),
+    "SwitchMembershipPayload": _part("memberSubscription userErrors"),
+    "MembershipSwitchPreview": _part("credit price due startsOn"),
     "MembershipPlanPayload": _part("membership userErrors"),
     "Duration": _part("value unit"),
     "Limitations": _part(

@@ -34,7 +34,7 @@ from nexfit.api.identity.mutations import IdentityMutations
 from nexfit.api.identity.queries import IdentityQueries
 from nexfit.api.jobs import JobQueries
 from nexfit.api.memberships.activity import ACTIVITY_TYPES, ActivitySubscriptions
-from nexfit.api.memberships.changes import MembershipChangeMutations
+from nexfit.api.memberships.changes import MembershipChangeMutations, MembershipChangeQueries
 from nexfit.api.memberships.mutations import MembershipMutations
 from nexfit.api.memberships.plans import PlanMutations
 from nexfit.api.memberships.purchases import PurchaseMutations
@@ -56,6 +56,7 @@ class Query(
     TrainingQueries,
     JobQueries,
     CheckInQueries,
+    MembershipChangeQueries,
 ):
     """Root of queries."""
 

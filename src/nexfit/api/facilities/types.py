@@ -301,6 +301,20 @@ class Facility(Node):
         args=ledger.InvoicesArgs,
         description="Invoices, latest first; needs finance_read.",
     )
+    expiring_subscriptions: Connection[Subscription] | None = batch(
+        ledger.expiring_of_facilities,
+        needs=("_id", "timezone"),
+        args=ledger.ExpiringArgs,
+        description="Memberships that end within so many days unless somebody renews them, the next first; needs "
+        "finance_read.",
+    )
+    lapsed_subscriptions: Connection[Subscription] | None = batch(
+        ledger.lapsed_of_facilities,
+        needs=("_id", "timezone"),
+        args=ledger.LapsedArgs,
+        description="Memberships that ended within so many days, of people who hold no other one here: whom to win "
+        "back, the latest first; needs finance_read.",
+    )
     overdue_invoices: Connection[Invoice] | None = batch(
         ledger.overdue_invoices_of_facilities,
         needs=("_id", "timezone"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Annotated, Any
 
 import strawberry
@@ -11,6 +12,7 @@ import strawberry
 from nexfit.api.context import Context
 from nexfit.api.fields import Args
 from nexfit.api.relay import PageArgs, connection, node_selection, page_request
+from nexfit.domains.errors import BadInput
 from nexfit.domains.facilities.hours import local_today
 from nexfit.domains.finance import ledger
 from nexfit.domains.finance.words import InvoiceStatus, SubscriptionState, TransactionStatus
@@ -73,6 +75,48 @@ async def overdue_invoices_of_facilities(parents: Sequence[Record], args: PageAr
         node_selection(args.selection).columns,
     )
     return [connection(pages[str(parent["_id"])], ledger.OVERDUE_ORDER, args.selection) for parent in parents]
+
+
+MOST_DAYS = 730
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpiringArgs(PageArgs):
+    """How far ahead."""
+
+    days: Annotated[int, strawberry.argument(description=f"From today on, 0 to {MOST_DAYS}.")] = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LapsedArgs(PageArgs):
+    """How far back."""
+
+    days: Annotated[int, strawberry.argument(description=f"Up to today, 0 to {MOST_DAYS}.")] = 90
+
+
+def _days_from_today(parents: Sequence[Record], days: int, sign: int, context: Context) -> dict[str, date]:
+    if not 0 <= days <= MOST_DAYS:
+        raise BadInput(
+            "{name} must be between {least} and {most}.", path=("days",), name="days", least=0, most=MOST_DAYS
+        )
+    moved = timedelta(days=sign * days)
+    return {str(parent["_id"]): local_today(parent["timezone"], context.now) + moved for parent in parents}
+
+
+async def expiring_of_facilities(parents: Sequence[Record], args: ExpiringArgs, context: Context) -> Sequence[Any]:
+    """A connection of what is about to end at each facility, the next first."""
+    request, columns = page_request(args, ledger.EXPIRING_ORDER), node_selection(args.selection).columns
+    until = _days_from_today(parents, args.days, 1, context)
+    pages = await ledger.expiring_pages(context.stores.postgres, until, request, columns)
+    return [connection(pages[str(parent["_id"])], ledger.EXPIRING_ORDER, args.selection) for parent in parents]
+
+
+async def lapsed_of_facilities(parents: Sequence[Record], args: LapsedArgs, context: Context) -> Sequence[Any]:
+    """A connection of what has ended at each facility, the latest first."""
+    request, columns = page_request(args, ledger.LAPSED_ORDER), node_selection(args.selection).columns
+    since = _days_from_today(parents, args.days, -1, context)
+    pages = await ledger.lapsed_pages(context.stores.postgres, since, request, columns)
+    return [connection(pages[str(parent["_id"])], ledger.LAPSED_ORDER, args.selection) for parent in parents]
 
 
 def _by_reference(rows: ledger.LedgerList, column: str) -> Callable[..., Awaitable[Sequence[Any]]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
 from typing import Annotated, Any
 
 import strawberry
@@ -12,15 +14,20 @@ from bson import ObjectId
 from nexfit.api.access import PERMITTED
 from nexfit.api.context import Context
 from nexfit.api.errors import UserError, answering
-from nexfit.api.fields import Args, batch, column
+from nexfit.api.fields import Args, batch, column, derived
 from nexfit.api.finance.types import Transaction
 from nexfit.api.memberships.types import MemberSubscription
+from nexfit.api.money import Money, money
 from nexfit.api.relay import IDEMPOTENCY_KEY, object_id, short_text
 from nexfit.domains.classes.release import release_frozen
+from nexfit.domains.errors import BadInput
 from nexfit.domains.finance import ledger
-from nexfit.domains.memberships import contracts, freezing, leaving
+from nexfit.domains.finance.invoicing import AT_THE_DESK
+from nexfit.domains.finance.words import PaymentMethod
+from nexfit.domains.memberships import contracts, freezing, leaving, switching
 from nexfit.domains.memberships.freezing import LEAST, MOST, PER_YEAR
 from nexfit.domains.memberships.leaving import WITHDRAWAL, CancelAt
+from nexfit.engine.fields import Record
 
 MOST_REASON = 300
 
@@ -73,6 +80,49 @@ class FreezeMembershipInput:
     idempotency_key: str = strawberry.field(description=IDEMPOTENCY_KEY)
 
 
+@strawberry.type(description="What changing to another plan today comes to.")
+class MembershipSwitchPreview:
+    """From the rules, nothing is stored."""
+
+    credit: Money = derived(
+        lambda switch, _args, _context: money(switch["credit"], switch["currency"]),
+        needs=("credit", "currency"),
+        description="Given back of the present term: its days after today.",
+    )
+    price: Money = derived(
+        lambda switch, _args, _context: money(switch["price"], switch["currency"]),
+        needs=("price", "currency"),
+        description="Of the new plan's first term.",
+    )
+    due: Money = derived(
+        lambda switch, _args, _context: money(switch["due"], switch["currency"]),
+        needs=("due", "currency"),
+        description="The price less the credit; negative where money is given back.",
+    )
+    starts_on: date = column(description="First day of the new term.")
+
+
+@strawberry.type(description="The new membership, or why nothing changed.")
+class SwitchMembershipPayload:
+    """Payload of `switchMembership`."""
+
+    member_subscription: MemberSubscription | None = column(description="The new one; null when nothing was done.")
+    user_errors: list[UserError] = column(description="Why not, if not.")
+
+
+@strawberry.input(description="Which membership, to which plan, how the difference is settled.")
+class SwitchMembershipInput:
+    """Input of `switchMembership`."""
+
+    membership: strawberry.ID = strawberry.field(description="A `MemberSubscription` of a member.")
+    plan: strawberry.ID = strawberry.field(description="Another `Membership` of the same facility.")
+    method: PaymentMethod = strawberry.field(description="CASH, CARD (the desk's own terminal) or BANK_TRANSFER.")
+    expected_due: Decimal = strawberry.field(
+        description="What the preview said; another difference is refused as PRICE_CHANGED."
+    )
+    idempotency_key: str = strawberry.field(description=IDEMPOTENCY_KEY)
+
+
 @strawberry.input(description="Which membership.")
 class UnfreezeMembershipInput:
     """Input of `unfreezeMembership`."""
@@ -99,6 +149,21 @@ class FreezeArgs(Args):
     """Arguments of `freezeMembership`."""
 
     input: Annotated[FreezeMembershipInput, strawberry.argument(description="Which one, for how long.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SwitchArgs(Args):
+    """Arguments of `switchMembership`."""
+
+    input: Annotated[SwitchMembershipInput, strawberry.argument(description="Which one, to what.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreviewArgs(Args):
+    """Arguments of `membershipSwitchPreview`."""
+
+    membership: Annotated[strawberry.ID, strawberry.argument(description=_WHICH)]
+    plan: Annotated[strawberry.ID, strawberry.argument(description="Another `Membership` of the same facility.")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +244,55 @@ async def _unfreeze(args: UnfreezeArgs, context: Context) -> Mapping[str, Any]:
     return await _shown(contract, args, context)
 
 
+async def _preview(parents: Sequence[Record], args: PreviewArgs, context: Context) -> Sequence[Any]:
+    found = await switching.preview(
+        context.stores,
+        context.actor,
+        _contract(args.membership),
+        object_id(args.plan, "Membership", "plan"),
+        now=context.now,
+    )
+    shown = {
+        "credit": found.credit,
+        "price": found.price,
+        "due": found.due,
+        "currency": found.currency,
+        "startsOn": found.starts_on,
+    }
+    return [shown] * len(parents)
+
+
+async def _switch(args: SwitchArgs, context: Context) -> Mapping[str, Any]:
+    asked, services = args.input, context.services
+    if asked.method not in AT_THE_DESK:
+        raise BadInput("A desk takes cash, cards and bank transfers.", path=("method",))
+    made = await switching.switch(
+        services.units,
+        context.stores,
+        services.payments,
+        context.actor,
+        _contract(asked.membership),
+        object_id(asked.plan, "Membership", "plan"),
+        method=asked.method,
+        expected_due=asked.expected_due,
+        key=asked.idempotency_key,
+        now=context.now,
+    )
+    return await _shown(made, args, context)
+
+
+@strawberry.type
+class MembershipChangeQueries:
+    """Root fields of this area."""
+
+    membership_switch_preview: MembershipSwitchPreview | None = batch(
+        _preview,
+        args=PreviewArgs,
+        description="What changing a membership to another plan today comes to, for its holder and staff with "
+        "members_write. Changes nothing.",
+    )
+
+
 @strawberry.type
 class MembershipChangeMutations:
     """Root fields of this area."""
@@ -197,6 +311,12 @@ class MembershipChangeMutations:
         args=FreezeArgs,
         description=f"Pause a membership from today on, at most {PER_YEAR} times a year and without debt: its end "
         "moves by exactly those days, and bookings inside are given back.",
+    )
+    switch_membership: SwitchMembershipPayload = batch(
+        answering(_switch),
+        args=SwitchArgs,
+        description="Change a membership to another plan at the desk, by staff with members_write: the unused days of "
+        "the present term are given back, the new term begins today, all of it or nothing.",
     )
     unfreeze_membership: MembershipChangePayload = batch(
         answering(_unfreeze), args=UnfreezeArgs, description="End a pause today; its unused days come off the end."

@@ -88,6 +88,51 @@ async def overdue_pages(
     return dict(zip(todays, pages, strict=True))
 
 
+EXPIRING_ORDER = "finance.subscriptions:CURRENT_PERIOD_END:ASC"
+LAPSED_ORDER = "finance.subscriptions:CURRENT_PERIOD_END:DESC"
+_EXPIRING = RowList(
+    "finance.subscriptions", "facility_id", (Key("current_period_end", day), Key("subscription_id", uuid))
+)
+_LAPSED = RowList(
+    "finance.subscriptions",
+    "facility_id",
+    (Key("current_period_end", day, descending=True), Key("subscription_id", uuid, descending=True)),
+)
+_ENDS = (
+    "t.current_period_end {} (SELECT d.day FROM unnest({{}}::text[], {{}}::date[]) AS d (id, day)"
+    " WHERE d.id = t.facility_id)"
+)
+
+
+async def expiring_pages(
+    postgres: Postgres, until: Mapping[str, date], request: PageRequest, columns: Iterable[str]
+) -> dict[str, Page]:
+    """A page per facility, given with a local day, of subscriptions that end by then unless somebody renews them."""
+    conditions = Conditions()
+    conditions.add("t.status = 'active'")
+    conditions.add("NOT t.auto_renew")
+    conditions.add(_ENDS.format("<="), list(until), list(until.values()))
+    asked = {*columns, *_SCOPE, SUBSCRIPTIONS.id}
+    pages = await pages_by_parent(postgres, _EXPIRING, list(until), request, asked, conditions)
+    return dict(zip(until, pages, strict=True))
+
+
+async def lapsed_pages(
+    postgres: Postgres, since: Mapping[str, date], request: PageRequest, columns: Iterable[str]
+) -> dict[str, Page]:
+    """A page per facility, given with a local day, of subscriptions that ended since, of who holds no other there."""
+    conditions = Conditions()
+    conditions.add("t.status IN ('cancelled', 'expired')")
+    conditions.add(_ENDS.format(">="), list(since), list(since.values()))
+    conditions.add(
+        "NOT EXISTS (SELECT FROM finance.subscriptions l WHERE l.facility_id = t.facility_id AND l.user_id = t.user_id"
+        " AND l.status IN ('incomplete', 'active', 'past_due', 'suspended', 'frozen'))"
+    )
+    asked = {*columns, *_SCOPE, SUBSCRIPTIONS.id}
+    pages = await pages_by_parent(postgres, _LAPSED, list(since), request, asked, conditions)
+    return dict(zip(since, pages, strict=True))
+
+
 async def by_ids(postgres: Postgres, rows: LedgerList, ids: Iterable[UUID], columns: Iterable[str]) -> dict[UUID, Row]:
     """Rows by id, in one statement; unknown ids are absent."""
     wanted = list(set(ids))

@@ -1,5 +1,9 @@
 -- Ending, pausing and resuming memberships (workflow 3).
 
+-- name: subscription
+-- for: looking without holding. $1 its id.
+SELECT * FROM finance.subscriptions WHERE subscription_id = $1
+
 -- name: paid_period
 -- for: what was paid for the present period and by which payment. $1 subscription, $2 period's first day.
 SELECT i.transaction_id, i.total_amount, t.transaction_type,
