@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from graphql import (
@@ -41,6 +41,7 @@ class List:
 
 SINCE, UNTIL = datetime(2026, 6, 10, tzinfo=UTC), datetime(2026, 6, 12, tzinfo=UTC)
 MAY = datetime(2026, 5, 1, tzinfo=UTC)
+NEXT_WEEK = SINCE + timedelta(days=7)
 _OVERDUE = "open_invoices > 0 AND oldest_open_due < (now() AT TIME ZONE 'Europe/Istanbul')::date"
 _VIP = "(facility_id, user_id) IN (SELECT facility_id, user_id FROM platform.member_tags WHERE tag_folded = 'vip')"
 _TODAY = "(now() AT TIME ZONE 'Europe/Istanbul')::date"
@@ -384,6 +385,22 @@ LISTS: Mapping[str, List] = {
             lambda at: {"coachId": at.id()},
         ),
         lambda _: {"status: ACTIVE": {"relationship.status": "active"}},
+    ),
+    "User.ptSessions": List(
+        COACH,
+        Documents(
+            "PtSession",
+            "pt_sessions",
+            lambda at: {"$or": [{"coachId": at.viewer}, {"clientId": at.viewer}]},
+            {"": "-startTime"},
+        ),
+        lambda _: {
+            "status: COMPLETED": {"status": "completed"},
+            f'since: "{SINCE.isoformat()}"': {"startTime": {"$gte": SINCE}},
+            f'since: "{SINCE.isoformat()}" until: "{NEXT_WEEK.isoformat()}"': {
+                "startTime": {"$gte": SINCE, "$lt": NEXT_WEEK}
+            },
+        },
     ),
     "User.sessions": List(
         MEMBER,

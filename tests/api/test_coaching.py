@@ -55,6 +55,7 @@ async def pair(small_settings: Settings, small_stores: Stores) -> AsyncIterator[
     database = small_stores.mongo.database
     await database.coach_clients.delete_many({"clientId": person})
     await database.consents.delete_many({"userId": person})
+    await database.pt_sessions.delete_many({"clientId": person})
     for name in ("users", "credentials"):
         await database[name].delete_one({"_id": person})
 

@@ -57,6 +57,7 @@ OFTEN_NULL = {
     ("ProgramEnrolment", "assignedBy"),
     ("ProgramEnrolment", "endedAt"),
     ("AuditEntry", "before"),
+    *(("PtSession", name) for name in ("cancelledAt", "cancellationReason", "cancelledBy", "feedback")),
 }
 """Fields the sampled entities may lack a value of, whoever asks."""
 
@@ -137,12 +138,8 @@ class Samples:
         self.ids["User"] += [global_id("User", client) for client in clients]
         self.ids["AuditEntry"] = [global_id("AuditEntry", id_) for id_ in list(truth.scope["AuditEntry"])[:20]]
         self.ids["MedicalRead"] = [global_id("MedicalRead", id_) for id_ in truth.scope["MedicalRead"]]
-        for type_ in (
-            "CoachClient",
-            "Measurement",
-            "WorkoutLog",
-            "ProgramEnrolment",
-        ):  # of the coach's clients, and of strangers
+        of_clients = ("CoachClient", "CoachingPackage", "PtSession", "Measurement", "WorkoutLog", "ProgramEnrolment")
+        for type_ in of_clients:  # of the coach's clients, and of strangers
             scope = truth.scope[type_].items()
             self.ids[type_] += [global_id(type_, id_) for id_, (_, person) in scope if person in clients][:8]
             self.ids[type_] += [global_id(type_, id_) for id_, (_, person) in scope if person not in clients][:8]

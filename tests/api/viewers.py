@@ -98,9 +98,14 @@ class Truth:
         truth.scope["WorkoutLog"] = {str(row["_id"]): ("", str(row["userId"])) for row in logged}
         enrolled = await stores.mongo.database["program_enrolments"].find({}, {"userId": 1}).to_list()
         truth.scope["ProgramEnrolment"] = {str(row["_id"]): ("", str(row["userId"])) for row in enrolled}
+        sessions = await stores.mongo.database["pt_sessions"].find({}, {"clientId": 1, "coachId": 1}).to_list()
+        truth.scope["PtSession"] = {str(row["_id"]): ("", str(row["clientId"])) for row in sessions}
+        packages = await stores.postgres.fetch("SELECT package_id, client_id, coach_id FROM finance.coaching_packages")
+        truth.scope["CoachingPackage"] = {row["package_id"]: ("", row["client_id"]) for row in packages}
         relations = await stores.mongo.database["coach_clients"].find({}).to_list()
         truth.scope["CoachClient"] = {str(row["_id"]): ("", str(row["clientId"])) for row in relations}
-        truth.author = {str(row["_id"]): str(row["coachId"]) for row in relations}
+        # A package of the demo has the id of its relation.
+        truth.author = {str(row["_id"]): str(row["coachId"]) for row in (*relations, *sessions)}
         active = {
             (row["coachId"], row["clientId"]): row["createdAt"]
             for row in relations

@@ -200,6 +200,8 @@ NO_REFERENCES = {
     *("finance.document_counters.business_id", "finance.transaction_keys.business_id"),
     *("finance.audit_logs.chain", "finance.audit_chains.chain"),
     "finance.package_balances.package_id",
+    # What refers to packages are rows of PostgreSQL themselves.
+    *("finance.coaching_packages.package_id", "finance.package_credit_ledger.package_id"),
 }
 """Ids that tell of the past, or are compared as facts."""
 

@@ -22,7 +22,7 @@ TABLES = (
     *("finance.facility_accounts", "finance.subscriptions", "finance.transactions", "finance.transaction_keys"),
     *("finance.invoices", "finance.invoice_lines", "finance.refunds", "finance.credit_notes", "finance.audit_logs"),
     *("finance.analytics_daily", "finance.document_counters", "finance.package_credit_ledger"),
-    *("finance.package_balances", "platform.member_facts"),
+    *("finance.coaching_packages", "finance.package_balances", "platform.member_facts"),
 )
 WHEN_LOADED = {"finance.analytics_daily": ("created_at", "updated_at"), "platform.member_facts": ("updated_at",)}
 """Columns that tell when a row was written, not what it says."""

@@ -93,11 +93,16 @@ INSERT INTO finance.idempotency_keys (actor_id, operation, idempotency_key, requ
   FROM u, generate_series(1, 20) g;
 INSERT INTO finance.package_credit_ledger (package_id, coach_id, client_id, entry_type, credits)
   SELECT lpad(to_hex(700000 + u.n), 24, '0'), u.id, u.id, 'grant', 10 FROM u, generate_series(1, 10) n;
+INSERT INTO finance.coaching_packages (package_id, relation_id, coach_id, client_id, starts_on, ends_on)
+  SELECT DISTINCT ON (package_id) package_id, lpad(to_hex(800000 + (random() * 100)::int), 24, '0'), coach_id,
+    client_id, '2026-01-01'::date, '2026-01-02'::date + (random() * 700)::int
+  FROM finance.package_credit_ledger;
 INSERT INTO platform.entity_attributes (entity_type, entity_id, attribute_name, attribute_value)
   SELECT 'facility', f.n || '-' || u.n, 'parking', jsonb_build_object('spaces', u.n) FROM f, u;
 """
 
 sql = load_sql("nexfit.domains.finance")
+coaching = load_sql("nexfit.domains.coaching", "packages.sql")
 
 
 @dataclass
@@ -394,6 +399,14 @@ CASES: dict[str, tuple[Callable[[Any], Awaitable[Any]], set[str]]] = {
             object_id(700_001),
         ),
         {"idx_package_credit_ledger_package_id"},
+    ),
+    "the package a session takes its credit from": (
+        plain(coaching.usable, object_id(800_001), NOON.date()),
+        {"idx_coaching_packages_relation_id", "package_balances_pkey"},
+    ),
+    "packages that have ended": (
+        plain(coaching.ended, NOON.date().replace(month=1, day=4), 20),
+        {"idx_coaching_packages_ends_on", "package_balances_pkey"},
     ),
     "members whose next booking has passed": (
         plain(PASSED_BOOKINGS, datetime.fromisoformat("2026-03-03T00:00:00+00:00")),

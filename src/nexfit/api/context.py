@@ -9,6 +9,7 @@ from typing import Any
 
 from nexfit.api.language import Speech
 from nexfit.domains.classes.places import ClassDesk
+from nexfit.domains.coaching.scheduling import CoachDesk
 from nexfit.domains.errors import TooOften
 from nexfit.domains.finance.payments import PaymentProvider
 from nexfit.domains.identity.access import GUEST, Actor
@@ -48,6 +49,11 @@ class Services:
     def sales(self) -> OnlineSales:
         """What selling online works with."""
         return OnlineSales.of(self.units, self.stores, self.payments, self.settings.payments)
+
+    @property
+    def coaching(self) -> CoachDesk:
+        """What scheduling sessions works with."""
+        return CoachDesk(self.units, self.stores.mongo, self.turns)
 
     @property
     def classes(self) -> ClassDesk:

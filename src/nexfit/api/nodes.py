@@ -23,7 +23,7 @@ from nexfit.api.identity.sessions import sessions_by_ids
 from nexfit.api.relay import MAX_PAGE, Node, parse_global_id
 from nexfit.api.rights import entry_of
 from nexfit.domains.classes import bookings, timetable
-from nexfit.domains.coaching import medical, relations
+from nexfit.domains.coaching import medical, packages, relations, sessions
 from nexfit.domains.errors import BadInput
 from nexfit.domains.facilities import directory
 from nexfit.domains.facilities.documents import StaffPermission
@@ -92,6 +92,14 @@ async def _measurements(context: Context, ids: Sequence[str], columns: frozenset
     return _by_text(await measurements.by_ids(context.stores.mongo, _object_ids(ids), columns))
 
 
+async def _coaching_packages(context: Context, ids: Sequence[str], _: frozenset[str]) -> Mapping[str, Any]:
+    return await packages.by_ids(context.stores.postgres, [str(id_) for id_ in _object_ids(ids)])
+
+
+async def _pt_sessions(context: Context, ids: Sequence[str], columns: frozenset[str]) -> Mapping[str, Any]:
+    return _by_text(await sessions.by_ids(context.stores.mongo, _object_ids(ids), columns))
+
+
 async def _audit_entries(context: Context, ids: Sequence[str], columns: frozenset[str]) -> Mapping[str, Any]:
     return _by_text(await audit_chain.by_ids(context.stores.postgres, _numbers(ids), columns))
 
@@ -157,6 +165,8 @@ FINDERS: Mapping[str, Find] = {
     "Class": _classes,
     "ClassOccurrence": _occurrences,
     "CoachClient": _coach_clients,
+    "CoachingPackage": _coaching_packages,
+    "PtSession": _pt_sessions,
     "Measurement": _measurements,
     "Exercise": _exercises,
     "WorkoutLog": _workouts,

@@ -54,6 +54,8 @@ MATRIX: Mapping[str, Entry] = {
             ("tagMember addMemberNote removeMemberNote scanCheckInCode", SIGNED_IN),
             ("grantConsent withdrawConsent", SIGNED_IN),
             ("inviteClient acceptCoach declineCoach endCoaching addCoachNote", SIGNED_IN),
+            ("sellPackage refundPackage", SIGNED_IN),
+            ("schedulePtSession reschedulePtSession completePtSession cancelPtSession ratePtSession", SIGNED_IN),
             ("recordVisit", SIGNED_IN),
             (TRAINING_MUTATIONS, SIGNED_IN),
         ),
@@ -280,7 +282,7 @@ MATRIX: Mapping[str, Entry] = {
             ("email phoneNumber roles createdAt", SELF | _MEMBERS),
             ("emailVerifiedAt phoneVerifiedAt secondFactorEnabled roleProfiles", SELF),
             ("facilities memberSubscriptions classBookings subscriptions invoices transactions sessions", SELF),
-            ("clients coaches consents medicalReads notices", SELF),
+            ("clients coaches consents medicalReads notices ptSessions", SELF),
             ("bodyProfile measurements bodyTrend bodyGoals", SELF | _BODY),
             ("workoutLogs programEnrolments progress", SELF | coach(ConsentScope.WORKOUTS)),
             ("medicalConditions", SELF | coach(ConsentScope.MEDICAL)),
@@ -314,12 +316,38 @@ MATRIX: Mapping[str, Entry] = {
     **TRAINING,
     "CoachClient": Entry(
         _fields(
-            ("id status startDate endDate goals coach client notes sharedScopes createdAt", SELF | AUTHOR),
+            ("id status startDate endDate goals coach client notes sharedScopes packages createdAt", SELF | AUTHOR),
             ("privateNotes overview", AUTHOR),
         ),
         found=SELF | AUTHOR,
         scope=Scope(person="clientId", author="coachId"),
     ),
+    "CoachingPackage": Entry(
+        _fields(
+            (
+                "id name price startsOn endsOn total used reserved remaining expired refunded createdAt coach client",
+                SELF | AUTHOR,
+            )
+        ),
+        found=SELF | AUTHOR,
+        scope=Scope(person="client_id", author="coach_id"),
+    ),
+    "CoachingPackagePayload": _part("package userErrors"),
+    "PtSession": Entry(
+        _fields(
+            (
+                "id startsAt endsAt duration status location feedback cancelledAt cancellationReason createdAt coach"
+                " client cancelledBy facility",
+                SELF | AUTHOR,
+            )
+        ),
+        found=SELF | AUTHOR,
+        scope=Scope(person="clientId", author="coachId"),
+    ),
+    "PtSessionLocation": _part("type details"),
+    "PtFeedback": _part("coach client"),
+    "PtOpinion": _part("rating notes"),
+    "PtSessionPayload": _part("session userErrors"),
     "ClientOverview": _part("nextSessionAt credits memberships"),
     "PackageCredits": _part("total reserved used remaining"),
     "MembershipStanding": _part("facility status plan balance openInvoices lastPaymentAt lastVisitAt nextBookingAt"),

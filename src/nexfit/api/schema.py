@@ -21,6 +21,8 @@ from nexfit.api.classes.scanning import CheckInMutations, CheckInQueries
 from nexfit.api.classes.schedule import ScheduleQueries
 from nexfit.api.coaching.consents import ConsentMutations
 from nexfit.api.coaching.inviting import CoachingMutations
+from nexfit.api.coaching.packages import PackageMutations
+from nexfit.api.coaching.pt_sessions import PtSessionMutations
 from nexfit.api.facilities.mutations import FacilityMutations
 from nexfit.api.facilities.queries import FacilityQueries
 from nexfit.api.facilities.staff import StaffMutations
@@ -82,6 +84,8 @@ class Mutation(
     TrainingMutations,
     ConsentMutations,
     CoachingMutations,
+    PackageMutations,
+    PtSessionMutations,
 ):
     """Root of mutations."""
 

@@ -24,6 +24,7 @@ from nexfit.domains.classes.attendance import close_dates
 from nexfit.domains.classes.places import ClassDesk
 from nexfit.domains.classes.planning import make_due_dates
 from nexfit.domains.classes.release import release_frozen, release_seats
+from nexfit.domains.coaching import packages
 from nexfit.domains.finance.payments import PaymentProvider
 from nexfit.domains.memberships import billing, purchase
 from nexfit.domains.memberships.billing import Billing
@@ -119,6 +120,10 @@ async def _release_seats(desk: Desk, now: datetime) -> int:
     return released + await release_frozen(desk.classes, desk.stores.postgres, now=now)
 
 
+async def _expire_packages(desk: Desk, now: datetime) -> int:
+    return await packages.expire(desk.units, desk.stores.postgres, now=now)
+
+
 async def _make_partitions(desk: Desk, now: datetime) -> int:
     async with maintenance_connection(desk.settings.postgres) as connection:
         return len(await partitions.ensure_ahead(connection, now.date()))  # type: ignore[arg-type]
@@ -141,6 +146,7 @@ JOBS: Sequence[Job] = (
         "gives back seats no membership covers any more",
         _release_seats,
     ),
+    Job("expire_packages", "*/10 * * * *", "lets sessions expire of packages that have ended", _expire_packages),
     Job("make_partitions", "17 1 * * *", "makes the partitions of the months to come", _make_partitions),
     Job("forget", "41 1 * * *", "deletes what is kept for a while only", _forget),
 )

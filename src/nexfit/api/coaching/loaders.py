@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Annotated, Any
 
 import strawberry
@@ -12,13 +13,14 @@ from bson import ObjectId
 from nexfit.api.context import Context
 from nexfit.api.fields import Args
 from nexfit.api.relay import PageArgs, connection, node_selection, page_request
-from nexfit.domains.coaching import clients, consents, medical, relations
-from nexfit.domains.coaching.documents import RelationStatus
+from nexfit.domains.coaching import clients, consents, medical, relations, sessions
+from nexfit.domains.coaching.documents import RelationStatus, SessionStatus
 from nexfit.domains.identity import people
 from nexfit.domains.identity.protected import CLIENT, client_field
 from nexfit.domains.training import measurements
 from nexfit.engine.fields import Record
 
+strawberry.enum(SessionStatus, name="PtSessionStatus", description="State of a personal training session.")
 strawberry.enum(RelationStatus, description="State of a coach and client relation.")
 
 
@@ -47,6 +49,29 @@ def _relations_of_viewer(side: str) -> Callable[..., Awaitable[Sequence[Any]]]:
 
 clients_of_viewer = _relations_of_viewer(relations.COACH)
 coaches_of_viewer = _relations_of_viewer(relations.CLIENT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PtSessionsArgs(PageArgs):
+    """Which sessions."""
+
+    status: Annotated[SessionStatus | None, strawberry.argument(description="Only in this state.")] = None
+    since: Annotated[datetime | None, strawberry.argument(description="Starting from this instant on.")] = None
+    until: Annotated[datetime | None, strawberry.argument(description="Starting before this instant.")] = None
+
+
+async def pt_sessions_of_viewer(parents: Sequence[Record], args: PtSessionsArgs, context: Context) -> Sequence[Any]:
+    """A connection of the sessions the viewer, who is every parent, gives or takes."""
+    page = await sessions.page_of(
+        context.stores.mongo,
+        context.actor.require(),
+        status=args.status,
+        since=args.since,
+        until=args.until,
+        request=page_request(args, sessions.ORDER),
+        columns=node_selection(args.selection).columns,
+    )
+    return [connection(page, sessions.ORDER, args.selection)] * len(parents)
 
 
 async def consents_of_viewer(parents: Sequence[Record], args: Args, context: Context) -> Sequence[Any]:

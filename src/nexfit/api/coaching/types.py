@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 
 from nexfit.api.coaching import loaders
-from nexfit.api.fields import batch, column, derived, row_column
+from nexfit.api.context import Context
+from nexfit.api.fields import Args, batch, column, derived, row_column
 from nexfit.api.identity.types import User, user_field
 from nexfit.api.relay import Node, id_reader
+from nexfit.domains.coaching import packages
 from nexfit.domains.coaching.documents import RelationStatus
 from nexfit.domains.identity.documents import ConsentScope
 from nexfit.engine.fields import Record
 
 if TYPE_CHECKING:
+    from nexfit.api.coaching.packages import CoachingPackage
     from nexfit.api.memberships.standings import MembershipStanding
 
 strawberry.enum(ConsentScope, description="A kind of personal data a client may open to a coach.")
@@ -65,6 +69,11 @@ class ClientOverview:
     )
 
 
+async def _packages(parents: Sequence[Record], args: Args, context: Context) -> Sequence[Any]:
+    found = await packages.of_relations(context.stores.postgres, [parent["_id"] for parent in parents])
+    return [found.get(parent["_id"], []) for parent in parents]
+
+
 @strawberry.type(description="A coach's relation to a client; the two alone can find it.")
 class CoachClient(Node):
     """From MongoDB's `coach_clients`."""
@@ -87,6 +96,9 @@ class CoachClient(Node):
         loaders.overviews_of_relations,
         needs=("_id", "coachId", "clientId", "relationship.status"),
         description="The client at a glance; for the coach alone, while the relation is active.",
+    )
+    packages: list[Annotated[CoachingPackage, strawberry.lazy("nexfit.api.coaching.packages")]] = batch(
+        _packages, needs=("_id",), description="Sessions the client bought, what ends first before the rest."
     )
     created_at: datetime = column(description="When it was asked for.")
     coach: User | None = user_field("coachId", description="The coach.")

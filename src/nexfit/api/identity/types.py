@@ -31,6 +31,7 @@ from nexfit.engine.fields import Record
 if TYPE_CHECKING:
     from nexfit.api.classes.bookings import ClassBooking
     from nexfit.api.classes.notices import Notice
+    from nexfit.api.coaching.pt_sessions import PtSession
     from nexfit.api.coaching.types import CoachClient, Consent, MedicalRead
     from nexfit.api.facilities.types import Facility
     from nexfit.api.finance.types import Invoice, Subscription, Transaction
@@ -176,6 +177,11 @@ class User(Node):
         coaching.coaches_of_viewer,
         args=coaching.RelationsArgs,
         description="The person's coaches, the oldest relation first; for the person only.",
+    )
+    pt_sessions: Connection[Annotated[PtSession, strawberry.lazy("nexfit.api.coaching.pt_sessions")]] | None = batch(
+        coaching.pt_sessions_of_viewer,
+        args=coaching.PtSessionsArgs,
+        description="Personal training the person gives or takes, the latest first; for the person only.",
     )
     consents: list[Annotated[Consent, strawberry.lazy("nexfit.api.coaching.types")]] | None = batch(
         coaching.consents_of_viewer,

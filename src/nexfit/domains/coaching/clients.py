@@ -32,13 +32,16 @@ MOST_FACILITIES = 20
 """At which a coach works and a client is looked for."""
 
 _CREDITS = """
-SELECT package_id, total, reserved, used, remaining FROM finance.package_balances WHERE package_id = ANY ($1::text[])
+SELECT p.relation_id, sum(b.total)::int AS total, sum(b.reserved)::int AS reserved, sum(b.used)::int AS used,
+    sum(b.remaining)::int AS remaining
+  FROM finance.coaching_packages p JOIN finance.package_balances b USING (package_id)
+  WHERE p.relation_id = ANY ($1::text[]) GROUP BY p.relation_id
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Credits:
-    """Sessions of a package: bought, booked, had, and still to be booked."""
+    """Sessions of a relation's packages: bought, booked, had, and still to be booked."""
 
     total: int
     reserved: int
@@ -108,7 +111,7 @@ async def _coached(
         sessions, rows = await asyncio.gather(
             _next_sessions(mongo, asked, now), postgres.fetch(_CREDITS, [str(one["_id"]) for one in asked])
         )
-        left = {row["package_id"]: _counts(row) for row in rows}
+        left = {row["relation_id"]: _counts(row) for row in rows}
         return {
             item: {
                 "next_session_at": starts.isoformat() if (starts := sessions.get(one["_id"])) else None,

@@ -19,3 +19,62 @@ class NoRelation(NotFound):
 
     def __init__(self) -> None:
         super().__init__("There is no such {name}.", path=("relation",), name="relation")
+
+
+class NoPackage(NotFound):
+    """There is none, or another coach sold it."""
+
+    def __init__(self) -> None:
+        super().__init__("There is no such {name}.", path=("package",), name="package")
+
+
+class NoSession(NotFound):
+    """There is none, or it is between others."""
+
+    def __init__(self) -> None:
+        super().__init__("There is no such {name}.", path=("session",), name="session")
+
+
+class NoCredits(Refusal):
+    """No package has that many sessions left for that day."""
+
+    code = ErrorCode.NO_CREDITS
+
+    def __init__(self) -> None:
+        super().__init__("No package has enough sessions left for that day.")
+
+
+class SessionClash(Refusal):
+    """The coach or the client has another session at that time."""
+
+    code = ErrorCode.BOOKING_CLASH
+
+    def __init__(self) -> None:
+        super().__init__("The coach or the client has another session at that time.", path=("startsAt",))
+
+
+class SessionState(Refusal):
+    """The session's state, or the time, does not lead there."""
+
+    code = ErrorCode.INVALID_TRANSITION
+
+    def __init__(self, *, state: str) -> None:
+        super().__init__("That is not possible for a session that is {state}.", path=("session",), state=state)
+
+
+class SessionNotBegun(Refusal):
+    """A session is completed or missed from its start on."""
+
+    code = ErrorCode.INVALID_TRANSITION
+
+    def __init__(self) -> None:
+        super().__init__("The session has not begun.", path=("session",))
+
+
+class SessionBegun(Refusal):
+    """What has begun is completed or missed, and not cancelled or moved."""
+
+    code = ErrorCode.INVALID_TRANSITION
+
+    def __init__(self) -> None:
+        super().__init__("The session has begun.", path=("session",))

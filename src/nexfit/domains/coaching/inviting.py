@@ -16,6 +16,7 @@ from nexfit.domains.coaching import consents
 from nexfit.domains.coaching.documents import LIVE_RELATION_STATUSES, RelationStatus
 from nexfit.domains.coaching.errors import InvalidTransition, NoRelation
 from nexfit.domains.coaching.relations import COLLECTION
+from nexfit.domains.coaching.scheduling import release_future, take_turns
 from nexfit.domains.errors import BadInput, Forbidden, NotFound
 from nexfit.domains.identity.access import Actor
 from nexfit.domains.identity.documents import ConsentScope
@@ -135,20 +136,23 @@ async def decline(units: UnitsOfWork, actor: Actor, relation: ObjectId, *, now: 
 
 
 async def end(units: UnitsOfWork, actor: Actor, relation: ObjectId, *, now: datetime) -> None:
-    """Either side ends it at once: from the commit on the coach sees nothing. Repeating it changes nothing.
+    """Either side ends it at once: from the commit on the coach sees nothing, and sessions that have not begun are
+    cancelled with their credits released. Repeating it changes nothing.
 
     Raises Unauthenticated, NotFound, InvalidTransition.
     """
     person = actor.require()
 
-    async def body(work: MongoWork) -> None:
+    async def body(work: BothWork) -> None:
         found = await of_either(work, relation, person)
         if found["relationship"]["status"] == RelationStatus.ENDED:
             return
         await move(work, found, RelationStatus.ACTIVE, RelationStatus.ENDED, person, now, endDate=now)
+        await take_turns(work, found)
         await consents.close_all(work, found, now)
+        await release_future(work, found, person, now)
 
-    await units.mongo("end_coaching").run(body)
+    await units.both("end_coaching").run(body)
 
 
 async def add_note(

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 from random import Random
 
 import orjson
@@ -34,6 +35,11 @@ LEDGER_COLUMNS = (
     "created_at",
 )
 
+PACKAGE_COLUMNS = (
+    *("package_id", "relation_id", "coach_id", "client_id", "name", "price", "currency", "starts_on", "ends_on"),
+    *("sold_by", "created_at"),
+)
+
 CLIENTS_PER_COACH = 5
 WEEKS_BACK = 6
 WEEKS_AHEAD = 2
@@ -53,6 +59,7 @@ class Coaching:
     sessions: list[Row] = field(default_factory=list)
     consents: list[Row] = field(default_factory=list)
     ledger: list[Record] = field(default_factory=list)
+    packages: list[Record] = field(default_factory=list)
     reads: list[Record] = field(default_factory=list)
     """Audit entries of who read medical conditions, from the time when they were open."""
     coach_of: dict[int, ObjectId] = field(default_factory=dict)
@@ -125,6 +132,12 @@ class Coaches:
                 "grantedAt": began,
                 "updatedAt": began,
             }
+        )
+        made.packages.append(
+            (
+                *(str(relation), str(relation), str(coach), str(person.id), name, Decimal(price), CURRENCY),
+                *(self._calendar.day_of(began), self._calendar.today + timedelta(days=120), str(coach), began),
+            )
         )
         if person.is_client_login:
             for number in range(MEDICAL_READS):

@@ -22,7 +22,7 @@ from nexfit.operations.demo.businesses import Branch, Businesses, Row
 from nexfit.operations.demo.calendar import Calendar, add_months, local_today
 from nexfit.operations.demo.catalogue import Catalogue
 from nexfit.operations.demo.chance import Chance
-from nexfit.operations.demo.coaching import LEDGER_COLUMNS, Coaches, Coaching
+from nexfit.operations.demo.coaching import LEDGER_COLUMNS, PACKAGE_COLUMNS, Coaches, Coaching
 from nexfit.operations.demo.content.places import CURRENCY, TIMEZONE
 from nexfit.operations.demo.contracts import Contract, Histories
 from nexfit.operations.demo.ledger import (
@@ -302,6 +302,7 @@ class _Loader:
             ("finance.refunds", REFUND_COLUMNS, documents.refunds()),
             ("finance.credit_notes", CREDIT_NOTE_COLUMNS, documents.credit_notes()),
             ("finance.audit_logs", AUDIT_COLUMNS, [*documents.audit(), *coaching.reads]),
+            ("finance.coaching_packages", PACKAGE_COLUMNS, coaching.packages),
             ("finance.package_credit_ledger", LEDGER_COLUMNS, coaching.ledger),
         ):
             await copy(connection, table, columns, rows, self._tally)

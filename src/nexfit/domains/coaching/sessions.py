@@ -1,0 +1,48 @@
+"""Reading personal training sessions from MongoDB's `pt_sessions`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from bson import ObjectId
+
+from nexfit.domains.coaching.documents import SessionStatus
+from nexfit.hybrid import documents_paging
+from nexfit.hybrid.paging import Key, Page, PageRequest, instant, object_id
+from nexfit.stores.mongo import Document, Mongo
+
+COLLECTION = "pt_sessions"
+ORDER = "pt_sessions:START:DESC"
+_KEYS = (Key("startTime", instant, descending=True), Key("_id", object_id, descending=True))
+
+_SCOPE = ("coachId", "clientId")
+"""Columns every read carries, because the right to see a session depends on them."""
+
+
+async def page_of(
+    mongo: Mongo,
+    person: ObjectId,
+    *,
+    status: SessionStatus | None,
+    since: datetime | None,
+    until: datetime | None,
+    request: PageRequest,
+    columns: Iterable[str],
+) -> Page:
+    """One page of the sessions a person gives or takes, the latest first, of those that start in `[since, until)`."""
+    query: dict[str, Any] = {"$or": [{"coachId": person}, {"clientId": person}]}
+    if status is not None:
+        query["status"] = str(status)
+    within = {"$gte": since, "$lt": until}
+    bounds = {operator: instant_ for operator, instant_ in within.items() if instant_ is not None}
+    if bounds:
+        query["startTime"] = bounds
+    return await documents_paging.page(mongo, COLLECTION, query, _KEYS, request, {*columns, *_SCOPE})
+
+
+async def by_ids(mongo: Mongo, ids: Iterable[ObjectId], columns: Iterable[str]) -> dict[ObjectId, Document]:
+    """Sessions by id, in one command; unknown ids are absent."""
+    rows = await mongo.find(COLLECTION, {"_id": {"$in": list(set(ids))}}, {*columns, *_SCOPE})
+    return {row["_id"]: row for row in rows}

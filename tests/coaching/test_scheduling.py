@@ -1,0 +1,322 @@
+"""Personal training sessions (workflow 4.2 to 4.5): no overlap, one credit each, in both stores or in neither."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from bson import ObjectId
+
+from nexfit.domains.coaching import inviting, packages, scheduling
+from nexfit.domains.coaching.documents import SessionPlace
+from nexfit.domains.coaching.errors import (
+    InvalidTransition,
+    NoCredits,
+    NoRelation,
+    NoSession,
+    SessionBegun,
+    SessionClash,
+    SessionNotBegun,
+    SessionState,
+)
+from nexfit.domains.errors import BadInput, NotFound, Unauthenticated
+from nexfit.domains.identity.access import GUEST, Actor
+from nexfit.hybrid.recovery import sweep
+from tests.writes.conftest import at_point
+
+from .conftest import NOW, Practice
+
+HOUR = timedelta(hours=1)
+
+
+async def _status(practice: Practice, session: ObjectId) -> str:
+    return str((await practice.database.pt_sessions.find_one({"_id": session}))["status"])
+
+
+async def _complete(practice: Practice, session: ObjectId, *, at: float, came: bool = True, **more: Any) -> None:
+    actor = more.get("actor", practice.coach)
+    await scheduling.complete(practice.desk, actor, session, came=came, now=NOW + at * HOUR)
+
+
+async def _cancel(practice: Practice, session: ObjectId, who: Actor, *, at: float = 0) -> None:
+    await scheduling.cancel(practice.desk, who, session, reason="Hasta", now=NOW + at * HOUR)
+
+
+async def _move(practice: Practice, session: ObjectId, hours: float, *, at: float = 0, key: str = "") -> ObjectId:
+    slot = scheduling.Slot(starts_at=NOW + hours * HOUR, minutes=60, place=SessionPlace.OUTDOOR)
+    return await scheduling.reschedule(
+        practice.desk, practice.coach, session, slot, key=key or str(uuid4()), now=NOW + at * HOUR
+    )
+
+
+async def test_fifty_requests_for_the_last_credit_are_one_session(practice: Practice) -> None:
+    _, relation = await practice.client()
+    package = await practice.sell(relation, 1)
+    results = await asyncio.gather(
+        *(
+            scheduling.schedule(
+                practice.desks[number % 2],
+                practice.coach,
+                relation,
+                scheduling.Slot(starts_at=NOW + (30 + 2 * number) * HOUR, minutes=60, place=SessionPlace.ONLINE),
+                key=str(number),
+                now=NOW,
+            )
+            for number in range(50)
+        ),
+        return_exceptions=True,
+    )
+    assert Counter(type(result) for result in results) == {ObjectId: 1, NoCredits: 49}, results
+    assert await practice.credits(package) == (1, 0, 0, 0)
+    await practice.agrees(relation)
+
+
+async def test_of_overlapping_sessions_one_is_made_and_touching_ones_all_are(practice: Practice) -> None:
+    pairs = [await practice.client() for _ in range(4)]
+    for _, relation in pairs:
+        await practice.sell(relation, 20)
+    tried = [practice.schedule(pairs[number % 4][1], 48 + number / 4) for number in range(8)]
+    results = await asyncio.gather(*tried, return_exceptions=True)
+    assert {type(result) for result in results} == {ObjectId, SessionClash}
+    made = await practice.database.pt_sessions.find({"coachId": practice.coach.user_id}).sort("startTime").to_list()
+    assert len(made) == sum(isinstance(result, ObjectId) for result in results)
+    for one, following in itertools.pairwise(made):
+        assert one["endTime"] <= following["startTime"]
+    for hours in (100, 101, 102):  # half-open: one may begin when another ends
+        await practice.schedule(pairs[0][1], hours)
+    for hours, minutes in ((100.5, 60), (99.5, 240), (101, 15), (101.75, 15)):
+        with pytest.raises(SessionClash):
+            await practice.schedule(pairs[1][1], hours, minutes=minutes)
+    await asyncio.gather(*(practice.agrees(relation) for _, relation in pairs))
+
+
+async def test_a_client_of_two_coaches_is_not_in_two_places(practice: Practice) -> None:
+    client, relation = await practice.client()
+    other = await practice.person("studio_coach")
+    second = await practice.invite(client, by=other)
+    await inviting.accept(practice.units, client, second, (), now=NOW)
+    await practice.sell(relation)
+    await practice.sell(second, actor=other)
+    results = await asyncio.gather(
+        practice.schedule(relation, 30), practice.schedule(second, 30.5, actor=other), return_exceptions=True
+    )
+    assert sorted(type(result).__name__ for result in results) == ["ObjectId", "SessionClash"]
+
+
+async def test_the_package_that_ends_first_is_used_first_and_none_after_its_end(practice: Practice) -> None:
+    _, relation = await practice.client()
+    late, soon = await practice.sell(relation, 2, days=60), await practice.sell(relation, 2, days=10)
+    for number in range(2):
+        await practice.schedule(relation, 24 + 2 * number)
+    assert (await practice.credits(soon), await practice.credits(late)) == ((2, 0, 0, 0), (0, 0, 2, 0))
+    last = await practice.sell(relation, 1, days=10)
+    await practice.schedule(relation, 24 * 20)
+    assert (await practice.credits(last), await practice.credits(late)) == ((0, 0, 1, 0), (1, 0, 1, 0))
+    await practice.schedule(relation, 24 * 10 + 14)  # 23:00 of the last day, in UTC
+    assert await practice.credits(last) == (1, 0, 0, 0)
+    await practice.schedule(relation, 24 * 60 + 14)
+    await practice.sell(relation, 5, days=60)
+    with pytest.raises(NoCredits):
+        await practice.schedule(relation, 24 * 60 + 15)
+    await practice.agrees(relation)
+
+
+async def test_the_days_of_a_package_are_those_of_the_facility(practice: Practice) -> None:
+    _, relation = await practice.client()
+    facility = ObjectId()
+    await practice.database.facilities.insert_one(
+        {
+            "_id": facility,
+            "name": "Test",
+            "nameFolded": "test",
+            "type": "gym",
+            "timezone": "Europe/Istanbul",
+            "address": {},
+            "ownerId": ObjectId(),
+            "staff": [{"userId": practice.coach.user_id, "role": "coach", "permissions": [], "joinedAt": NOW}],
+            "createdAt": NOW,
+            "updatedAt": NOW,
+        }
+    )
+    await practice.sell(relation, 5, days=1)
+    at = {"place": SessionPlace.FACILITY, "facility": facility}
+    await practice.schedule(relation, 24 + 11, **at)  # 20:00 UTC is 23:00 there
+    with pytest.raises(NoCredits):
+        await practice.schedule(relation, 24 + 12, **at)
+    await practice.schedule(relation, 24 + 12)
+    with pytest.raises(NotFound):
+        await practice.schedule(relation, 24, place=SessionPlace.FACILITY, facility=ObjectId())
+    other = await practice.person()
+    staff = {"userId": other.user_id, "role": "manager", "permissions": ["classes_write"], "joinedAt": NOW}
+    await practice.database.facilities.update_one({"_id": facility}, {"$push": {"staff": staff}})
+    session = await practice.database.pt_sessions.find_one({"facilityId": facility})
+    await _complete(practice, session["_id"], at=36, actor=other)
+    assert await _status(practice, session["_id"]) == "completed"
+
+
+@pytest.mark.parametrize("came", [True, False])
+async def test_a_session_is_settled_once_and_not_before_it_begins(practice: Practice, came: bool) -> None:
+    client, relation = await practice.client()
+    package = await practice.sell(relation, 2)
+    session = await practice.schedule(relation, 30)
+    with pytest.raises(SessionNotBegun):
+        await _complete(practice, session, at=29.99, came=came)
+    for stranger in (client, await practice.person("coach")):
+        with pytest.raises(NoSession):
+            await _complete(practice, session, at=31, came=came, actor=stranger)
+    await asyncio.gather(*(_complete(practice, session, at=30, came=came) for _ in range(10)))
+    assert await _status(practice, session) == ("completed" if came else "no_show")
+    assert await practice.credits(package) == (0, 1, 1, 0)
+    before = await practice.written()
+    for attempt in (
+        lambda: _complete(practice, session, at=31, came=not came),
+        lambda: _cancel(practice, session, practice.coach),
+        lambda: _move(practice, session, 60),
+    ):
+        with pytest.raises(SessionState):
+            await attempt()
+        assert await practice.written() == before
+
+
+async def test_who_cancels_when_decides_about_the_credit(practice: Practice) -> None:
+    client, relation = await practice.client()
+    for by_coach, at, expected in (
+        (True, 29.9, (0, 0, 1, 0)),
+        (False, 6, (0, 0, 1, 0)),  # 24 hours before
+        (False, 6.01, (0, 1, 0, 0)),
+    ):
+        package = await practice.sell(relation, 1)
+        session = await practice.schedule(relation, 30)
+        who = practice.coach if by_coach else client
+        await asyncio.gather(*(_cancel(practice, session, who, at=at) for _ in range(5)))
+        assert await _status(practice, session) == "cancelled"
+        assert await practice.credits(package) == expected
+        stored = await practice.database.pt_sessions.find_one({"_id": session})
+        assert (stored["cancelledBy"], stored["cancellationReason"]) == (who.user_id, "Hasta")
+        with pytest.raises(SessionState):
+            await _complete(practice, session, at=31)
+        if expected[2]:
+            await practice.schedule(relation, 80 + at)  # uses what came back, so that the next case has its own
+    session = await practice.database.pt_sessions.find_one({"status": "scheduled", "clientId": client.user_id})
+    with pytest.raises(SessionBegun):
+        await _cancel(practice, session["_id"], client, at=1000)
+    with pytest.raises(NoSession):
+        await _cancel(practice, session["_id"], await practice.person())
+
+
+async def test_moving_a_session_makes_a_new_one_with_the_credit_of_the_old(practice: Practice) -> None:
+    _, relation = await practice.client()
+    package = await practice.sell(relation, 1)
+    session = await practice.schedule(relation, 30)
+    moved = await asyncio.gather(*(_move(practice, session, 30.5, key="tap") for _ in range(5)))
+    assert len(set(moved)) == 1
+    assert (await _status(practice, session), await _status(practice, moved[0])) == ("cancelled", "scheduled")
+    assert await practice.credits(package) == (1, 0, 0, 0)
+    results = await asyncio.gather(
+        *(_move(practice, moved[0], 50 + 2 * number) for number in range(8)), return_exceptions=True
+    )
+    assert Counter(type(result) for result in results) == {ObjectId: 1, SessionState: 7}
+    assert await practice.credits(package) == (1, 0, 0, 0)
+    with pytest.raises(SessionBegun):
+        await _move(practice, next(one for one in results if isinstance(one, ObjectId)), 200, at=199)
+    await practice.agrees(relation)
+
+
+async def test_the_end_of_a_relation_releases_what_has_not_begun(practice: Practice) -> None:
+    client, relation = await practice.client()
+    package = await practice.sell(relation, 10)
+    sessions = [await practice.schedule(relation, hours) for hours in (2, 30, 60)]
+    tried = [practice.schedule(relation, 100 + 2 * number) for number in range(4)]
+    ended, *results = await asyncio.gather(
+        inviting.end(practice.units, client, relation, now=NOW + 2.5 * HOUR), *tried, return_exceptions=True
+    )
+    assert ended is None
+    assert {type(result) for result in results} <= {ObjectId, InvalidTransition}
+    assert [await _status(practice, session) for session in sessions] == ["scheduled", "cancelled", "cancelled"]
+    for result in results:
+        assert not isinstance(result, ObjectId) or await _status(practice, result) == "cancelled"
+    assert await practice.credits(package) == (1, 0, 9, 0)  # the one that had begun is still to be settled
+    await practice.agrees(relation)
+    await _complete(practice, sessions[0], at=3)
+    assert await practice.credits(package) == (0, 1, 9, 0)
+
+
+async def test_what_is_refused_writes_nothing_in_either_store(practice: Practice) -> None:
+    client, relation = await practice.client()
+    waiting = await practice.invite(await practice.person())
+    await practice.sell(relation, 3)
+    session = await practice.schedule(relation, 30)
+    units, other = practice.units, await practice.person("coach")
+    before = await practice.written()
+    for refused, attempt in (
+        (Unauthenticated, lambda: practice.schedule(relation, 40, actor=GUEST)),
+        (NoRelation, lambda: practice.schedule(relation, 40, actor=client)),
+        (NoRelation, lambda: practice.schedule(relation, 40, actor=other)),
+        (InvalidTransition, lambda: practice.schedule(waiting, 40)),
+        (BadInput, lambda: practice.schedule(relation, 0)),
+        (BadInput, lambda: practice.schedule(relation, 24 * 367)),
+        (BadInput, lambda: practice.schedule(relation, 40, minutes=14)),
+        (BadInput, lambda: practice.schedule(relation, 40, minutes=241)),
+        (BadInput, lambda: practice.schedule(relation, 40, place=SessionPlace.FACILITY)),
+        (SessionClash, lambda: practice.schedule(relation, 30.5)),
+        (NoSession, lambda: _move(practice, ObjectId(), 40)),
+        (SessionState, lambda: scheduling.rate(units, client, session, 5, None, now=NOW)),
+        (NoSession, lambda: scheduling.rate(units, other, session, 5, None, now=NOW)),
+    ):
+        with pytest.raises(refused):
+            await attempt()
+        assert await practice.written() == before, refused
+
+
+async def test_both_sides_say_how_it_was_each_for_itself(practice: Practice) -> None:
+    client, relation = await practice.client()
+    await practice.sell(relation, 1)
+    session = await practice.schedule(relation, 30)
+    await _complete(practice, session, at=30)
+    units = practice.units
+    await scheduling.rate(units, client, session, 4, "İyi", now=NOW + 32 * HOUR)
+    await scheduling.rate(units, practice.coach, session, 5, None, now=NOW + 32 * HOUR)
+    await scheduling.rate(units, client, session, 3, None, now=NOW + 33 * HOUR)
+    stored = await practice.database.pt_sessions.find_one({"_id": session})
+    assert stored["feedback"] == {"client": {"rating": 3}, "coach": {"rating": 5}}
+
+
+class Died(BaseException):
+    """Stands for the death of the process: nothing after it is run."""
+
+
+@pytest.mark.parametrize(("point", "there"), [("prepared", False), ("decided", True)])
+async def test_a_process_that_dies_leaves_both_or_neither(practice: Practice, point: str, there: bool) -> None:
+    """Whoever comes by ends it by the decision: session and credit agree after each step of each change."""
+    client, relation = await practice.client()
+    package = await practice.sell(relation, 6)
+    kept = await practice.schedule(relation, 30)
+    moved, cancelled, held = [await practice.schedule(relation, hours) for hours in (40, 50, 2)]
+    changes: tuple[tuple[Callable[[], Awaitable[object]], tuple[int, int, int, int]], ...] = (
+        (lambda: practice.schedule(relation, 70), (5, 0, 1, 0)),
+        (lambda: _move(practice, moved, 80), (5, 0, 1, 0)),
+        (lambda: _cancel(practice, cancelled, client), (4, 0, 2, 0)),
+        (lambda: _complete(practice, held, at=2), (3, 1, 2, 0)),
+        (lambda: practice.sell(relation, 3), (3, 1, 2, 0)),
+        (lambda: inviting.end(practice.units, client, relation, now=NOW + 3 * HOUR), (0, 1, 5, 0)),
+    )
+
+    def die() -> None:
+        raise Died
+
+    for change, after in changes:
+        with at_point(point, die), pytest.raises(Died):
+            await change()
+        await sweep(practice.stores, 0)
+        await practice.agrees(relation)
+        assert await practice.credits(package) == (after if there else (4, 0, 2, 0))
+    is_sold = len((await packages.of_relations(practice.stores.postgres, [relation]))[relation]) == 2
+    has_ended = (await practice.relation(relation))["relationship"]["status"] == "ended"
+    assert is_sold is has_ended is there
+    assert await _status(practice, kept) == ("cancelled" if there else "scheduled")
