@@ -53,6 +53,12 @@ async def test_a_raised_tag_ends_the_answer_for_all_of_them(kept: KeptAnswers, s
     assert [(answer, beginning is not None) for answer, beginning in found] == [(None, True)] * 5
 
 
+async def test_nobody_waits_for_a_question_that_could_not_be_asked(kept: KeptAnswers) -> None:
+    kept._versions._unraised = {"something"}
+    async with asyncio.timeout(20):
+        assert await asyncio.gather(*(kept.find("key", lambda: "name") for _ in range(3))) == [(None, None)] * 3
+
+
 async def test_when_the_one_who_asks_leaves_the_others_load_for_themselves(kept: KeptAnswers) -> None:
     first, *others = (asyncio.create_task(kept.find("key", lambda: "name")) for _ in range(3))
     await asyncio.sleep(0)

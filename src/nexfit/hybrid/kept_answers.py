@@ -168,6 +168,7 @@ class KeptAnswers:
         try:
             counts = await self._ask(kept, asked)
         except BaseException as error:
+            kept.followers = None  # it may have failed at once
             failed = error if isinstance(error, StoreUnavailable) else StoreUnavailable("redis", "who asked has left")
             for follower in followers:
                 if not follower.done():
