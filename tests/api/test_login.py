@@ -55,7 +55,7 @@ async def test_whoever_is_not_let_in_is_told_the_same(guest: Client) -> None:
     }
     for email in ("nobody@example.org", "", "\0", "$ne", "x" * 10_000, "owner@demo.nexfit.app.example"):
         assert await attempt(guest, email, "nexfit-demo") == refused
-    for password in ("wrong", "", "nexfit-demo ", "NEXFIT-DEMO", "\0", "💪" * 400, "x" * 100_000):
+    for password in ("wrong", "", "nexfit-demo ", "NEXFIT-DEMO", "\0", "💪" * 400, "x" * 19_000):
         assert await attempt(guest, OWNER, password) == refused
     for wrong in ({}, {"email": OWNER}, {"email": {"$gt": ""}, "password": "x"}, {"email": OWNER, "password": ["x"]}):
         assert_refused(await guest.post(LOGIN, {"i": wrong}), "BAD_USER_INPUT")

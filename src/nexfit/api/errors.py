@@ -10,6 +10,7 @@ import strawberry
 import structlog
 from graphql import GraphQLError
 
+from nexfit.api.bounds import require_bounds
 from nexfit.api.context import Context
 from nexfit.api.fields import column, derived
 from nexfit.api.language import ENGLISH, Speech
@@ -55,11 +56,13 @@ def answering(
     `run(args, context)` makes the change, reads back what `args.selection` asks for, and answers with the payload
     without `userErrors`. A Refusal or InvalidInput it raises becomes `userErrors`, beside `refused`: the values of
     fields that are not null then. It raises them before anything is written. Unauthenticated and Forbidden stay errors
-    of the operation, whichever mutation it is; who has to be signed in says the matrix of rights, before `run`.
+    of the operation, whichever mutation it is; who has to be signed in says the matrix of rights, before `run`. Texts
+    and lists longer than any may be (`nexfit.api.bounds`) are refused before it, too.
     """
 
     async def load(parents: Sequence[Record], args: Any, context: Context) -> Sequence[Any]:
         try:
+            require_bounds(getattr(args, "input", None))
             payload = {**await run(args, context), "userErrors": []}
         except (Unauthenticated, Forbidden):
             raise

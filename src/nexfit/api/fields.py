@@ -15,6 +15,7 @@ from typing import Any, cast, get_type_hints
 import strawberry
 from graphql import (
     GraphQLField,
+    GraphQLInputObjectType,
     GraphQLInterfaceType,
     GraphQLObjectType,
     GraphQLSchema,
@@ -27,6 +28,7 @@ from strawberry.types.arguments import convert_argument
 from strawberry.types.field import StrawberryField
 from strawberry.utils.str_converters import to_camel_case
 
+from nexfit.api.bounds import require_bounds
 from nexfit.api.caching import EXTENSION, Cached
 from nexfit.api.guarding import Narrowing, check, guarded, needs_of
 from nexfit.engine.fields import Batch, BatchLoad, Column, Derived, FieldSpec
@@ -180,15 +182,24 @@ def _converter(definition: StrawberryField, field: GraphQLField, registry: Any, 
     """Strawberry's `convert_arguments`: names are found once, and scalars taken as graphql-core gives them."""
     named = [(config.name_converter.from_argument(argument), argument) for argument in definition.arguments]
     plain = {name for name, _ in named if is_scalar_type(get_nullable_type(field.args[name].type))}
+    # Of a mutation's input `answering` tells in its `userErrors`; who reads ids or a cursor takes less of them anyway.
+    bounded = [
+        (argument.python_name, name)
+        for name, argument in named
+        if name != "input" and isinstance(get_named_type(field.args[name].type), GraphQLInputObjectType)
+    ]
 
     def convert(values: dict[str, Any]) -> dict[str, Any]:
-        return {
+        converted = {
             argument.python_name: values[name]
             if name in plain
             else convert_argument(values[name], argument.type, registry, config)
             for name, argument in named
             if name in values
         }
+        for python_name, name in bounded:
+            require_bounds(converted.get(python_name), name)
+        return converted
 
     return convert
 

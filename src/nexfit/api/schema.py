@@ -14,6 +14,7 @@ from strawberry.printer import print_schema
 from strawberry.schema.config import StrawberryConfig
 
 from nexfit.api import reference
+from nexfit.api.bounds import STATED
 from nexfit.api.classes.calendars import CalendarMutations
 from nexfit.api.classes.mutations import ClassMutations
 from nexfit.api.classes.planning import PlanningMutations
@@ -63,7 +64,7 @@ class Query(
     """Root of queries."""
 
 
-@strawberry.type(description="Everything that can be changed.")
+@strawberry.type(description=f"Everything that can be changed. {STATED}")
 class Mutation(
     IdentityMutations,
     FacilityMutations,

@@ -15,6 +15,7 @@ from nexfit.api.fields import Args, batch, column
 from nexfit.api.identity import payloads
 from nexfit.api.identity.guests import brought
 from nexfit.api.identity.types import User
+from nexfit.domains.identity.contact import MAX_EMAIL
 from nexfit.domains.identity.guests import Claim
 from nexfit.domains.identity.login import login
 
@@ -23,7 +24,9 @@ from nexfit.domains.identity.login import login
 class LoginInput:
     """Input of `login`."""
 
-    email: str = strawberry.field(description="The account's e-mail address; case does not matter.")
+    email: str = strawberry.field(
+        description=f"The account's e-mail address, at most {MAX_EMAIL} characters; case does not matter."
+    )
     password: str = strawberry.field(description="At most 1024 bytes.")
     code: str | None = strawberry.field(
         default=None,

@@ -13,14 +13,17 @@ from nexfit.api.fields import Args, batch, column
 from nexfit.api.identity import payloads
 from nexfit.api.identity.register import NEW_PASSWORD
 from nexfit.domains.identity import password_change, password_reset
-from nexfit.domains.identity.validation import checked
+from nexfit.domains.identity.contact import MAX_EMAIL
+from nexfit.domains.identity.validation import MAX_PASSWORD, checked
 
 
 @strawberry.input(description="Who forgot a password.")
 class RequestPasswordResetInput:
     """Input of `requestPasswordReset`."""
 
-    email: str = strawberry.field(description="The account's address; case does not matter.")
+    email: str = strawberry.field(
+        description=f"The account's address, at most {MAX_EMAIL} characters; case does not matter."
+    )
 
 
 @strawberry.type(description="A mail that is on its way if there is such an account, or why not.")
@@ -81,7 +84,7 @@ async def _reset(args: ResetPasswordArgs, context: Context) -> None:
 class ChangePasswordInput:
     """Input of `changePassword`."""
 
-    current_password: str = strawberry.field(description="The password so far.")
+    current_password: str = strawberry.field(description=f"The password so far, at most {MAX_PASSWORD} characters.")
     new_password: str = strawberry.field(description=NEW_PASSWORD)
 
 

@@ -95,7 +95,9 @@ class VerifyEmailInput:
     """Input of `verifyEmail`."""
 
     token: str = strawberry.field(description="The token in the link.")
-    password: str = strawberry.field(description="The password given to `register`.")
+    password: str = strawberry.field(
+        description=f"The password given to `register`, at most {MAX_PASSWORD} characters."
+    )
     device_name: str | None = strawberry.field(default=None, description=payloads.DEVICE_NAME)
     guest_token: str | None = strawberry.field(default=None, description=payloads.BROUGHT)
 
@@ -136,7 +138,7 @@ async def _verify_email(args: VerifyEmailArgs, context: Context) -> Mapping[str,
 class ResendVerificationInput:
     """Input of `resendVerification`."""
 
-    email: str = strawberry.field(description="The address given to `register`.")
+    email: str = strawberry.field(description=f"The address given to `register`, at most {MAX_EMAIL} characters.")
 
 
 @strawberry.type(description="A mail that is on its way if somebody waits for it, or why not.")

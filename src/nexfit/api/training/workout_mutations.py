@@ -11,6 +11,7 @@ from typing import Annotated, Any, cast
 import strawberry
 from bson import ObjectId
 
+from nexfit.api.bounds import MOST
 from nexfit.api.context import Context
 from nexfit.api.errors import UserError, answering, user_error
 from nexfit.api.fields import Args, batch, column
@@ -170,7 +171,8 @@ class ImportWorkoutsInput:
     """Input of `importWorkouts`."""
 
     csv: str = strawberry.field(
-        description=f"The text of the exported file, at most {workout_import.MOST_CHARACTERS:,} characters."
+        description=f"The text of the exported file, at most {workout_import.MOST_CHARACTERS:,} characters.",
+        metadata={MOST: workout_import.MOST_CHARACTERS},
     )
     timezone: str = strawberry.field(description="IANA zone of its times, such as Europe/Istanbul.")
     weight_unit: WeightUnit = strawberry.field(default=WeightUnit.KG, description="Unit of its weights.")
