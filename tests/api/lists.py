@@ -20,7 +20,7 @@ from graphql import (
 )
 
 from .conftest import Client, global_id
-from .stored_rows import INSTANT, At, Documents, Row, Rows
+from .stored_rows import INSTANT, At, Documents, Row, Rows, Timeline
 from .walk import is_connection, object_type, schema, target
 
 PAGING = ("first", "after", "last", "before")
@@ -34,7 +34,7 @@ class List:
     """
 
     viewer: str
-    rows: Documents | Rows
+    rows: Documents | Rows | Timeline
     filters: Callable[[At], Mapping[str, Any]] = lambda _: {}
     given: str = ""
 
@@ -195,6 +195,7 @@ LISTS: Mapping[str, List] = {
             f'filter: {{ plan: "{global_id("Membership", at.plan)}" }}': f"plan_id = '{at.plan}'",
         },
     ),
+    "Member.timeline": List(OWNER, Timeline("TimelineEntry")),
     "Facility.memberSubscriptions": List(
         OWNER,
         Documents(

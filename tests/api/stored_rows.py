@@ -39,7 +39,7 @@ class At:
     chance: Random
     viewer: ObjectId
     plan: ObjectId
-    parents: dict[str, list[ObjectId]]
+    parents: dict[str, list[Any]]
     """By type, what lists belong to: the first of each, and others to look at together with it."""
     kept: dict[str, Any] = field(default_factory=dict)
     """Rows to copy."""
@@ -202,3 +202,59 @@ class Rows:
             local(id_),
             *of.values(),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """What both stores have of the first member among the parents; new ones are visits and notes, in turn."""
+
+    type_: str
+    orders: Mapping[str, str] = field(default_factory=lambda: {"": "-at"})
+    nullable: tuple[str, ...] = ()
+
+    async def ids(self, at: At, order: str, direction: str, condition: Any) -> list[str]:
+        facility, user = at.parents["Member"][0].split(":")
+        of = {"facilityId": ObjectId(facility), "userId": ObjectId(user)}
+        found: list[tuple[datetime, str, str, str]] = []
+        for type_, kind, collection, moment in (
+            ("ClassBooking", "booking", "class_bookings", "date"),
+            ("Visit", "visit", "visits", "at"),
+        ):
+            for document in await at.stores.mongo.database[collection].find(of).to_list():
+                found.append((document[moment], kind, str(document["_id"]), type_))
+        for type_, kind, table, key in (
+            ("Invoice", "invoice", "finance.invoices", "invoice_id"),
+            ("Subscription", "membership", "finance.subscriptions", "subscription_id"),
+            ("MemberNote", "note", "platform.member_notes", "note_id"),
+            ("Transaction", "transaction", "finance.transactions", "transaction_id"),
+        ):
+            drafts = "AND status <> 'draft'" if kind == "invoice" else ""
+            rows = await at.postgres.fetch(
+                f"SELECT {key}::text AS id, created_at FROM {table} WHERE facility_id = $1 AND user_id = $2 {drafts}",
+                *(facility, user),
+            )
+            found += [(row["created_at"], kind, row["id"], type_) for row in rows]
+        return [global_id(type_, id_) for _, _, id_, type_ in sorted(found, reverse=True)]
+
+    async def add(self, at: At) -> str:
+        facility, user = at.parents["Member"][0].split(":")
+        moment = datetime.fromisoformat(INSTANT).replace(microsecond=0) + timedelta(minutes=at.chance.randint(-2, 2))
+        if at.chance.random() < 0.5:
+            visit = {"_id": at.id(), "facilityId": ObjectId(facility), "userId": ObjectId(user), "at": moment}
+            await at.stores.mongo.database["visits"].insert_one({**visit, "source": "import"})
+            return global_id("Visit", visit["_id"])
+        id_ = at.uuid()
+        moment += timedelta(microseconds=at.chance.choice((0, 1, 999)))
+        await at.postgres.execute(
+            "INSERT INTO platform.member_notes (note_id, facility_id, user_id, author_id, text, created_at)"
+            " VALUES ($1, $2, $3, $3, 'x', $4)",
+            *(id_, facility, user, moment),
+        )
+        return global_id("MemberNote", id_)
+
+    async def remove(self, at: At, id_: str) -> None:
+        here = local(id_)
+        if "-" in here:
+            await at.postgres.execute("DELETE FROM platform.member_notes WHERE note_id = $1", here)
+        else:
+            await at.stores.mongo.database["visits"].delete_one({"_id": ObjectId(here)})

@@ -27,6 +27,7 @@ MORE_THAN_ONE = {
     ("MemberSubscription", "subscription"): 2,
     ("Subscription", "memberSubscription"): 2,
     ("Membership", "activeSubscribers"): 2,
+    ("Member", "timeline"): 2,  # both stores are asked at once
     ("User", "progress"): 2,  # workouts, and programs for adherence
     ("User", "bodyTrend"): 2,  # measurements and goals
 }

@@ -76,7 +76,7 @@ async def place(small_stores: Stores) -> Business:
 
 
 @pytest.fixture(scope="module")
-async def parents(small_stores: Stores, place: Business) -> dict[str, list[ObjectId]]:
+async def parents(small_stores: Stores, place: Business) -> dict[str, list[Any]]:
     """By type, whose lists are looked at: the first of them, and together with it the others."""
     database = small_stores.mongo.database
     owner = (await database.users.find_one({"email": "owner@demo.nexfit.app"}) or {})["_id"]
@@ -86,6 +86,14 @@ async def parents(small_stores: Stores, place: Business) -> dict[str, list[Objec
     return {
         "Facility": [here, *(facility for facility in facilities if facility != here)],
         "ClassOccurrence": sorted(booked)[:4],
+        "Member": [
+            f"{row['facility_id']}:{row['user_id']}"
+            for row in await small_stores.postgres.fetch(
+                """SELECT facility_id, user_id FROM platform.member_facts WHERE facility_id = $1
+                   ORDER BY last_visit_at DESC NULLS LAST, user_id LIMIT 4""",
+                str(here),
+            )
+        ],
     }
 
 
@@ -106,7 +114,7 @@ async def listing(
     small_stores: Stores,
     unguarded: asyncpg.Connection[asyncpg.Record],
     place: Business,
-    parents: dict[str, list[ObjectId]],
+    parents: dict[str, list[Any]],
 ) -> AsyncIterator[Listing]:
     """Each list of the schema, which is afterwards as it was."""
     name = request.param

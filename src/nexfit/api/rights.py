@@ -180,7 +180,7 @@ MATRIX: Mapping[str, Entry] = {
         _fields(
             (
                 "id user status plan balance openInvoices joinedAt lastPaymentAt lastVisitAt nextBookingAt"
-                " birthday tags notes standing",
+                " birthday tags notes timeline standing",
                 _MEMBERS,
             )
         ),
@@ -253,6 +253,7 @@ MATRIX: Mapping[str, Entry] = {
     "InvoicePayload": _part("invoice userErrors"),
     "CheckInCode": _part("code expiresAt"),
     "ScanCheckInCodePayload": _part("user booking visit visitsLeft userErrors"),
+    "TimelineEntry": _part("id kind at status text amount plan author"),
     "MemberNote": _part("id text createdAt author"),
     "MemberPayload": _part("member userErrors"),
     "RevenuePeriod": _part("period total transactions refunds"),

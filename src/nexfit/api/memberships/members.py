@@ -16,10 +16,12 @@ from nexfit.api.fields import Args, batch, derived, row_column
 from nexfit.api.identity.types import User, user_field
 from nexfit.api.memberships.loaders import plans_of_rows
 from nexfit.api.memberships.standings import MembershipStanding, standings_of_members, tags_of_standings
+from nexfit.api.memberships.timeline import TimelineEntry, timelines_of_members
 from nexfit.api.memberships.types import Membership
 from nexfit.api.money import Money, money_field
 from nexfit.api.order import OrderDirection
 from nexfit.api.relay import (
+    Connection,
     Node,
     PageArgs,
     connection,
@@ -145,6 +147,12 @@ class Member(Node):
         description="Month and day, such as 05-19; no year.",
     )
     tags: list[str] = batch(_tags, needs=("facility_id", "user_id"), description="What staff sort the member under.")
+    timeline: Connection[TimelineEntry] = batch(
+        timelines_of_members,
+        needs=("facility_id", "user_id"),
+        args=PageArgs,
+        description="What happened with the member, from both stores, the latest first.",
+    )
     notes: list[MemberNote] = batch(
         _notes,
         needs=("facility_id", "user_id"),
