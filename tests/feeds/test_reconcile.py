@@ -195,6 +195,8 @@ NO_REFERENCES = {
     *("finance.audit_logs.facility_id", "finance.audit_logs.user_id", "finance.outbox.facility_id"),
     *("finance.idempotency_keys.actor_id", "platform.changes.facility_id", "platform.changes.user_id"),
     *("platform.changes.plan_id", "platform.member_facts.plan_id"),
+    *("finance.till_counts.counted_by", "shop.guest_sessions.claimed_by"),
+    *("platform.member_notes.author_id", "platform.member_tags.tagged_by"),
     *("platform.notices.user_id", "platform.notices.facility_id", "platform.notices.occurrence_id"),
     # Derived by triggers from rows that are compared.
     *("finance.document_counters.business_id", "finance.transaction_keys.business_id"),

@@ -43,6 +43,15 @@ REFERENCES = (
     Reference("finance.package_credit_ledger", "session_id", "pt_sessions"),
     Reference("platform.member_facts", "facility_id", "facilities"),
     Reference("platform.member_facts", "user_id", "users"),
+    Reference("platform.member_notes", "facility_id", "facilities"),
+    Reference("platform.member_notes", "user_id", "users"),
+    Reference("platform.member_tags", "facility_id", "facilities"),
+    Reference("platform.member_tags", "user_id", "users"),
+    Reference("finance.purchases", "user_id", "users"),
+    Reference("finance.purchases", "plan_id", "memberships"),
+    Reference("finance.freezes", "facility_id", "facilities"),
+    Reference("finance.freezes", "user_id", "users"),
+    Reference("finance.analytics_marks", "facility_id", "facilities"),
 )
 """The facility of every other row is one with an account: PostgreSQL sees to that itself. Records of what was done, by
 whom and where, may outlive people and places."""
