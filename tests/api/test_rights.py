@@ -29,6 +29,8 @@ OFTEN_NULL = {
     ("ClassOccurrence", "room"),
     ("Membership", "description"),
     ("Facility", "media"),
+    ("Facility", "distance"),
+    ("Facility", "rating"),
     ("Class", "image"),
     ("MemberSubscription", "cancelledAt"),
     ("MemberSubscription", "cancellationReason"),

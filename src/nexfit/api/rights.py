@@ -67,7 +67,7 @@ MATRIX: Mapping[str, Entry] = {
         _fields(
             (
                 "id name type timezone address contact media operatingHours specialDays openNow amenities features"
-                " equipments rooms bookingPolicy createdAt classes schedule memberships",
+                " equipments rooms bookingPolicy distance priceFrom rating createdAt classes schedule memberships",
                 ANYONE,
             ),
             ("staffInvitations", staff(StaffPermission.STAFF_WRITE)),
@@ -87,6 +87,7 @@ MATRIX: Mapping[str, Entry] = {
     "Contact": _part("phoneNumber email website"),
     "FacilityMedia": _part("logo images virtualTour"),
     "OperatingHours": _part("day openTime closeTime isClosed"),
+    "FacilityRating": _part("average count"),
     "SpecialDay": _part("date name openings"),
     "Opening": _part("openTime closeTime"),
     "Room": _part("name capacity"),

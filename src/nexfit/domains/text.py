@@ -1,6 +1,8 @@
 """Folding of text for search, sorting and uniqueness, the same for Turkish, Polish, Nordic and plain Latin writing."""
 
+import re
 import unicodedata
+from functools import cache
 
 # casefold() turns "İ" into "i" plus a combining dot and leaves "ı" alone, so a name typed on a Turkish keyboard and on
 # an English one would differ; the four letters are one letter here.
@@ -29,3 +31,22 @@ def normalize_email(email: str) -> str:
     """The form in which an address is unique: no case and one letter i, but every other letter kept apart."""
     composed = unicodedata.normalize("NFKC", email.strip()).translate(_DOTTED_I).casefold()
     return unicodedata.normalize("NFC", composed.replace("i\u0307", "i"))
+
+
+@cache
+def _spellings() -> dict[str, str]:
+    """By a folded letter, every letter of Latin writing that folds to it."""
+    found: dict[str, str] = {}
+    for code in (*range(0x21, 0x250), *range(0x1E00, 0x1F00)):
+        letter = chr(code)
+        folded = fold(letter)
+        if len(folded) == 1:
+            found[folded] = found.get(folded, "") + letter
+    return found
+
+
+def pattern_of(text: str) -> str:
+    """A pattern of everything that folds to what the text folds to, as MongoDB searches stored text by it."""
+    spellings = _spellings()
+    letters = (spellings.get(letter, letter) for letter in fold(text))
+    return "".join(f"[{re.escape(one)}]" if len(one) > 1 else re.escape(one) for one in letters)

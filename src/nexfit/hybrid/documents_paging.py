@@ -33,6 +33,33 @@ async def page(
     return cut(request, rows, keys, total)
 
 
+async def page_of_pipeline(
+    mongo: Mongo,
+    collection: str,
+    stages: Sequence[Mapping[str, Any]],
+    keys: Sequence[Key],
+    request: PageRequest,
+    columns: Iterable[str],
+) -> Page:
+    """One page of what a pipeline's stages make, in an order they may have computed; as `page`. Raises BadCursor."""
+    bounds = _with_bounds({}, keys, request)
+    rows = await mongo.aggregate(
+        collection,
+        [
+            *stages,
+            *([{"$match": bounds}] if bounds else []),
+            {"$sort": dict(_sort(keys, request))},
+            {"$limit": request.limit},
+            {"$project": projection({*columns, *(key.column for key in keys)})},
+        ],
+    )
+    total = None
+    if request.counted:
+        counted = await mongo.aggregate(collection, [*stages, {"$count": "n"}])
+        total = counted[0]["n"] if counted else 0
+    return cut(request, rows, keys, total)
+
+
 async def pages_by_parent(
     mongo: Mongo,
     collection: str,

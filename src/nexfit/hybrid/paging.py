@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from math import isfinite
 from typing import Any, cast
 from uuid import UUID
 
@@ -63,6 +64,13 @@ def integer(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not -(2**63) <= value < 2**63:
         raise TypeError
     return value
+
+
+def number(value: object) -> float:
+    """Read a measured part of a place."""
+    if not isinstance(value, int | float) or isinstance(value, bool) or not isfinite(value):
+        raise TypeError
+    return float(value)
 
 
 def object_id(value: object) -> ObjectId:

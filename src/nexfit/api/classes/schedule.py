@@ -12,41 +12,14 @@ import strawberry
 from nexfit.api.classes.loaders import range_of
 from nexfit.api.classes.types import ClassOccurrence
 from nexfit.api.context import Context
+from nexfit.api.facilities.near import NearInput
 from nexfit.api.fields import batch
 from nexfit.api.relay import Connection, PageArgs, connection, node_selection, object_id, page_request
 from nexfit.domains.classes import timetable
-from nexfit.domains.classes.timetable import Near
 from nexfit.domains.errors import BadInput
 from nexfit.engine.fields import Record
 
 MOST_FACILITIES = 100
-MOST_KILOMETRES = 500
-
-
-@strawberry.input(description="A circle around a point, on the earth as it is: poles and date line included.")
-class NearInput:
-    """Part of `ScheduleFilter`."""
-
-    latitude: float = strawberry.field(description="Degrees north, -90 to 90.")
-    longitude: float = strawberry.field(description="Degrees east, -180 to 180.")
-    kilometres: float = strawberry.field(description=f"The radius, above 0 and at most {MOST_KILOMETRES}.")
-
-    def checked(self, *path: str) -> Near:
-        """As the domain takes it; raises BadInput."""
-        for name, value, most in (("latitude", self.latitude, 90), ("longitude", self.longitude, 180)):
-            if not -most <= value <= most:
-                raise BadInput(
-                    "{name} must be between {least} and {most}.", path=(*path, name), name=name, least=-most, most=most
-                )
-        if not 0 < self.kilometres <= MOST_KILOMETRES:
-            raise BadInput(
-                "{name} must be between {least} and {most}.",
-                path=(*path, "kilometres"),
-                name="kilometres",
-                least=0,
-                most=MOST_KILOMETRES,
-            )
-        return Near(self.latitude, self.longitude, self.kilometres)
 
 
 @strawberry.input(description="Which dates; absent parts match every one.")

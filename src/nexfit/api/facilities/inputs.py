@@ -6,7 +6,7 @@ from datetime import date
 
 import strawberry
 
-from nexfit.api.facilities import types  # noqa: F401  # its enums become the schema's there
+from nexfit.api.facilities import parts  # noqa: F401  # its enums become the schema's there
 from nexfit.api.inputs import given
 from nexfit.domains.facilities.documents import (
     MOST_AMENITIES,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 import strawberry
@@ -13,6 +13,17 @@ from nexfit.api.caching import Cached, CacheScope
 from nexfit.api.classes.loaders import ClassesArgs, ScheduleArgs, classes_of_facilities, schedules_of_facilities
 from nexfit.api.classes.types import Class, ClassOccurrence
 from nexfit.api.context import Context
+from nexfit.api.facilities.parts import (
+    Address,
+    BookingPolicy,
+    Contact,
+    Equipment,
+    FacilityMedia,
+    OperatingHours,
+    Room,
+    SpecialDay,
+    policy_of,
+)
 from nexfit.api.facilities.today import FacilityToday, tags_of_today, today_of_facilities
 from nexfit.api.fields import Args, batch, column, derived
 from nexfit.api.finance import facility as figures
@@ -26,140 +37,14 @@ from nexfit.api.identity.types import User, user_field
 from nexfit.api.memberships.loaders import contracts_of_facilities, plans_of_facilities
 from nexfit.api.memberships.members import Member, MembersArgs, members_of_facilities
 from nexfit.api.memberships.types import Membership, MemberSubscription
+from nexfit.api.money import Money, money
 from nexfit.api.relay import Connection, Node, PageArgs, id_reader
 from nexfit.domains.analytics.exports import Table
-from nexfit.domains.facilities import documents as stored
-from nexfit.domains.facilities.documents import Day, FacilityType, StaffPermission, StaffRole
+from nexfit.domains.facilities.directory import DISTANCE, cheapest_plans, ratings
+from nexfit.domains.facilities.documents import FacilityType, StaffPermission, StaffRole
 from nexfit.domains.facilities.hours import is_open
 from nexfit.domains.identity.access import RIGHTS_COLUMNS, may
 from nexfit.engine.fields import Record
-from nexfit.stores.signed_files import SignedFiles
-
-strawberry.enum(FacilityType, description="Kinds of facility.")
-strawberry.enum(Day, description="Days of the week.")
-strawberry.enum(StaffRole, description="What somebody does at a facility.")
-strawberry.enum(StaffPermission, description="What somebody may do at a facility; the owner may do everything.")
-
-
-def _coordinate(place: int) -> Any:
-    def compute(record: Record, _args: object, _context: object) -> float | None:
-        point = record.get("coordinates")
-        return point["coordinates"][place] if point else None
-
-    return compute
-
-
-@strawberry.type(description="Where a facility is.")
-class Address:
-    """Embedded in a facility; the position is stored as a GeoJSON point."""
-
-    street: str | None = column(description="Street and number.")
-    city: str | None = column(description="City.")
-    state: str | None = column(description="State or province.")
-    zip_code: str | None = column(description="Postal code.")
-    country: str | None = column(description="Country.")
-    latitude: float | None = derived(_coordinate(1), needs=("coordinates",), description="Degrees north.")
-    longitude: float | None = derived(_coordinate(0), needs=("coordinates",), description="Degrees east.")
-
-
-@strawberry.type(description="How to reach a facility.")
-class Contact:
-    """Embedded in a facility."""
-
-    phone_number: str | None = column(description="E.164.")
-    email: str | None = column(description="E-mail address.")
-    website: str | None = column(description="Address of the web site.")
-
-
-def _address_of(value: str, context: Context) -> str | None:
-    """A web address as it is; for the key of a stored file an address that ends."""
-    return value if "://" in value else SignedFiles.of(context.services.settings).address(value, context.now)
-
-
-def _shown_file(name: str) -> Any:
-    def compute(record: Record, _args: object, context: Context) -> str | None:
-        value = record.get(name)
-        return _address_of(value, context) if value else None
-
-    return compute
-
-
-def _shown_images(record: Record, _args: object, context: Context) -> list[str] | None:
-    images = record.get("images")
-    if images is None:
-        return None
-    return [shown for value in images if (shown := _address_of(value, context)) is not None]
-
-
-@strawberry.type(description="A facility's pictures.")
-class FacilityMedia:
-    """Embedded in a facility."""
-
-    logo: str | None = derived(_shown_file("logo"), needs=("logo",), description="Address of the logo.")
-    images: list[str] | None = derived(_shown_images, needs=("images",), description="Addresses of pictures.")
-    virtual_tour: str | None = derived(
-        _shown_file("virtualTour"), needs=("virtualTour",), description="Address of the virtual tour."
-    )
-
-
-@strawberry.type(description="An opening on a weekday; a close at or before the open is on the next day.")
-class OperatingHours:
-    """Embedded in a facility."""
-
-    day: Day = column(description="The weekday.")
-    open_time: str | None = column(description="HH:MM on the facility's wall clock.")
-    close_time: str | None = column(description="HH:MM on the facility's wall clock.")
-    is_closed: bool = column(description="Whether the facility stays closed.", read=bool)
-
-
-@strawberry.type(description="From when to when; a close at or before the open is on the next day.")
-class Opening:
-    """Embedded in a special day."""
-
-    open_time: str = column(description="HH:MM on the facility's wall clock.")
-    close_time: str = column(description="HH:MM on the facility's wall clock.")
-
-
-@strawberry.type(description="A day whose openings take the place of its weekday's; without any it is closed.")
-class SpecialDay:
-    """Embedded in a facility."""
-
-    date: date = column(description="The day, on the facility's calendar.")
-    name: str | None = column(description="What is special, such as a holiday.")
-    openings: list[Opening] | None = column(description="When it is open on that day.")
-
-
-@strawberry.type(description="A room classes are held in.")
-class Room:
-    """Embedded in a facility."""
-
-    name: str = column(description="Name.")
-    capacity: int | None = column(description="Seats.")
-
-
-@strawberry.type(description="When dates of a facility's classes can be booked and left.")
-class BookingPolicy:
-    """Embedded in a facility; what the facility does not say is the platform's default."""
-
-    opens_days_before: int = column(description="Booking opens so many days before a date.")
-    cancel_minutes_before: int = column(description="Leaving is free until so many minutes before the start.")
-    freeze_minutes_before: int = column(description="A seat freed later than this promotes nobody.")
-    no_show_minutes_after: int = column(description="Who has not come is a no-show so many minutes after the end.")
-    planned_days_ahead: int = column(description="Dates of classes that repeat are made so many days ahead.")
-
-
-def _policy(record: Record, _args: object, _context: object) -> Record:
-    return stored.BookingPolicy.model_validate(record.get("bookingPolicy") or {}).model_dump(by_alias=True)
-
-
-@strawberry.type(description="A kind of machine or tool.")
-class Equipment:
-    """Embedded in a facility."""
-
-    name: str = column(description="Name.")
-    category: str | None = column(description="Kind.")
-    quantity: int | None = column(description="How many.")
-    brand: str | None = column(description="Maker.")
 
 
 @strawberry.type(description="Somebody who works at a facility.")
@@ -187,6 +72,30 @@ class StaffInvitation:
 def _open_now(record: Record, _args: object, context: Context) -> bool | None:
     known = record.get("operatingHours") or record.get("specialDays")
     return is_open(record, context.now) if known else None
+
+
+@strawberry.type(description="What people think of a facility.")
+class FacilityRating:
+    """From MongoDB's `reviews`."""
+
+    average: float = column(description="The mean of 1 to 5 stars.")
+    count: int = column(description="How many reviews.")
+
+
+def _distance(record: Record, _args: object, _context: object) -> float | None:
+    metres = record.get(DISTANCE)
+    return None if metres is None else metres / 1000
+
+
+async def _cheapest(parents: Sequence[Record], _: Args, context: Context) -> Sequence[Any]:
+    found = await cheapest_plans(context.stores.mongo, [parent["_id"] for parent in parents])
+    plans = (found.get(parent["_id"]) for parent in parents)
+    return [plan and money(plan["price"], plan["currency"]) for plan in plans]
+
+
+async def _ratings(parents: Sequence[Record], _: Args, context: Context) -> Sequence[Any]:
+    found = await ratings(context.stores.mongo, [parent["_id"] for parent in parents])
+    return [found.get(parent["_id"]) for parent in parents]
 
 
 async def _invitations(parents: Sequence[Record], _: Args, context: Context) -> Sequence[Any]:
@@ -228,9 +137,21 @@ class Facility(Node):
     equipments: list[Equipment] | None = column(description="Machines and tools.")
     rooms: list[Room] | None = column(description="Rooms classes are held in.")
     booking_policy: BookingPolicy = derived(
-        _policy, needs=("bookingPolicy",), description="When its classes can be booked and left."
+        policy_of, needs=("bookingPolicy",), description="When its classes can be booked and left."
     )
     created_at: datetime = column(description="When it joined.")
+    distance: float | None = derived(
+        _distance, needs=(DISTANCE,), description="Kilometres from the point of `filter.near`; null in other lists."
+    )
+    price_from: Money | None = batch(
+        _cheapest,
+        needs=("_id",),
+        description="What its cheapest plan costs; null without plans.",
+        cache=Cached(60, parents="facility:{_id}:plans"),
+    )
+    rating: FacilityRating | None = batch(
+        _ratings, needs=("_id",), description="What people think of it; null without reviews."
+    )
     classes: Connection[Class] = batch(
         classes_of_facilities,
         needs=("_id",),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from bson import ObjectId
 
+from nexfit.domains.facilities.near import Near
 from nexfit.hybrid import documents_paging
 from nexfit.hybrid.paging import Key, Page, PageRequest, instant, object_id, text
 from nexfit.stores.mongo import Document, Mongo
@@ -17,8 +17,6 @@ from nexfit.stores.mongo import Document, Mongo
 CLASSES = "classes"
 OCCURRENCES = "class_occurrences"
 ACTIVE = {"isActive": True}
-EARTH_RADIUS = 6378.1
-"""Kilometres, as MongoDB measures the earth."""
 
 
 SCHEDULE_ORDER = "class_occurrences:STARTS_AT"
@@ -81,19 +79,6 @@ async def next_occurrences(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Near:
-    """A circle on the earth, across the poles and the date line as well: degrees, and its radius in kilometres."""
-
-    latitude: float
-    longitude: float
-    kilometres: float
-
-    def query(self) -> dict[str, Any]:
-        """What lies in it, as MongoDB is asked."""
-        return {"$geoWithin": {"$centerSphere": [[self.longitude, self.latitude], self.kilometres / EARTH_RADIUS]}}
-
-
 async def schedule(
     mongo: Mongo,
     facilities: Sequence[ObjectId] | None,
@@ -109,7 +94,7 @@ async def schedule(
     query: dict[str, Any] = {"startsAt": {"$gte": since, "$lt": until}}
     if near is not None:
         among = {} if facilities is None else {"_id": {"$in": list(facilities)}}
-        found = await mongo.find("facilities", {**among, "address.coordinates": near.query()}, ())
+        found = await mongo.find("facilities", {**among, "address.coordinates": near.within()}, ())
         facilities = [row["_id"] for row in found]
     if facilities is not None:
         query["facilityId"] = {"$in": list(facilities)}

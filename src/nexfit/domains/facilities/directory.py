@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from bson import ObjectId
 
+from nexfit.domains.facilities import open_now
 from nexfit.domains.facilities.documents import FacilityType
+from nexfit.domains.facilities.near import Near
 from nexfit.domains.identity.access import Actor
-from nexfit.domains.text import fold
+from nexfit.domains.identity.documents import ReviewSubject
+from nexfit.domains.text import fold, pattern_of
 from nexfit.hybrid import documents_paging
-from nexfit.hybrid.paging import Key, Page, PageRequest, instant, object_id, text
+from nexfit.hybrid.joined_views import JoinedViews, View
+from nexfit.hybrid.paging import Key, Page, PageRequest, instant, number, object_id, text
 from nexfit.stores.mongo import Document, Mongo
 
 COLLECTION = "facilities"
+_TIMEZONES = View("facility_timezones", 1, 3600)
 
 
 class FacilityOrder(StrEnum):
@@ -24,22 +31,43 @@ class FacilityOrder(StrEnum):
 
     NAME = "NAME"
     CREATED_AT = "CREATED_AT"
+    DISTANCE = "DISTANCE"
+    PRICE = "PRICE"
+    RATING = "RATING"
 
 
 @dataclass(frozen=True, slots=True)
 class FacilityFilter:
-    """What a facility must match; absent parts match everything. Text compares without case and Turkish marks."""
+    """What a facility must match; absent parts match everything. Text compares without case and Turkish marks.
+
+    `name` is how the name begins, `words` how words of its name or city do; of `amenities` it has all.
+    """
 
     type: FacilityType | None = None
     city: str | None = None
     name: str | None = None
+    words: str | None = None
+    amenities: tuple[str, ...] = ()
+    near: Near | None = None
+    open_now: bool | None = None
+
+
+DISTANCE = "distanceMetres"
+"""Where a facility found near a point has its distance."""
+
+_VALUE = "orderValue"
+_COLUMNS: Mapping[FacilityOrder, tuple[str, Callable[[Any], Any]]] = {
+    FacilityOrder.NAME: ("nameFolded", text),
+    FacilityOrder.CREATED_AT: ("createdAt", instant),
+    FacilityOrder.DISTANCE: (DISTANCE, number),
+    FacilityOrder.PRICE: (_VALUE, number),
+    FacilityOrder.RATING: (_VALUE, number),
+}
 
 
 def keys_of(order: FacilityOrder, *, descending: bool) -> list[Key]:
     """Ordering columns of a list; the id makes every place unique."""
-    if order is FacilityOrder.NAME:
-        return [Key("nameFolded", text, descending), Key("_id", object_id, descending)]
-    return [Key("createdAt", instant, descending), Key("_id", object_id, descending)]
+    return [Key(*_COLUMNS[order], descending), Key("_id", object_id, descending)]
 
 
 async def by_ids(mongo: Mongo, ids: Iterable[ObjectId], columns: Iterable[str]) -> dict[ObjectId, Document]:
@@ -49,10 +77,95 @@ async def by_ids(mongo: Mongo, ids: Iterable[ObjectId], columns: Iterable[str]) 
 
 
 async def page(
-    mongo: Mongo, filter: FacilityFilter, keys: Sequence[Key], request: PageRequest, columns: Iterable[str]
+    mongo: Mongo,
+    views: JoinedViews,
+    filter: FacilityFilter,
+    order: FacilityOrder,
+    request: PageRequest,
+    columns: Iterable[str],
+    *,
+    descending: bool,
+    now: datetime,
 ) -> Page:
-    """One page of the facilities everybody may see."""
-    return await documents_paging.page(mongo, COLLECTION, _conditions(filter), keys, request, columns)
+    """One page of the facilities everybody may see, in one command whatever is mixed; DISTANCE needs `near`.
+
+    Facilities without a plan come last by PRICE, those without a review are lowest by RATING.
+    """
+    keys = keys_of(order, descending=descending)
+    matching: list[dict[str, Any]] = [_conditions(filter)]
+    if filter.open_now is not None:
+        is_open = open_now.conditions(await _timezones(mongo, views), now)
+        # Where there are no facilities there are no time zones, and nothing is open.
+        matching.append({"$or" if filter.open_now else "$nor": is_open or [{"_id": None}]})
+    if filter.near is None and order not in (FacilityOrder.PRICE, FacilityOrder.RATING):
+        return await documents_paging.page(mongo, COLLECTION, {"$and": matching}, keys, request, columns)
+    stages: list[Mapping[str, Any]]
+    if filter.near is not None:
+        stages = [filter.near.measured(DISTANCE, matching[0]), *({"$match": one} for one in matching[1:])]
+    else:
+        stages = [{"$match": {"$and": matching}}]
+    if order is FacilityOrder.PRICE:
+        stages += _valued(*_CHEAPEST, missing=-1 if descending else _BEYOND)
+    elif order is FacilityOrder.RATING:
+        stages += _valued(*_MEAN_RATING, missing=0)
+    return await documents_paging.page_of_pipeline(mongo, COLLECTION, stages, keys, request, columns)
+
+
+_BEYOND = 1e18
+"""More than any price."""
+
+_CHEAPEST = ("memberships", "facilityId", {"isActive": True}, {"$min": {"$toDouble": "$price"}})
+_MEAN_RATING = ("reviews", "subjectId", {"subjectType": str(ReviewSubject.FACILITY)}, {"$avg": "$rating"})
+
+
+def _valued(
+    collection: str, parent: str, match: Mapping[str, Any], value: Mapping[str, Any], *, missing: float
+) -> list[Mapping[str, Any]]:
+    """Stages that order by a figure of another collection; one seek of its index for each facility that matched."""
+    lookup = {
+        "from": collection,
+        "localField": "_id",
+        "foreignField": parent,
+        "pipeline": [{"$match": match}, {"$group": {"_id": None, "value": value}}],
+        "as": _VALUE,
+    }
+    return [{"$lookup": lookup}, {"$set": {_VALUE: {"$ifNull": [{"$first": f"${_VALUE}.value"}, missing]}}}]
+
+
+async def _timezones(mongo: Mongo, views: JoinedViews) -> list[str]:
+    """The time zones there are facilities in."""
+
+    async def load(_: Sequence[str]) -> dict[str, list[str]]:
+        rows = await mongo.aggregate(COLLECTION, [{"$group": {"_id": "$timezone"}}])
+        return {"all": sorted(row["_id"] for row in rows)}
+
+    [found] = await views.get(_TIMEZONES, ["all"], load, tags=lambda _: ("facilities",))
+    return list(found)
+
+
+async def ratings(mongo: Mongo, facilities: Sequence[ObjectId]) -> dict[ObjectId, Document]:
+    """The mean (`average`) and the number (`count`) of each facility's reviews, in one command; absent without any."""
+    rows = await mongo.aggregate(
+        "reviews",
+        [
+            {"$match": {"subjectType": str(ReviewSubject.FACILITY), "subjectId": {"$in": list(set(facilities))}}},
+            {"$group": {"_id": "$subjectId", "average": {"$avg": "$rating"}, "count": {"$sum": 1}}},
+        ],
+    )
+    return {row["_id"]: row for row in rows}
+
+
+async def cheapest_plans(mongo: Mongo, facilities: Sequence[ObjectId]) -> dict[ObjectId, Document]:
+    """The lowest `price` of what each facility sells now, with its `currency`, in one command; absent without plans."""
+    rows = await mongo.aggregate(
+        "memberships",
+        [
+            {"$match": {"facilityId": {"$in": list(set(facilities))}, "isActive": True}},
+            {"$sort": {"price": 1, "_id": 1}},
+            {"$group": {"_id": "$facilityId", "price": {"$first": "$price"}, "currency": {"$first": "$currency"}}},
+        ],
+    )
+    return {row["_id"]: row for row in rows}
 
 
 async def page_of_staff(
@@ -89,12 +202,18 @@ async def _managed(mongo: Mongo, actor: Actor, permissions: Iterable[str], colum
     return await mongo.find(COLLECTION, {"$or": [{"ownerId": actor.user_id}, {"staff": staff}]}, columns)
 
 
-def _conditions(filter: FacilityFilter) -> Mapping[str, Any]:
+def _conditions(filter: FacilityFilter) -> dict[str, Any]:
     conditions: dict[str, Any] = {}
     if filter.type is not None:
         conditions["type"] = str(filter.type)
     if filter.city:
         conditions["address.cityFolded"] = fold(filter.city)
+    if filter.words and fold(filter.words):
+        # Beginnings of words, which no index of words finds, and which mix with every other condition.
+        starts = [{"$regex": rf"(^|[^a-z0-9]){re.escape(word)}"} for word in fold(filter.words).split()]
+        conditions["$and"] = [{"$or": [{"nameFolded": one}, {"address.cityFolded": one}]} for one in starts]
+    if filter.amenities:
+        conditions["amenities"] = {"$all": [re.compile(f"^{pattern_of(one)}$") for one in filter.amenities]}
     if filter.name:
         start = fold(filter.name)
         # A range instead of a pattern: nothing the client writes is read as a pattern, and the index serves it.
