@@ -15,6 +15,7 @@ from bson import Decimal128, ObjectId
 
 from nexfit.domains.facilities.directory import COLLECTION
 from nexfit.domains.facilities.hours import DAYS, is_open
+from nexfit.domains.facilities.listing import refresh_all
 from nexfit.domains.facilities.open_now import conditions
 from nexfit.domains.text import fold, pattern_of
 from nexfit.stores.commands import command_log
@@ -187,6 +188,9 @@ async def city(town: Town) -> AsyncIterator[City]:
     await town.database[COLLECTION].insert_many(facilities)
     await town.database["memberships"].insert_many(plans)
     await town.database["reviews"].insert_many(reviews)
+    # Others of the town change no plans meanwhile, so all that is wrong is ours.
+    assert await refresh_all(town.stores.mongo) >= len(facilities)
+    assert await refresh_all(town.stores.mongo) == 0
     yield City(town, tag, facilities, prices, ratings)
     await town.database[COLLECTION].delete_many({"_id": {"$in": [one["_id"] for one in facilities]}})
 

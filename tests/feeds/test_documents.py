@@ -9,7 +9,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from bson import ObjectId
+from bson import Decimal128, ObjectId
 
 from nexfit.domains.memberships.projection import project
 from nexfit.hybrid import feed_positions
@@ -266,3 +266,26 @@ async def test_two_projectors_never_leave_the_older_state(
     done.set()
     await asyncio.gather(*others)
     await says(member, last_visit_at=at)
+
+
+async def test_the_cheapest_plan_of_a_facility_follows_its_plans(mongo: Database) -> None:
+    plan = await mongo.memberships.find_one({"isActive": True})
+    assert plan is not None
+    facility = {"_id": plan["facilityId"]}
+    before = await mongo.facilities.find_one(facility)
+
+    async def listed(price: Decimal128) -> None:
+        async def holds() -> bool:
+            found = await mongo.facilities.find_one(facility)
+            return bool(found["listing"]["price"] == price)
+
+        await until(holds, 20)
+
+    cheap = {**plan, "_id": ObjectId(), "name": "Günlük", "price": Decimal128("7.5")}
+    await mongo.memberships.insert_one(cheap)
+    await listed(cheap["price"])
+    await mongo.memberships.update_one({"_id": cheap["_id"]}, {"$set": {"price": Decimal128("8")}})
+    await listed(Decimal128("8"))
+    await mongo.memberships.update_one({"_id": cheap["_id"]}, {"$set": {"isActive": False}})
+    await listed(before["listing"]["price"])
+    await mongo.memberships.delete_one({"_id": cheap["_id"]})

@@ -25,6 +25,7 @@ from nexfit.domains.classes.places import ClassDesk
 from nexfit.domains.classes.planning import make_due_dates
 from nexfit.domains.classes.release import release_frozen, release_seats
 from nexfit.domains.coaching import packages
+from nexfit.domains.facilities.listing import refresh_all
 from nexfit.domains.finance.payments import PaymentProvider
 from nexfit.domains.memberships import billing, purchase
 from nexfit.domains.memberships.billing import Billing
@@ -103,6 +104,10 @@ async def _make_dates(desk: Desk, now: datetime) -> int:
     return await make_due_dates(desk.classes, now=now)
 
 
+async def _refresh_listings(desk: Desk, _: datetime) -> int:
+    return await refresh_all(desk.stores.mongo)
+
+
 async def _recover_purchases(desk: Desk, now: datetime) -> int:
     return await purchase.recover(desk.sales, now=now)
 
@@ -137,6 +142,12 @@ async def _forget(desk: Desk, now: datetime) -> int:
 JOBS: Sequence[Job] = (
     Job("close_dates", "* * * * *", "marks no-shows of dates that are over, and ends waiting for them", _close_dates),
     Job("make_dates", "* * * * *", "makes the dates of classes that repeat, a while ahead", _make_dates),
+    Job(
+        "refresh_listings",
+        "*/10 * * * *",
+        "compares prices and ratings that facilities are listed by",
+        _refresh_listings,
+    ),
     Job("recover_purchases", "* * * * *", "takes purchases and refunds on that were left", _recover_purchases),
     Job("thaw_memberships", "*/10 * * * *", "ends the pauses of memberships", _thaw),
     Job("bill_memberships", "*/10 * * * *", "renews, charges, reminds, suspends and ends memberships", _bill),

@@ -40,9 +40,10 @@ from nexfit.api.memberships.types import Membership, MemberSubscription
 from nexfit.api.money import Money, money
 from nexfit.api.relay import Connection, Node, PageArgs, id_reader
 from nexfit.domains.analytics.exports import Table
-from nexfit.domains.facilities.directory import DISTANCE, cheapest_plans, ratings
+from nexfit.domains.facilities.directory import DISTANCE
 from nexfit.domains.facilities.documents import FacilityType, StaffPermission, StaffRole
 from nexfit.domains.facilities.hours import is_open
+from nexfit.domains.facilities.listing import cheapest_plans, ratings
 from nexfit.domains.identity.access import RIGHTS_COLUMNS, may
 from nexfit.engine.fields import Record
 

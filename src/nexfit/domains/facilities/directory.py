@@ -15,7 +15,6 @@ from nexfit.domains.facilities import open_now
 from nexfit.domains.facilities.documents import FacilityType
 from nexfit.domains.facilities.near import Near
 from nexfit.domains.identity.access import Actor
-from nexfit.domains.identity.documents import ReviewSubject
 from nexfit.domains.text import fold, pattern_of
 from nexfit.hybrid import documents_paging
 from nexfit.hybrid.joined_views import JoinedViews, View
@@ -105,31 +104,19 @@ async def page(
     else:
         stages = [{"$match": {"$and": matching}}]
     if order is FacilityOrder.PRICE:
-        stages += _valued(*_CHEAPEST, missing=-1 if descending else _BEYOND)
+        stages.append(_valued("price", -1 if descending else _BEYOND))
     elif order is FacilityOrder.RATING:
-        stages += _valued(*_MEAN_RATING, missing=0)
+        stages.append(_valued("rating", 0))
     return await documents_paging.page_of_pipeline(mongo, COLLECTION, stages, keys, request, columns)
 
 
 _BEYOND = 1e18
 """More than any price."""
 
-_CHEAPEST = ("memberships", "facilityId", {"isActive": True}, {"$min": {"$toDouble": "$price"}})
-_MEAN_RATING = ("reviews", "subjectId", {"subjectType": str(ReviewSubject.FACILITY)}, {"$avg": "$rating"})
 
-
-def _valued(
-    collection: str, parent: str, match: Mapping[str, Any], value: Mapping[str, Any], *, missing: float
-) -> list[Mapping[str, Any]]:
-    """Stages that order by a figure of another collection; one seek of its index for each facility that matched."""
-    lookup = {
-        "from": collection,
-        "localField": "_id",
-        "foreignField": parent,
-        "pipeline": [{"$match": match}, {"$group": {"_id": None, "value": value}}],
-        "as": _VALUE,
-    }
-    return [{"$lookup": lookup}, {"$set": {_VALUE: {"$ifNull": [{"$first": f"${_VALUE}.value"}, missing]}}}]
+def _valued(stored: str, missing: float) -> Mapping[str, Any]:
+    """The stage that gives each facility what it is ordered by; without an index, because it may be missing."""
+    return {"$set": {_VALUE: {"$ifNull": [{"$toDouble": f"$listing.{stored}"}, missing]}}}
 
 
 async def _timezones(mongo: Mongo, views: JoinedViews) -> list[str]:
@@ -141,31 +128,6 @@ async def _timezones(mongo: Mongo, views: JoinedViews) -> list[str]:
 
     [found] = await views.get(_TIMEZONES, ["all"], load, tags=lambda _: ("facilities",))
     return list(found)
-
-
-async def ratings(mongo: Mongo, facilities: Sequence[ObjectId]) -> dict[ObjectId, Document]:
-    """The mean (`average`) and the number (`count`) of each facility's reviews, in one command; absent without any."""
-    rows = await mongo.aggregate(
-        "reviews",
-        [
-            {"$match": {"subjectType": str(ReviewSubject.FACILITY), "subjectId": {"$in": list(set(facilities))}}},
-            {"$group": {"_id": "$subjectId", "average": {"$avg": "$rating"}, "count": {"$sum": 1}}},
-        ],
-    )
-    return {row["_id"]: row for row in rows}
-
-
-async def cheapest_plans(mongo: Mongo, facilities: Sequence[ObjectId]) -> dict[ObjectId, Document]:
-    """The lowest `price` of what each facility sells now, with its `currency`, in one command; absent without plans."""
-    rows = await mongo.aggregate(
-        "memberships",
-        [
-            {"$match": {"facilityId": {"$in": list(set(facilities))}, "isActive": True}},
-            {"$sort": {"price": 1, "_id": 1}},
-            {"$group": {"_id": "$facilityId", "price": {"$first": "$price"}, "currency": {"$first": "$currency"}}},
-        ],
-    )
-    return {row["_id"]: row for row in rows}
 
 
 async def page_of_staff(

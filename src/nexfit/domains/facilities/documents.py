@@ -7,8 +7,10 @@ from pydantic import Field, model_validator
 
 from nexfit.domains.text import fold
 from nexfit.stores.documents import (
+    Amount,
     CalendarDate,
     Count,
+    Currency,
     Email,
     Embedded,
     GeoPoint,
@@ -16,6 +18,7 @@ from nexfit.stores.documents import (
     Instant,
     Line,
     LocalTime,
+    MeanRating,
     Phone,
     StoredDocument,
     TimeZone,
@@ -204,6 +207,15 @@ class BookingPolicy(Embedded):
     planned_days_ahead: Annotated[int, Field(ge=7, le=400)] = 60
 
 
+class Listing(Embedded):
+    """What lists are ordered by: the cheapest plan's price, and the mean and number of reviews; derived from those."""
+
+    price: Amount | None = None
+    currency: Currency | None = None
+    rating: MeanRating | None = None
+    reviews: Count = 0
+
+
 class Facility(StoredDocument):
     """A gym or studio. ``source`` and ``source_id`` name the imported record it came from."""
 
@@ -225,6 +237,7 @@ class Facility(StoredDocument):
     staff_invitations: list[StaffInvitation] = Field(default_factory=list, max_length=MOST_STAFF)
     subscription_plan: SubscriptionPlan | None = None
     booking_policy: BookingPolicy = BookingPolicy()
+    listing: Listing = Listing()
     source: Word | None = None
     source_id: Word | None = None
     created_at: Instant

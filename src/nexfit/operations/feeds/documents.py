@@ -11,6 +11,7 @@ from bson import ObjectId
 
 from nexfit.domains import tags
 from nexfit.domains.classes import instructors
+from nexfit.domains.facilities import listing
 from nexfit.domains.memberships.projection import Pair, project
 from nexfit.hybrid import feed_positions
 from nexfit.hybrid.freshness import Freshness
@@ -44,6 +45,7 @@ class DocumentEffect:
     async def __call__(self, changes: Sequence[DocumentChange], pending: Pending, save: Save) -> None:
         await self._freshness.raise_tags(await self._tags(changes))
         await self._rename([change.id for change in changes if change.collection == "users" and _tells(change, NAME)])
+        await listing.refresh(self._stores.mongo, await self._sellers(changes))
         pairs = {(facility, user) for facility, user in pending} | _members(changes)
         pairs |= await self._rows_of([one.id for one in changes if one.collection == "users" and _tells(one, SHOWN)])
         marks = await daily_figures.marks_of(self._stores.mongo, changes)
@@ -92,6 +94,15 @@ class DocumentEffect:
             # Deleted: nobody can say any more which views showed it.
             self._freshness.give_up_everything()
         return set().union(*(tags.filled(templates, document) for document in found))
+
+    async def _sellers(self, changes: Sequence[DocumentChange]) -> set[ObjectId]:
+        """The facilities whose plans changed; one that is gone with its plan is left to the job that looks at all."""
+        plans = [change for change in changes if change.collection == "memberships"]
+        known = [side for change in plans for side in change.sides()]
+        unknown = [change.id for change in plans if not any(change.sides())]
+        if unknown:
+            known += await self._stores.mongo.find("memberships", {"_id": {"$in": unknown}}, ("facilityId",))
+        return {plan["facilityId"] for plan in known if "facilityId" in plan}
 
     async def _rename(self, users: Collection[ObjectId]) -> None:
         if users:
