@@ -45,6 +45,7 @@ SECTIONS: dict[str, Section] = {
     "fanout": Section("bench.fanout.section:main", "one event to many sockets, next to graphql-ws on Node"),
     "members": Section("bench.members:main", "the members' list with filters and orders at 10,000 and 100,000 members"),
     "guard": Section("bench.guard:main", "what guard, limits, points, rights and the log line add to a small query"),
+    "purchases": Section("bench.purchases:main", "memberships sold per second, at the desk and online"),
     "plans": Section(
         "bench.plans:main", "what compiling an operation costs, and what a stream of unknown ones leaves behind"
     ),

@@ -231,6 +231,18 @@ async def test_a_renewal_nobody_can_charge_is_owed(online: Online) -> None:
     assert await periods(online, member) == [("2026-01-31", "paid", 0), ("2026-02-28", "open", 0)]
 
 
+async def test_without_its_first_payment_it_expires_after_23_hours(online: Online) -> None:
+    member = await subscriber(online)
+    await online.shop.stores.postgres.fetch(
+        "UPDATE finance.subscriptions SET status = 'incomplete' WHERE user_id = $1 RETURNING 1", str(member)
+    )
+    await online.shop.database.member_subscriptions.update_one({"userId": member}, {"$set": {"status": "incomplete"}})
+    for hours, expected in ((22, "incomplete"), (24, "incomplete_expired")):
+        online.now = START + timedelta(hours=hours)
+        await bill(online)
+        assert (await state(online, member))["status"] == expected
+
+
 async def test_four_workers_bill_each_period_once(online: Online) -> None:
     plan = await online.shop.plan()
     members = [await subscriber(online, plan) for _ in range(8)]

@@ -31,6 +31,9 @@ from nexfit.payments.signatures import sign
 TRIES = 8
 """How often a webhook is sent that nobody takes."""
 
+DECLINED = "method_declined_"
+"""How saved ways to pay begin that are declined for now."""
+
 Delivery = Literal["once", "twice", "never", "held"]
 
 
@@ -183,9 +186,10 @@ class LocalProvider:
     async def _charge(self, _: Request, body: dict[str, Any]) -> dict[str, Any]:
         id_ = f"payment_{secrets.token_hex(8)}"
         self.payments[id_] = payment = {**body, "id": id_, "status": "succeeded"}
-        if self.faults.decline is not None:
-            failure = "insufficient_funds" if self.faults.decline == "soft" else "stolen_card"
-            payment |= {"status": "failed", "decline": self.faults.decline, "failure": failure}
+        decline = self.faults.decline or ("soft" if body["method"].startswith(DECLINED) else None)
+        if decline is not None:
+            failure = "insufficient_funds" if decline == "soft" else "stolen_card"
+            payment |= {"status": "failed", "decline": decline, "failure": failure}
         await self._tell(f"payment.{payment['status']}", payment)
         return payment
 

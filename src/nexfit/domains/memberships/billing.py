@@ -56,6 +56,9 @@ AT_ONCE = 200
 PATIENCE = timedelta(seconds=30)
 """How long a try without an outcome is left to whoever made it."""
 
+FIRST_PAYMENT = timedelta(hours=23)
+"""How long a subscription waits for its first payment."""
+
 _FIRST = UUID(int=0)
 
 log = structlog.get_logger(__name__)
@@ -79,6 +82,8 @@ async def run(billing: Billing, *, now: datetime) -> int:
     name = billing.provider and billing.provider.name
     for row in await billing.stores.postgres.fetch(sql.open_tries, now - PATIENCE, AT_ONCE):
         await _charge(billing, row["attempt_id"], now)
+    for row in await billing.stores.postgres.fetch(sql.incomplete, now - FIRST_PAYMENT, AT_ONCE):
+        looked += await _look(billing, row["subscription_id"], {"timezone": "UTC"}, now)
     while True:
         rows = await billing.stores.postgres.fetch(sql.due, now.date() + timedelta(days=1), name, after, AT_ONCE)
         if not rows:
@@ -131,6 +136,8 @@ async def _advance(work: BothWork, stores: Stores, subscription: UUID, place: Do
                 await change_state(work, row, SubscriptionState.EXPIRED)
             else:
                 return await _bill(work, stores, row, place, today, now)
+        case SubscriptionState.INCOMPLETE if row["created_at"] <= now - FIRST_PAYMENT:
+            await change_state(work, row, SubscriptionState.INCOMPLETE_EXPIRED)
         case SubscriptionState.PAST_DUE | SubscriptionState.SUSPENDED:
             return await _remind(work, row, today, now)
     return None

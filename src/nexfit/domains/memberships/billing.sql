@@ -12,6 +12,11 @@ WHERE ((status = 'active' AND current_period_end <= $1)
   AND (provider IS NULL OR provider = $2) AND subscription_id > $3
 ORDER BY subscription_id LIMIT $4
 
+-- name: incomplete
+-- for: the job: whose first payment has not come since $1, at most $2.
+SELECT subscription_id, facility_id FROM finance.subscriptions WHERE status = 'incomplete' AND created_at <= $1
+ORDER BY created_at LIMIT $2
+
 -- name: hold
 -- for: whoever bills, charges or ends a subscription takes turns. $1 its id.
 SELECT * FROM finance.subscriptions WHERE subscription_id = $1 FOR UPDATE

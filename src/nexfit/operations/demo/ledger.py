@@ -24,6 +24,8 @@ Record = tuple[Any, ...]
 AUTOMATIC = ("card", "direct_debit")
 KEPT_PAYMENTS = 24
 PROVIDER = "local"
+DECLINED = "method_declined_"
+"""Ways to pay that `nexfit.payments.local_server` declines."""
 
 ACCOUNT_COLUMNS = ("facility_id", "business_id", "currency", "created_at")
 SUBSCRIPTION_COLUMNS = (
@@ -88,7 +90,9 @@ def _source(contract: Contract) -> tuple[str | None, str | None, str | None]:
     """The provider that charges the contract, and its names for the customer and the way to pay."""
     if contract.method not in AUTOMATIC:
         return None, None, None
-    return PROVIDER, f"customer_{contract.person.id}", f"method_{contract.id.hex[:12]}"
+    # Whoever is behind with paying is behind because the local provider declines this way to pay.
+    behind = DECLINED if contract.status in ("past_due", "suspended") else "method_"
+    return PROVIDER, f"customer_{contract.person.id}", f"{behind}{contract.id.hex[:12]}"
 
 
 def purchases(branch: Branch, contracts: Iterable[Contract]) -> Iterator[Record]:
