@@ -13,6 +13,7 @@ from rich.table import Table
 
 from nexfit.commands import audit, jobs, keys, reconcile
 from nexfit.commands.analytics import analytics
+from nexfit.commands.foods import app as foods_app
 from nexfit.commands.recover import recover
 from nexfit.commands.running import LOCAL, MOST_SHOWN, DataDir, console, errors
 from nexfit.commands.running import expected as _expected
@@ -35,6 +36,7 @@ imports = typer.Typer(no_args_is_help=True, help="Read real data from files. Run
 app.add_typer(migrate, name="migrate")
 app.add_typer(keys.app, name="keys")
 app.add_typer(audit.app, name="audit")
+app.add_typer(foods_app, name="foods")
 app.add_typer(jobs.app, name="jobs")
 app.command()(reconcile.reconcile)
 app.add_typer(imports, name="import")

@@ -308,6 +308,8 @@ async def business_of(stores: Stores, facility: ObjectId) -> Business:
         "ClassBooking": (await newest("class_bookings", facilityId=facility))["_id"],
         "Visit": (await newest("visits", facilityId=facility))["_id"],
         "Exercise": (await newest("exercises", isPublic=True))["_id"],
+        "Food": (await newest("foods", isVerified=True))["_id"],
+        "NutritionPlan": (await newest("nutrition_plans", isPublic=True))["_id"],
         "WorkoutTemplate": (await newest("workout_templates", isPublic=True))["_id"],
         "WorkoutProgram": (await newest("workout_programs", isPublic=True))["_id"],
     }

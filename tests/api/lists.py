@@ -346,6 +346,37 @@ LISTS: Mapping[str, List] = {
             ),
         )
     },
+    "Query.foods": List(
+        COACH,
+        Documents(
+            "Food",
+            "foods",
+            lambda at: {"$or": [{"isVerified": True}, {"createdBy": at.viewer}]},
+            {"": "nameFolded"},
+            lambda at: {"createdBy": at.viewer, "isVerified": False, "category": "none", "words": []},
+        ),
+        lambda at: {
+            'filter: { text: "yulaf" }': {"words": {"$regex": "^yulaf"}},
+            'filter: { category: "none" }': {"category": "none"},
+            "filter: { verified: false }": {"isVerified": False},
+            "filter: { mine: true }": {"createdBy": at.viewer},
+        },
+    ),
+    "Query.nutritionPlans": List(
+        COACH,
+        Documents(
+            "NutritionPlan",
+            "nutrition_plans",
+            lambda _: {"isTemplate": True, "isPublic": True},
+            {"": "-updatedAt"},
+            lambda at: {"createdBy": at.viewer},
+        ),
+        lambda at: {"mine: false": {}},
+    ),
+    "User.nutritionPlans": List(
+        MEMBER,
+        Documents("NutritionPlan", "nutrition_plans", lambda at: {"forUserId": at.viewer}, {"": "-updatedAt"}),
+    ),
     "User.programEnrolments": List(
         MEMBER,
         Documents(

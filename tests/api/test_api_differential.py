@@ -72,7 +72,7 @@ class ApiWriter(Writer):
             case "String":
                 return self.random.choice(["istanbul", "a", "çınar", "bm90IGEgY3Vyc29y"])
             case (
-                "ExercisesFilter" | "TemplatesFilter" | "ProgramsFilter"
+                "ExercisesFilter" | "TemplatesFilter" | "ProgramsFilter" | "FoodsFilter"
             ):  # of parts put together by chance nothing fits all
                 return self.random.choice([{}, super()._given(type_)])
             case _:

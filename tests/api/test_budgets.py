@@ -29,6 +29,7 @@ MORE_THAN_ONE = {
     ("Membership", "activeSubscribers"): 2,
     ("Member", "timeline"): 2,  # both stores are asked at once
     ("User", "progress"): 2,  # workouts, and programs for adherence
+    ("User", "foodDiary"): 2,  # what was eaten, and the plan that is followed
     ("User", "bodyTrend"): 2,  # measurements and goals
 }
 """Commands to both databases of the fields that need more than one."""
@@ -40,6 +41,8 @@ LIBRARY = {
         ("exercises", "Exercise"),
         ("workoutTemplates", "WorkoutTemplate"),
         ("workoutPrograms", "WorkoutProgram"),
+        ("foods", "Food"),
+        ("nutritionPlans", "NutritionPlan"),
     )
 }
 STARTS = {FACILITIES: ("Facility", 2), VIEWER: ("User", 1), **LIBRARY}
@@ -107,8 +110,8 @@ async def test_no_field_sends_more_commands_for_more_rows(
 def test_every_list_of_the_schema_is_walked_into() -> None:
     reached = {field for _, type_, path in (*_NEAR, *_FAR) for field in fields_of(type_, path)}
     begun = {("Query", opening.partition("(")[0]) for opening in LIBRARY}
-    # The first two have tests below, the timetable in tests/facilities; jobs are a list of fixed length for operators.
-    roots = {("Query", name) for name in ("facilities", "nodes", "schedule", "jobs")}
+    # The first two have tests below, the timetable in tests/facilities; the others are lists of few rows.
+    roots = {("Query", name) for name in ("facilities", "nodes", "schedule", "jobs", "foodSubstitutes")}
     assert lists() - reached == roots | begun
 
 

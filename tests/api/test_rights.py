@@ -57,6 +57,8 @@ OFTEN_NULL = {
     *((name, "forkedFrom") for name in ("WorkoutTemplate", "WorkoutProgram")),
     *((name, "imageUrl") for name in ("WorkoutTemplate", "WorkoutProgram")),
     ("ProgramEnrolment", "assignedBy"),
+    *(("Food", name) for name in ("image", "servings", "source", "creator", "createdAt", "updatedAt")),
+    ("NutritionPlan", "forUser"),
     ("ProgramEnrolment", "endedAt"),
     ("AuditEntry", "before"),
     *(("PtSession", name) for name in ("cancelledAt", "cancellationReason", "cancelledBy", "feedback")),

@@ -41,7 +41,7 @@ class Role:
         }
 
 
-PUBLIC = ("Facility", "Membership", "Class", "ClassOccurrence", "Exercise", "WorkoutTemplate", "WorkoutProgram")
+PUBLIC = ("Facility", "Membership", "Class", "ClassOccurrence", "Exercise", "WorkoutTemplate", "WorkoutProgram", "Food")
 
 
 class Truth:
@@ -58,6 +58,8 @@ class Truth:
         """Active (coach, client)."""
         self.consents: dict[tuple[str, str], set[str]] = {}
         """What an active client opens to the coach."""
+        self.plans: dict[str, dict[str, Any]] = {}
+        """Nutrition plans: public as templates, else for who wrote them, whom they are for, and by consent."""
         self.coaches: set[str] = set()
         self.staff: dict[str, set[str]] = {}
         self.contact: dict[str, set[str]] = {}
@@ -102,6 +104,7 @@ class Truth:
         truth.scope["PtSession"] = {str(row["_id"]): ("", str(row["clientId"])) for row in sessions}
         packages = await stores.postgres.fetch("SELECT package_id, client_id, coach_id FROM finance.coaching_packages")
         truth.scope["CoachingPackage"] = {row["package_id"]: ("", row["client_id"]) for row in packages}
+        truth.plans = {str(row["_id"]): row async for row in stores.mongo.database["nutrition_plans"].find({})}
         relations = await stores.mongo.database["coach_clients"].find({}).to_list()
         truth.scope["CoachClient"] = {str(row["_id"]): ("", str(row["clientId"])) for row in relations}
         # A package of the demo has the id of its relation.
@@ -159,6 +162,14 @@ class Truth:
     def visible(self, role: Role, type_: str, id_: str) -> bool:
         """Whether `node` finds the entity for a role. Coaches are public; their clients they find as well."""
         found = MATRIX[type_].found
+        if type_ == "NutritionPlan":
+            plan = self.plans[id_]
+            client = str(plan.get("forUserId"))
+            return (
+                (plan["isTemplate"] and plan["isPublic"])
+                or (role.user is not None and role.user in (plan["createdBy"], plan.get("forUserId")))
+                or "nutrition" in self.consents.get((str(role.user), client), ())
+            )
         return (
             type_ in PUBLIC
             or (type_ == "User" and (id_ in self.coaches or (str(role.user), id_) in self.clients))

@@ -87,7 +87,7 @@ def _filled(name: str, schema: dict[str, Any]) -> Any:
         case "objectId":
             return ObjectId()
         case "date":
-            return START
+            return DAY if name == "day" else START
         case "binData":
             return b"{}"
         case "timestamp":

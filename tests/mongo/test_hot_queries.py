@@ -112,7 +112,12 @@ FINDS = [
     Hot("body_goals", "user_metric_unique", {"userId": {"$in": SOME}}, [("userId", 1), ("metric", 1)]),
     Hot("nutrition_plans", "creator_newest", {"createdBy": ONE}, [("updatedAt", -1), ("_id", -1)]),
     Hot("nutrition_plans", "user_newest", {"forUserId": ONE}, [("updatedAt", -1), ("_id", -1)]),
-    Hot("foods", "name", {"nameFolded": FOLDED_RANGE}, BY_NAME),
+    Hot("foods", "verified_name", {"isVerified": True}, BY_NAME),
+    Hot("foods", "category_name", {"category": "kind 3"}, BY_NAME),
+    Hot("foods", "creator_name", {"createdBy": ONE}, BY_NAME),
+    Hot("foods", "words", {"words": "word 3"}, BY_WORDS),
+    Hot("foods", "submitted", {"verification": "submitted"}, [("updatedAt", 1), ("_id", 1)]),
+    Hot("food_diary", "user_day", {"userId": {"$in": SOME}, "day": {"$gte": DAY}}),
     Hot("foods", "source_unique", {"source": "osm", "sourceId": "7"}),
     Hot("memberships", "facility_name", {"facilityId": ONE}, [("name", 1), ("_id", 1)]),
     Hot("memberships", "facility_name", {"facilityId": {"$in": SOME}}, [("name", 1), ("_id", 1)], limit=0),
@@ -186,7 +191,7 @@ FINDS = [
     Hot("vocabulary", "grams", {"kind": "exercises", "owner": {"$in": [ONE]}, "grams": {"$in": ["a word"]}}),
 ]
 
-TEXTS = [Hot(collection, "words", {"$text": {"$search": "ilker"}}) for collection in ("facilities", "foods")]
+TEXTS = [Hot(collection, "words", {"$text": {"$search": "ilker"}}) for collection in ("facilities",)]
 
 
 BY_AGGREGATION = {("member_subscriptions", "membership_status")}
@@ -262,6 +267,11 @@ def numbered(collection: str, number: int) -> dict[str, Any]:
             made["version"] = number + 1
         case "program_enrolments":
             made["programId"] = IDS[number] if number != 3 else ONE
+        case "food_diary":
+            made["day"] = DAY + dt.timedelta(days=number)
+        case "foods":
+            made |= {"category": f"kind {number % GROUPS}", "words": [f"word {number % GROUPS}"]}
+            made["verification"] = "submitted" if number % 7 == 0 else "draft"
         case "exercises":
             made["metadata"]["bodyAreas"] = [f"area {number % GROUPS}"]
             made["words"] = [f"word {number % GROUPS}"]

@@ -23,14 +23,17 @@ from nexfit.api.identity.sessions import sessions_by_ids
 from nexfit.api.relay import MAX_PAGE, Node, parse_global_id
 from nexfit.api.rights import entry_of
 from nexfit.domains.classes import bookings, timetable
-from nexfit.domains.coaching import medical, packages, relations, sessions
+from nexfit.domains.coaching import consents, medical, packages, relations, sessions
 from nexfit.domains.errors import BadInput
 from nexfit.domains.facilities import directory
 from nexfit.domains.facilities.documents import StaffPermission
 from nexfit.domains.finance import audit_chain, ledger
 from nexfit.domains.identity import people
 from nexfit.domains.identity.access import staff
+from nexfit.domains.identity.documents import ConsentScope
 from nexfit.domains.memberships import contracts, members, plans, visits
+from nexfit.domains.nutrition import foods
+from nexfit.domains.nutrition import plans as nutrition_plans
 from nexfit.domains.training import enrolments, exercises, library, measurements, workouts
 from nexfit.engine.fields import TYPENAME, Record
 
@@ -130,6 +133,26 @@ async def _enrolments(context: Context, ids: Sequence[str], columns: frozenset[s
     return _by_text(await enrolments.by_ids(context.stores.mongo, _object_ids(ids), columns))
 
 
+async def _foods(context: Context, ids: Sequence[str], columns: frozenset[str]) -> Mapping[str, Any]:
+    viewer = context.actor.user_id
+    return _by_text(await foods.visible_by_ids(context.stores.mongo, viewer, _object_ids(ids), columns))
+
+
+async def _nutrition_plans(context: Context, ids: Sequence[str], columns: frozenset[str]) -> Mapping[str, Any]:
+    """Public templates, what the viewer wrote or is to eat, and plans for clients who let the viewer see them."""
+    found = await nutrition_plans.by_ids(context.stores.mongo, _object_ids(ids), columns)
+    viewer, mine = context.actor.user_id, {}
+    for id_, row in found.items():
+        is_public = row["isTemplate"] and row["isPublic"]
+        if is_public or (viewer is not None and viewer in (row["createdBy"], row.get("forUserId"))):
+            mine[id_] = row
+    others = {row["forUserId"] for id_, row in found.items() if id_ not in mine and "forUserId" in row}
+    if viewer is not None and others:
+        opened = await consents.open_to(context.stores.mongo, viewer, (ConsentScope.NUTRITION,), others)
+        mine |= {id_: row for id_, row in found.items() if row.get("forUserId") in opened}
+    return _by_text(mine)
+
+
 async def _members(context: Context, ids: Sequence[str], columns: frozenset[str]) -> Mapping[str, Any]:
     pairs = [(facility, user) for facility, _, user in (id_.partition(":") for id_ in ids)]
     known = [pair for pair in pairs if ObjectId.is_valid(pair[0])]
@@ -169,6 +192,8 @@ FINDERS: Mapping[str, Find] = {
     "PtSession": _pt_sessions,
     "Measurement": _measurements,
     "Exercise": _exercises,
+    "Food": _foods,
+    "NutritionPlan": _nutrition_plans,
     "WorkoutLog": _workouts,
     "WorkoutTemplate": _library(library.TEMPLATES),
     "WorkoutProgram": _library(library.PROGRAMS),

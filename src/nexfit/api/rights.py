@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from nexfit.api.identity.rights import IDENTITY_PAYLOADS
+from nexfit.api.nutrition.rights import NUTRITION, NUTRITION_MUTATIONS, NUTRITION_QUERIES
 from nexfit.api.right_entries import Entry, NoRight, Scope
 from nexfit.api.right_entries import fields as _fields
 from nexfit.api.right_entries import part as _part
@@ -33,6 +35,7 @@ MATRIX: Mapping[str, Entry] = {
             ("node nodes viewer facility facilities schedule verifyAudit guestSession jobs checkInCode", ANYONE),
             ("membershipSwitchPreview", ANYONE),
             (TRAINING_QUERIES, ANYONE),
+            (NUTRITION_QUERIES, ANYONE),
         )
     ),
     "Mutation": Entry(
@@ -58,6 +61,7 @@ MATRIX: Mapping[str, Entry] = {
             ("schedulePtSession reschedulePtSession completePtSession cancelPtSession ratePtSession", SIGNED_IN),
             ("recordVisit", SIGNED_IN),
             (TRAINING_MUTATIONS, SIGNED_IN),
+            (NUTRITION_MUTATIONS, SIGNED_IN),
         ),
         refuses=True,
     ),
@@ -287,6 +291,7 @@ MATRIX: Mapping[str, Entry] = {
             ("clients coaches consents medicalReads notices ptSessions", SELF),
             ("bodyProfile measurements bodyTrend bodyGoals", SELF | _BODY),
             ("workoutLogs programEnrolments progress", SELF | coach(ConsentScope.WORKOUTS)),
+            ("nutritionPlans foodDiary", SELF | coach(ConsentScope.NUTRITION)),
             ("medicalConditions", SELF | coach(ConsentScope.MEDICAL)),
         ),
         found=SELF | _MEMBERS,
@@ -301,21 +306,8 @@ MATRIX: Mapping[str, Entry] = {
     "OwnerProfile": _part("businessName businessAddress businessPhoneNumber businessEmail taxId"),
     "VisitorProfile": _part("homeFacility emergencyContactName emergencyContactPhoneNumber"),
     "BodyProfile": _part("dateOfBirth height weight dietaryRestrictions"),
-    "Measurement": Entry(
-        _fields(
-            ("id date measurements notes user", SELF | _BODY),
-            ("photos", SELF | coach(ConsentScope.PHOTOS)),
-        ),
-        found=SELF | _BODY,
-        scope=Scope(person="userId"),
-        health=frozenset({"measurements", "notes", "photos"}),
-    ),
-    "BodyMeasurements": _part(
-        "weight bodyFatPercentage muscleMass chestCircumference waistCircumference hipCircumference armCircumference"
-        " thighCircumference"
-    ),
-    "ProgressPhoto": _part("url position date"),
     **TRAINING,
+    **NUTRITION,
     "CoachClient": Entry(
         _fields(
             ("id status startDate endDate goals coach client notes sharedScopes packages createdAt", SELF | AUTHOR),
@@ -368,31 +360,7 @@ MATRIX: Mapping[str, Entry] = {
         found=SELF,
         scope=Scope(person="userId"),
     ),
-    # --- payloads
-    "LoginPayload": _part("accessToken expiresAt refreshToken refreshTokenExpiresAt viewer guestClaim userErrors"),
-    "RefreshTokenPayload": _part("accessToken expiresAt refreshToken refreshTokenExpiresAt userErrors"),
-    "LogoutPayload": _part("loggedOut userErrors"),
-    "LogoutEverywherePayload": _part("ended userErrors"),
-    "RevokeSessionPayload": _part("revokedId userErrors"),
-    "RegisterPayload": _part("accepted userErrors"),
-    "VerifyEmailPayload": _part(
-        "accessToken expiresAt refreshToken refreshTokenExpiresAt viewer guestClaim userErrors"
-    ),
-    "CreateGuestSessionPayload": _part("guestToken expiresAt userErrors"),
-    "EndGuestSessionPayload": _part("ended userErrors"),
-    "GuestSession": _part("deviceInfo createdAt lastActivity expiresAt"),
-    "ResendVerificationPayload": _part("accepted userErrors"),
-    "RequestPasswordResetPayload": _part("accepted userErrors"),
-    "ResetPasswordPayload": _part("accepted userErrors"),
-    "ChangePasswordPayload": _part("accepted userErrors"),
-    "RequestPhoneVerificationPayload": _part("accepted userErrors"),
-    "VerifyPhonePayload": _part("viewer userErrors"),
-    "RecordVisitPayload": _part("visit visitsLeft userErrors"),
-    "StartSecondFactorPayload": _part("secret address userErrors"),
-    "ConfirmSecondFactorPayload": _part("recoveryCodes userErrors"),
-    "RemoveSecondFactorPayload": _part("accepted userErrors"),
-    "DeactivateAccountPayload": _part("accepted userErrors"),
-    "UpdateProfilePayload": _part("viewer userErrors"),
+    **IDENTITY_PAYLOADS,
     "UserError": _part("code message path"),
 }
 

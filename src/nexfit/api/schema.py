@@ -44,6 +44,7 @@ from nexfit.api.memberships.purchases import PurchaseMutations
 from nexfit.api.memberships.remarks import RemarkMutations
 from nexfit.api.memberships.visits import VisitMutations
 from nexfit.api.nodes import NodeQueries
+from nexfit.api.nutrition.roots import NutritionMutations, NutritionQueries
 from nexfit.api.scalars import SCALARS
 from nexfit.api.training.roots import TrainingMutations, TrainingQueries
 
@@ -60,6 +61,7 @@ class Query(
     JobQueries,
     CheckInQueries,
     MembershipChangeQueries,
+    NutritionQueries,
 ):
     """Root of queries."""
 
@@ -83,6 +85,7 @@ class Mutation(
     InvoicingMutations,
     TillMutations,
     TrainingMutations,
+    NutritionMutations,
     ConsentMutations,
     CoachingMutations,
     PackageMutations,

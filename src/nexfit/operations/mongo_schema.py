@@ -25,7 +25,7 @@ from nexfit.domains.identity.documents import (
     User,
 )
 from nexfit.domains.memberships.documents import Membership, MemberSubscription, MemberTurn, Visit
-from nexfit.domains.nutrition.documents import Food, NutritionPlan
+from nexfit.domains.nutrition.documents import DiaryEntry, Food, NutritionPlan
 from nexfit.domains.training.body_documents import BodyGoal, Measurement
 from nexfit.domains.training.documents import Exercise, WorkoutProgram, WorkoutTemplate
 from nexfit.domains.training.enrolment_documents import ProgramEnrolment, WorkoutTemplateVersion
@@ -67,6 +67,7 @@ ALL_DOCUMENTS: list[type[StoredDocument]] = [
     BodyGoal,
     NutritionPlan,
     Food,
+    DiaryEntry,
     VocabularyWord,
     Membership,
     MemberSubscription,

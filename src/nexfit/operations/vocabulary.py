@@ -9,6 +9,7 @@ from typing import Any
 from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
+from nexfit.domains.nutrition import foods
 from nexfit.domains.training import exercises
 from nexfit.domains.vocabulary.documents import Kind
 from nexfit.domains.vocabulary.search import COLLECTION, entry
@@ -19,6 +20,7 @@ _DUPLICATE = 11000
 
 _SEARCHED: Mapping[Kind, tuple[str, Callable[[Mapping[str, Any]], Document]]] = {
     Kind.EXERCISES: ("isPublic", exercises.searched),
+    Kind.FOODS: ("isVerified", foods.searched),
 }
 """Which field says that everybody finds a document, and the stored fields that search reads."""
 

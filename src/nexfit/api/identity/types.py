@@ -21,6 +21,7 @@ from nexfit.api.identity.role_profiles import (
     role_profiles_of_viewer,
 )
 from nexfit.api.identity.sessions import Session, sessions_of_viewer
+from nexfit.api.nutrition import loaders as nutrition
 from nexfit.api.relay import Connection, Node, PageArgs, id_reader
 from nexfit.api.scalars import EmailAddress, PhoneNumber
 from nexfit.api.training import body as bodies
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from nexfit.api.facilities.types import Facility
     from nexfit.api.finance.types import Invoice, Subscription, Transaction
     from nexfit.api.memberships.types import MemberSubscription
+    from nexfit.api.nutrition.plans import DiaryDay, NutritionPlan
     from nexfit.api.training.enrolments import ProgramEnrolment
     from nexfit.api.training.measurements import Measurement
     from nexfit.api.training.progress import Progress
@@ -145,6 +147,20 @@ class User(Node):
         args=training.ProgressArgs,
         description="Volume, records and streaks of a range of days; for the person, and a coach with the scope "
         "workouts.",
+    )
+    nutrition_plans: Connection[Annotated[NutritionPlan, strawberry.lazy("nexfit.api.nutrition.plans")]] | None = batch(
+        nutrition.plans_of_people,
+        needs=("_id",),
+        args=PageArgs,
+        description="What was written for the person to eat, latest first; for the person, and a coach with the scope "
+        "nutrition.",
+    )
+    food_diary: list[Annotated[DiaryDay, strawberry.lazy("nexfit.api.nutrition.plans")]] | None = batch(
+        nutrition.diaries_of_people,
+        needs=("_id",),
+        args=nutrition.DiaryArgs,
+        description="Days on which something was eaten, against the plan; for the person, and a coach with the scope "
+        "nutrition.",
     )
     body_trend: bodies.BodyTrend | None = batch(
         bodies.trends_of_people,

@@ -72,7 +72,9 @@ class TemplateExercise:
 class ReviewSummary:
     """Derived from the reviews in the commit that changes one."""
 
-    average_rating: float = column(description="Mean of the ratings, 1 to 5; 0 without any.")
+    average_rating: float = column(
+        read=lambda mean: round(mean, 2), description="Mean of the ratings, 1 to 5; 0 without any."
+    )
     count: int = column(description="How many there are.")
 
 

@@ -21,6 +21,7 @@ TRAINING_MUTATIONS = (
 """Root fields for who is signed in; what each may change its rule says."""
 
 _WORKOUTS = SELF | coach(ConsentScope.WORKOUTS)
+_BODY = coach(ConsentScope.MEASUREMENTS)
 
 TRAINING: Mapping[str, Entry] = {
     "Exercise": Entry(  # public ones, and one's own: the query sees to it
@@ -119,4 +120,18 @@ TRAINING: Mapping[str, Entry] = {
     "DeleteMeasurementPayload": part("deletedId userErrors"),
     "BodyGoalPayload": part("goal userErrors"),
     "PhotoUploadPayload": part("key address userErrors"),
+    "Measurement": Entry(
+        fields(
+            ("id date measurements notes user", SELF | _BODY),
+            ("photos", SELF | coach(ConsentScope.PHOTOS)),
+        ),
+        found=SELF | _BODY,
+        scope=Scope(person="userId"),
+        health=frozenset({"measurements", "notes", "photos"}),
+    ),
+    "BodyMeasurements": part(
+        "weight bodyFatPercentage muscleMass chestCircumference waistCircumference hipCircumference armCircumference"
+        " thighCircumference"
+    ),
+    "ProgressPhoto": part("url position date"),
 }

@@ -1,5 +1,6 @@
 """Foods and nutrition plans, in MongoDB. Energy in kcal, sodium in mg, every other nutrient in g."""
 
+from enum import StrEnum
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
@@ -7,6 +8,8 @@ from pydantic import Field, model_validator
 from nexfit.domains.text import fold
 from nexfit.stores.documents import (
     Amount,
+    CalendarDate,
+    Count,
     Currency,
     Embedded,
     Id,
@@ -20,6 +23,7 @@ from nexfit.stores.documents import (
     Word,
     check_money,
     derived,
+    is_calendar_date,
 )
 
 
@@ -37,8 +41,27 @@ class Nutrients(Embedded):
     sodium: Quantity | None = None
 
 
+class Serving(Embedded):
+    """A usual portion under a name of its own."""
+
+    name: Word
+    grams: Quantity
+
+
+class Verification(StrEnum):
+    """Whether a food was looked at by somebody who knows."""
+
+    DRAFT = "draft"
+    SUBMITTED = "submitted"
+    VERIFIED = "verified"
+    REJECTED = "rejected"
+
+
 class Food(StoredDocument):
-    """A food. ``source`` and ``source_id`` name the imported record it came from."""
+    """A food. ``source`` and ``source_id`` name the imported record it came from.
+
+    ``words`` are what search finds it by, ``name_words`` how many of them its name has.
+    """
 
     name: Line
     name_folded: str = derived()
@@ -46,11 +69,17 @@ class Food(StoredDocument):
     image: Url | None = None
     category: Word | None = None
     nutrients: Nutrients
+    servings: list[Serving] = Field(default_factory=list, max_length=20)
     is_verified: bool
+    verification: Verification | None = None
+    words: list[Word] = Field(default_factory=list, max_length=100)
+    name_words: Count | None = None
     source: Word | None = None
     source_id: Line | None = None
     created_by: Id | None = None
     tags: list[Word] = Field(default_factory=list, max_length=50)
+    created_at: Instant | None = None
+    updated_at: Instant | None = None
 
     @model_validator(mode="after")
     def _derive(self) -> Self:
@@ -128,3 +157,38 @@ class NutritionPlan(StoredDocument):
 
     class Settings(StoredDocument.Settings):
         name = "nutrition_plans"
+
+
+Content = Annotated[float, Field(ge=0, le=100_000_000_000, allow_inf_nan=False)]
+"""Of a portion, however large."""
+
+
+class Contents(Embedded):
+    """What a portion contained."""
+
+    calories: Content | None = None
+    protein: Content | None = None
+    carbs: Content | None = None
+    fat: Content | None = None
+    fiber: Content | None = None
+    sugar: Content | None = None
+    sodium: Content | None = None
+
+
+class DiaryEntry(StoredDocument):
+    """A portion that somebody ate on a day, and what it contained by its food as that was then."""
+
+    stored_checks = (is_calendar_date("day"),)
+
+    user_id: Id
+    day: CalendarDate
+    meal: Word | None = None
+    food_id: Id
+    quantity: Quantity
+    unit: Word
+    grams: Annotated[float, Field(ge=0, le=100_000_000, allow_inf_nan=False)]
+    nutrients: Contents
+    created_at: Instant
+
+    class Settings(StoredDocument.Settings):
+        name = "food_diary"

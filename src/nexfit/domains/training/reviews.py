@@ -80,9 +80,10 @@ async def save(
         else:
             gone = {"$unset": {"text": ""}} if draft.text is None else {}
             await work.mongo.update(COLLECTION, {"_id": id_}, {"$set": {**said, "updatedAt": now}, **gone})
-        # Whoever reviews the same at the same time writes the same document here: one of the two runs again.
+        # Whoever reviews the same at the same time writes the same document here, and one of the two runs again. The
+        # mean is not rounded: MongoDB takes a change to the same value for none, which would conflict with nobody.
         ratings = await work.mongo.find(COLLECTION, {"subjectType": kind, "subjectId": subject}, ("rating",))
-        mean = round(sum(row["rating"] for row in ratings) / len(ratings), 2)
+        mean = sum(row["rating"] for row in ratings) / len(ratings)
         summary = {"averageRating": mean, "count": len(ratings)}
         await work.mongo.update(collection, {"_id": subject}, {"$set": {"reviews": summary}})
         work.emit(ReviewSaved(review_id=str(id_), subject_type=kind, subject_id=str(subject)))

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 from bson import Decimal128, ObjectId
 
+from nexfit.domains.nutrition.foods import searched as searched_food
 from nexfit.domains.text import fold
 from nexfit.domains.training.exercises import searched
 from nexfit.operations.demo.businesses import Row
@@ -135,28 +136,27 @@ def _foods(chance: Chance) -> list[Row]:
     for line in FOODS.strip().splitlines():
         turkish, english, category, *figures, portion, unit = (part.strip() for part in line.split("|"))
         kcal, protein, carbs, fat, fiber, sugar, sodium = map(float, figures)
-        rows.append(
-            {
-                "_id": chance.object_id("food"),
-                "name": turkish,
-                "nameFolded": fold(turkish),
-                "description": f"{english} ({unit}: {portion} g)",
-                "category": category,
-                "nutrients": {
-                    "servingSize": float(portion),
-                    "servingUnit": "g",
-                    "calories": kcal,
-                    "protein": protein,
-                    "carbs": carbs,
-                    "fat": fat,
-                    "fiber": fiber,
-                    "sugar": sugar,
-                    "sodium": sodium,
-                },
-                "isVerified": True,
-                "tags": [fold(english)],
-            }
-        )
+        row: Row = {
+            "_id": chance.object_id("food"),
+            "name": turkish,
+            "nameFolded": fold(turkish),
+            "description": f"{english} ({unit}: {portion} g)",
+            "category": category,
+            "nutrients": {
+                "servingSize": float(portion),
+                "servingUnit": "g",
+                "calories": kcal,
+                "protein": protein,
+                "carbs": carbs,
+                "fat": fat,
+                "fiber": fiber,
+                "sugar": sugar,
+                "sodium": sodium,
+            },
+            "isVerified": True,
+            "tags": [fold(english)],
+        }
+        rows.append(row | searched_food(row))
     return rows
 
 

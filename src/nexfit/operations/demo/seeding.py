@@ -251,6 +251,7 @@ class _Loader:
         for collection, documents in catalogue.documents.items():
             await self._insert(collection, documents)
         await self._insert("vocabulary", entries(Kind.EXERCISES, catalogue.documents["exercises"]))
+        await self._insert("vocabulary", entries(Kind.FOODS, catalogue.documents["foods"]))
         self._tally.end()
 
     async def _partitions(self, connection: BulkConnection) -> None:

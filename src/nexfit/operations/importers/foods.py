@@ -11,11 +11,14 @@ from typing import Annotated
 
 from pydantic import Field
 
+from nexfit.domains.nutrition.foods import searched
 from nexfit.domains.tables import FileRow, name_of, parse
 from nexfit.domains.text import fold
+from nexfit.domains.vocabulary.documents import Kind
 from nexfit.operations.importers.reading import read_csv
 from nexfit.operations.importers.reports import ImportReport, Progress
 from nexfit.operations.importers.storing import Candidate, MongoHolder, Row, Target, Unusable, store_rows
+from nexfit.operations.vocabulary import learn
 from nexfit.stores.documents import Line, Quantity, Word
 
 SOURCE = "USDA FNDDS 2017-2018, US government work"
@@ -23,7 +26,7 @@ SOURCE = "USDA FNDDS 2017-2018, US government work"
 TARGET = Target(
     collection="foods",
     identity={"source": SOURCE},
-    owned=("name", "nameFolded", "category", "nutrients"),
+    owned=("name", "nameFolded", "category", "nutrients", "words", "nameWords"),
     only_on_insert={"isVerified": True, "tags": []},
     on_update={},
 )
@@ -50,7 +53,9 @@ COLUMNS = tuple(str(field.alias) for field in FoodRow.model_fields.values())
 async def import_foods(stores: MongoHolder, path: Path, *, on_progress: Progress | None = None) -> ImportReport:
     """Import the table. Raises MalformedFile, StoreError."""
     rows = [_candidate(item) for item in read_csv(path, COLUMNS)]
-    return await store_rows(stores.mongo, TARGET, rows, ImportReport(path, SOURCE), on_progress)
+    report = await store_rows(stores.mongo, TARGET, rows, ImportReport(path, SOURCE), on_progress)
+    await learn(stores.mongo, Kind.FOODS, (row.document for row in rows if isinstance(row, Candidate)))
+    return report
 
 
 def _candidate(item: object) -> Candidate | Unusable:
@@ -61,7 +66,7 @@ def _candidate(item: object) -> Candidate | Unusable:
 
 
 def _document(row: FoodRow) -> Row:
-    return {
+    document: Row = {
         "name": row.name,
         "nameFolded": fold(row.name),
         "category": row.category,
@@ -75,3 +80,4 @@ def _document(row: FoodRow) -> Row:
             "sodium": row.sodium,
         },
     }
+    return document | searched({**document, **TARGET.only_on_insert})
