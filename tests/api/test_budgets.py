@@ -23,6 +23,7 @@ async def followed(stores: Stores) -> None:
 
 
 MORE_THAN_ONE = {
+    ("CoachClient", "freeTimes"): 2,  # hours and sessions
     # A right at the row's facility is asked for beside the rows.
     ("MemberSubscription", "subscription"): 2,
     ("Subscription", "memberSubscription"): 2,

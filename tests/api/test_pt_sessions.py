@@ -162,3 +162,46 @@ async def test_bad_input_has_its_place(pair: Pair, small_settings: Settings) -> 
             pair.coach, "schedulePtSession", SESSION, relation=relation, slot=given, idempotencyKey=str(uuid4())
         )
         assert [(error["code"], error["path"]) for error in payload["userErrors"]] == [(code, path)], given
+
+
+async def test_a_client_sees_what_is_free_and_takes_it(pair: Pair, small_stores: Stores) -> None:
+    relation = await coached(pair)
+    await sold(pair, relation)
+    days = ("MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY")
+    openings = [{"day": day, "openTime": "10:00", "closeTime": "13:00"} for day in days]
+    below = "hours { timezone hours { day openTime closeTime } } userErrors { code path }"
+    query = """query ($since: DateTime!, $until: DateTime!) { viewer { coaches(first: 1) { nodes {
+      coachHours { timezone } freeTimes(since: $since, until: $until, minutes: 120) { startsAt endsAt } } } } }"""
+    try:
+        told = await change(pair.coach, "setCoachHours", below, timezone="Europe/Istanbul", hours=openings)
+        assert told["userErrors"] == []
+        assert [one["day"] for one in told["hours"]["hours"]] == list(days)
+        day = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=2)
+        within = {"since": day.isoformat(), "until": (day + timedelta(days=1)).isoformat()}
+        [node] = (await pair.client.data(query, within))["viewer"]["coaches"]["nodes"]
+        assert node["coachHours"] == {"timezone": "Europe/Istanbul"}
+        free = [{"startsAt": f"{day:%Y-%m-%d}T07:00:00Z", "endsAt": f"{day:%Y-%m-%d}T10:00:00Z"}]
+        assert node["freeTimes"] == free
+        given = {"relation": relation, "idempotencyKey": str(uuid4())}
+        early = await change(
+            pair.client, "schedulePtSession", SESSION, **given, slot={"startsAt": f"{day:%Y-%m-%d}T06:30:00Z"}
+        )
+        assert [(error["code"], error["path"]) for error in early["userErrors"]] == [("BOOKING_CLOSED", ["startsAt"])]
+        given["idempotencyKey"] = str(uuid4())
+        made = await change(
+            pair.client, "schedulePtSession", SESSION, **given, slot={"startsAt": f"{day:%Y-%m-%d}T08:30:00Z"}
+        )
+        assert (made["userErrors"], made["session"]["status"]) == ([], "SCHEDULED")
+        [node] = (await pair.client.data(query, within))["viewer"]["coaches"]["nodes"]
+        assert node["freeTimes"] == []
+        for wrong in ({"until": within["since"]}, {"until": (day + timedelta(days=63)).isoformat()}):
+            answer = await pair.client.run(query, {**within, **wrong})
+            assert answer["errors"][0]["extensions"]["code"] == "BAD_USER_INPUT"
+        for wrong_hours in ({"timezone": "Mars/Base"}, {"hours": [*openings, openings[0]]}):
+            refused = await change(
+                pair.coach, "setCoachHours", below, **{"timezone": "UTC", "hours": openings} | wrong_hours
+            )
+            assert refused["hours"] is None
+            assert [error["code"] for error in refused["userErrors"]] == ["BAD_USER_INPUT"]
+    finally:
+        await small_stores.mongo.database.coach_hours.delete_many({})

@@ -47,6 +47,7 @@ OFTEN_NULL = {
     ("Measurement", "notes"),
     ("CoachClient", "endDate"),
     ("CoachClient", "privateNotes"),
+    ("CoachClient", "coachHours"),  # a part of no demo
     *(
         ("Exercise", name)  # of the demo's, which nobody made or imported
         for name in ("description", "force", "mechanic", "creator", "source", "author", "license", "createdAt")

@@ -26,7 +26,12 @@ from nexfit.api.fields import spec_of
 from nexfit.api.schema import build_schema
 from nexfit.engine.fields import Batch
 
-REQUIRED = {"from": '"2026-01-01"', "to": '"2026-06-15"'}
+REQUIRED = {
+    "from": '"2026-01-01"',
+    "to": '"2026-06-15"',
+    "since": '"2026-06-01T00:00:00Z"',
+    "until": '"2026-07-01T00:00:00Z"',
+}
 """Values of the required arguments below the roots."""
 
 GIVEN = {

@@ -20,6 +20,7 @@ from nexfit.domains.coaching.errors import (
     NoCredits,
     NoRelation,
     NoSession,
+    OutsideHours,
     SessionBegun,
     SessionClash,
     SessionNotBegun,
@@ -256,7 +257,7 @@ async def test_what_is_refused_writes_nothing_in_either_store(practice: Practice
     before = await practice.written()
     for refused, attempt in (
         (Unauthenticated, lambda: practice.schedule(relation, 40, actor=GUEST)),
-        (NoRelation, lambda: practice.schedule(relation, 40, actor=client)),
+        (OutsideHours, lambda: practice.schedule(relation, 40, actor=client)),
         (NoRelation, lambda: practice.schedule(relation, 40, actor=other)),
         (InvalidTransition, lambda: practice.schedule(waiting, 40)),
         (BadInput, lambda: practice.schedule(relation, 0)),

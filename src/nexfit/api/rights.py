@@ -57,7 +57,7 @@ MATRIX: Mapping[str, Entry] = {
             ("tagMember addMemberNote removeMemberNote scanCheckInCode", SIGNED_IN),
             ("grantConsent withdrawConsent", SIGNED_IN),
             ("inviteClient acceptCoach declineCoach endCoaching addCoachNote", SIGNED_IN),
-            ("sellPackage refundPackage", SIGNED_IN),
+            ("sellPackage refundPackage setCoachHours", SIGNED_IN),
             ("schedulePtSession reschedulePtSession completePtSession cancelPtSession ratePtSession", SIGNED_IN),
             ("recordVisit", SIGNED_IN),
             (TRAINING_MUTATIONS, SIGNED_IN),
@@ -310,7 +310,11 @@ MATRIX: Mapping[str, Entry] = {
     **NUTRITION,
     "CoachClient": Entry(
         _fields(
-            ("id status startDate endDate goals coach client notes sharedScopes packages createdAt", SELF | AUTHOR),
+            (
+                "id status startDate endDate goals coach client notes sharedScopes packages coachHours freeTimes"
+                " createdAt",
+                SELF | AUTHOR,
+            ),
             ("privateNotes overview", AUTHOR),
         ),
         found=SELF | AUTHOR,
@@ -338,6 +342,9 @@ MATRIX: Mapping[str, Entry] = {
         found=SELF | AUTHOR,
         scope=Scope(person="clientId", author="coachId"),
     ),
+    "CoachHours": _part("timezone hours"),
+    "FreeTime": _part("startsAt endsAt"),
+    "CoachHoursPayload": _part("hours userErrors"),
     "PtSessionLocation": _part("type details"),
     "PtFeedback": _part("coach client"),
     "PtOpinion": _part("rating notes"),

@@ -21,6 +21,7 @@ from nexfit.api.classes.planning import PlanningMutations
 from nexfit.api.classes.scanning import CheckInMutations, CheckInQueries
 from nexfit.api.classes.schedule import ScheduleQueries
 from nexfit.api.coaching.consents import ConsentMutations
+from nexfit.api.coaching.hours import CoachHoursMutations
 from nexfit.api.coaching.inviting import CoachingMutations
 from nexfit.api.coaching.packages import PackageMutations
 from nexfit.api.coaching.pt_sessions import PtSessionMutations
@@ -88,6 +89,7 @@ class Mutation(
     NutritionMutations,
     ConsentMutations,
     CoachingMutations,
+    CoachHoursMutations,
     PackageMutations,
     PtSessionMutations,
 ):

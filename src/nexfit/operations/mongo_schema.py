@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nexfit.domains.classes.documents import CalendarFeed, ClassBooking, ClassOccurrence, FitnessClass, TimetableTurn
-from nexfit.domains.coaching.documents import CoachClient, PtSession
+from nexfit.domains.coaching.documents import CoachClient, CoachHours, PtSession
 from nexfit.domains.facilities.documents import Facility
 from nexfit.domains.identity.documents import (
     Consent,
@@ -79,6 +79,7 @@ ALL_DOCUMENTS: list[type[StoredDocument]] = [
     ClassBooking,
     MemberTurn,
     CoachClient,
+    CoachHours,
     PtSession,
     Decision,
     StoreMarker,

@@ -92,7 +92,7 @@ class PtSlotInput:
     place: SessionPlace = strawberry.field(default=SessionPlace.ONLINE, description="What kind of place.")
     details: str | None = strawberry.field(default=None, description=f"Which; at most {MOST_DETAILS} characters.")
     facility: strawberry.ID | None = strawberry.field(
-        default=None, description="The facility, where you work; with the place FACILITY and no other."
+        default=None, description="The facility, where the coach works; with the place FACILITY and no other."
     )
 
 
@@ -240,7 +240,8 @@ class PtSessionMutations:
     schedule_pt_session: PtSessionPayload = batch(
         _changing(_schedule),
         args=ScheduleArgs,
-        description="As a coach, schedule a session with a client. It reserves a credit of what ends first.",
+        description="Schedule a session, as a coach at any time, as a client within the coach's hours. It reserves a "
+        "credit of the package that ends first.",
     )
     reschedule_pt_session: PtSessionPayload = batch(
         _changing(_reschedule),

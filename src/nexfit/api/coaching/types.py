@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import strawberry
 
 from nexfit.api.coaching import loaders
+from nexfit.api.coaching.free_times import FreeTimesArgs, free_times_of_relations, hours_of_relations
 from nexfit.api.context import Context
 from nexfit.api.fields import Args, batch, column, derived, row_column
 from nexfit.api.identity.types import User, user_field
@@ -19,6 +20,7 @@ from nexfit.domains.identity.documents import ConsentScope
 from nexfit.engine.fields import Record
 
 if TYPE_CHECKING:
+    from nexfit.api.coaching.hours import CoachHours, FreeTime
     from nexfit.api.coaching.packages import CoachingPackage
     from nexfit.api.memberships.standings import MembershipStanding
 
@@ -96,6 +98,15 @@ class CoachClient(Node):
         loaders.overviews_of_relations,
         needs=("_id", "coachId", "clientId", "relationship.status"),
         description="The client at a glance; for the coach alone, while the relation is active.",
+    )
+    coach_hours: Annotated[CoachHours, strawberry.lazy("nexfit.api.coaching.hours")] | None = batch(
+        hours_of_relations, needs=("coachId",), description="When the client may schedule sessions with the coach."
+    )
+    free_times: list[Annotated[FreeTime, strawberry.lazy("nexfit.api.coaching.hours")]] = batch(
+        free_times_of_relations,
+        needs=("_id", "coachId", "clientId", "relationship.status"),
+        args=FreeTimesArgs,
+        description="The coach's hours without the sessions of both.",
     )
     packages: list[Annotated[CoachingPackage, strawberry.lazy("nexfit.api.coaching.packages")]] = batch(
         _packages, needs=("_id",), description="Sessions the client bought, what ends first before the rest."

@@ -8,6 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from nexfit.domains.facilities.documents import MOST_OPENINGS, OperatingHours
 from nexfit.stores.documents import (
     Amount,
     CalendarDate,
@@ -19,6 +20,7 @@ from nexfit.stores.documents import (
     Rating,
     StoredDocument,
     Text,
+    TimeZone,
     check_money,
 )
 
@@ -87,6 +89,17 @@ class CoachClient(StoredDocument):
 
     class Settings(StoredDocument.Settings):
         name = "coach_clients"
+
+
+class CoachHours(StoredDocument):
+    """When a coach can be trained with, week by week on the coach's own wall clock; named by the coach's id."""
+
+    timezone: TimeZone
+    operating_hours: list[OperatingHours] = Field(default_factory=list, max_length=MOST_OPENINGS)
+    updated_at: Instant
+
+    class Settings(StoredDocument.Settings):
+        name = "coach_hours"
 
 
 class SessionStatus(StrEnum):

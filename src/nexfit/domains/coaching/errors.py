@@ -35,6 +35,15 @@ class NoSession(NotFound):
         super().__init__("There is no such {name}.", path=("session",), name="session")
 
 
+class OutsideHours(Refusal):
+    """A client schedules within the coach's hours."""
+
+    code = ErrorCode.BOOKING_CLOSED
+
+    def __init__(self) -> None:
+        super().__init__("The coach does not train at that time.", path=("startsAt",))
+
+
 class NoCredits(Refusal):
     """No package has that many sessions left for that day."""
 

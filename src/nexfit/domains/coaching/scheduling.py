@@ -15,12 +15,13 @@ from zoneinfo import ZoneInfo
 
 from bson import ObjectId
 
-from nexfit.domains.coaching import packages
+from nexfit.domains.coaching import availability, packages
 from nexfit.domains.coaching.documents import RelationStatus, SessionPlace, SessionStatus
 from nexfit.domains.coaching.errors import (
     InvalidTransition,
     NoRelation,
     NoSession,
+    OutsideHours,
     SessionBegun,
     SessionClash,
     SessionNotBegun,
@@ -124,24 +125,32 @@ class Slot:
 async def schedule(
     desk: CoachDesk, actor: Actor, relation: ObjectId, slot: Slot, *, key: str, now: datetime
 ) -> ObjectId:
-    """A coach schedules a session with a client, for a credit of the package that ends first; the session's id.
+    """Coach or client schedule a session, for a credit of the package that ends first; the session's id. A client does
+    so within the coach's hours.
 
     The same `key` and input give the first session again. Raises Unauthenticated, BadInput, NotFound,
-    InvalidTransition unless the relation is active, SessionClash, NoCredits, IdempotencyConflict; then nothing was
-    written in either store.
+    InvalidTransition unless the relation is active, OutsideHours, SessionClash, NoCredits, IdempotencyConflict; then
+    nothing was written in either store.
     """
-    coach = actor.require()
+    person = actor.require()
+    either = {"_id": relation, "$or": [{"coachId": person}, {"clientId": person}]}
+    known = await desk.mongo.find(RELATIONS, either, ("coachId",), limit=1)
+    if not known:
+        raise NoRelation
+    coach = known[0]["coachId"]
     zone = await _zone(desk.mongo, coach, slot)
 
     async def body(work: BothWork) -> str:
         slot.check(now)
-        found = await _active(work, {"_id": relation, "coachId": coach})
-        return str(await _schedule(work, found, slot, zone, coach, now))
+        found = await _active(work, {"_id": relation})
+        if person != coach and not await availability.covers(work.mongo, coach, slot.starts_at, slot.ends_at):
+            raise OutsideHours
+        return str(await _schedule(work, found, slot, zone, person, now))
 
     asked = {"relation": str(relation), **_asked(slot)}
     async with desk.turns.take(("coach", coach)):
         unit = desk.units.both("schedule_session")
-        return ObjectId(await once(desk.mongo, unit, coach, "schedulePtSession", key, asked, body))
+        return ObjectId(await once(desk.mongo, unit, person, "schedulePtSession", key, asked, body))
 
 
 async def reschedule(
