@@ -34,22 +34,29 @@ FILL = """
 CREATE TEMPORARY TABLE f AS SELECT n, lpad(to_hex(n), 24, '0') AS id FROM generate_series(1, 40) n;
 CREATE TEMPORARY TABLE u AS SELECT n, lpad(to_hex(100000 + n), 24, '0') AS id FROM generate_series(1, 500) n;
 INSERT INTO finance.facility_accounts (facility_id, business_id, currency) SELECT id, id, 'TRY' FROM f;
-INSERT INTO platform.member_facts (facility_id, user_id, name_folded, status, joined_at, last_visit_at, next_booking_at)
+INSERT INTO platform.member_facts
+    (facility_id, user_id, name_folded, status, joined_at, last_visit_at, next_booking_at, birthday)
   SELECT f.id, u.id, md5(u.n::text) || ' ' || md5(f.n::text), 'active',
     '2025-01-01'::timestamptz + u.n * interval '1 h',
     CASE WHEN u.n % 3 > 0 THEN '2026-01-01'::timestamptz + u.n * interval '1 h' END,
-    CASE WHEN u.n % 20 = 0 THEN '2026-03-01'::timestamptz + (f.n * 500 + u.n) * interval '10 min' END
+    CASE WHEN u.n % 20 = 0 THEN '2026-03-01'::timestamptz + (f.n * 500 + u.n) * interval '10 min' END,
+    (1 + u.n % 12) * 100 + 1 + u.n % 28
   FROM f, u;
+INSERT INTO platform.member_tags (facility_id, user_id, tag_folded, tag, tagged_by)
+  SELECT f.id, u.id, 'tag ' || u.n % 50, 'Tag', f.id FROM f, u;
+INSERT INTO platform.member_notes (facility_id, user_id, author_id, text, created_at)
+  SELECT f.id, u.id, f.id, 'x', '2026-01-01'::timestamptz + u.n * interval '1 h' FROM f, u;
 INSERT INTO finance.transactions
     (business_id, facility_id, user_id, amount, currency, payment_method, transaction_type, status, created_at)
   SELECT f.id, f.id, u.id, 100, 'TRY', 'card', 'charge', CASE WHEN u.n % 50 = 0 THEN 'pending' ELSE 'succeeded' END,
     '2026-01-01'::timestamptz + (u.n * 0.2 + f.n * 0.001) * interval '1 day'
   FROM f, u;
 INSERT INTO finance.subscriptions (business_id, facility_id, user_id, plan_id, status, start_date, current_period_start,
-    current_period_end, billing_cycle, amount, currency, payment_method, created_at)
+    current_period_end, billing_cycle, amount, currency, payment_method, created_at, cancelled_at)
   SELECT f.id, f.id, u.id, lpad(to_hex(900000 + (f.n - 1) * 4 + u.n % 4 + 1), 24, '0'),
     CASE WHEN u.n % 5 = 0 THEN 'expired' ELSE 'active' END, '2026-01-01', '2026-01-01',
-    '2026-02-01'::date + u.n % 300, 'month', 100, 'TRY', 'card', '2026-01-01'::timestamptz + u.n * interval '1 min'
+    '2026-02-01'::date + u.n % 300, 'month', 100, 'TRY', 'card', '2026-01-01'::timestamptz + u.n * interval '1 min',
+    CASE WHEN u.n % 5 = 0 THEN '2026-01-10'::timestamptz + u.n * interval '1 h' END
   FROM f, u;
 INSERT INTO finance.invoices (business_id, facility_id, user_id, subscription_id, period_start, transaction_id,
     net_amount, tax_amount, total_amount, currency, status, issued_on, due_date, payment_date, invoice_sequence,
@@ -102,6 +109,8 @@ INSERT INTO platform.entity_attributes (entity_type, entity_id, attribute_name, 
 """
 
 sql = load_sql("nexfit.domains.finance")
+figure_sql = load_sql("nexfit.domains.analytics")
+remark_sql = load_sql("nexfit.domains.memberships", "remarks.sql")
 coaching = load_sql("nexfit.domains.coaching", "packages.sql")
 
 
@@ -253,6 +262,49 @@ CASES: dict[str, tuple[Callable[[Any], Awaitable[Any]], set[str]]] = {
     "members with a part of a name": (
         member_list(MemberOrder.NAME, descending=False, filter=MemberFilter(name="c4ca4238a0b9")),
         {"idx_member_facts_name_search"},
+    ),
+    "members by next booking": (
+        member_list(MemberOrder.NEXT_BOOKING, descending=True),
+        {"idx_member_facts_next_booking_order"},
+    ),
+    "members by birthday": (
+        member_list(MemberOrder.BIRTHDAY, descending=True, after=(615, MEMBER[1])),
+        {"idx_member_facts_birthday"},
+    ),
+    "members with a tag": (
+        plain(
+            "SELECT user_id FROM platform.member_tags WHERE facility_id = $1 AND tag_folded = $2",
+            FACILITIES[0],
+            "tag 7",
+        ),
+        {"idx_member_tags_tag"},
+    ),
+    "notes of members": (
+        plain(remark_sql.notes_of_members, [FACILITIES[0]] * 5, USERS[:5], 100),
+        {"idx_member_notes_member"},
+    ),
+    "memberships of days": (
+        plain(figure_sql.held, FACILITIES[0], date(2026, 11, 1), date(2026, 11, 2)),
+        {"idx_subscriptions_cover"},
+    ),
+    "cancellations of days": (
+        plain(
+            figure_sql.cancelled,
+            FACILITIES[0],
+            datetime.fromisoformat("2026-01-12T00:00:00+00:00"),
+            datetime.fromisoformat("2026-01-13T00:00:00+00:00"),
+        ),
+        {"idx_subscriptions_cancelled_at"},
+    ),
+    "payments of terms on days": (
+        plain(
+            "SELECT invoice_id FROM finance.invoices WHERE facility_id = $1 AND status = 'paid'"
+            " AND subscription_id IS NOT NULL AND payment_date BETWEEN $2::date AND $3::date",
+            FACILITIES[0],
+            date(2026, 1, 1),
+            date(2026, 1, 2),
+        ),
+        {"idx_invoices_payment_date"},
     ),
     "members of a person": (
         plain("SELECT facility_id FROM platform.member_facts WHERE user_id = $1", USERS[0]),
