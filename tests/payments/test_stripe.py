@@ -87,6 +87,7 @@ INTENT = {
     "payment_method": None,
     "last_payment_error": None,
 }
+NOTHING: dict[str, Any] = {"object": "list", "data": [], "url": "/v1/payment_intents"}
 REFUND = {"id": "re_1", "object": "refund", "status": "succeeded", "metadata": {"nexfit_key": str(KEY)}}
 
 
@@ -176,14 +177,25 @@ async def test_a_declined_charge_is_cancelled_and_says_how_it_was_declined(
     wire: Wire, provider: StripePayments, code: str, decline: Decline
 ) -> None:
     error = {"type": "card_error", "code": "card_declined", "decline_code": code, "payment_intent": INTENT}
-    wire.answers.append((402, {"error": error}))
+    wire.answers += [(200, NOTHING), (402, {"error": error}), (200, INTENT), (200, {**INTENT, "status": "canceled"})]
     made = await provider.charge(CHARGE)
-    charged, cancelled = wire.sent
+    looked, charged, _, cancelled = wire.sent
+    assert (looked.method, looked.path) == ("GET", "/v1/payment_intents")
     assert (charged.form["off_session"], charged.form["confirm"], charged.form["payment_method"]) == (
         "true", "true", "pm_1",
     )  # fmt: skip
     assert cancelled.path == "/v1/payment_intents/pi_1/cancel"
     assert (made.state, made.decline, made.failure) == (PaymentState.FAILED, decline, code)
+
+
+@pytest.mark.parametrize("status", ["succeeded", "processing"])
+async def test_a_charge_is_looked_for_before_it_is_made_again(
+    wire: Wire, provider: StripePayments, status: str
+) -> None:
+    wire.answers.append((200, {**NOTHING, "data": [{**INTENT, "status": status}]}))
+    made = await provider.charge(CHARGE)
+    assert [one.method for one in wire.sent] == ["GET"]
+    assert made.state is (PaymentState.SUCCEEDED if status == "succeeded" else PaymentState.OPEN)
 
 
 async def test_cancelling_what_was_paid_meanwhile_finds_it_paid(wire: Wire, provider: StripePayments) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 
 from nexfit.commands.running import LOCAL, DataDir, console, errors, failed, run
 
@@ -28,13 +28,16 @@ def list_jobs(data_dir: DataDir = LOCAL) -> None:
             return await job_queue.jobs(stores.postgres)
 
     found = {row["name"]: row for row in run(data_dir, read)}
-    table = Table("job", "what it does", "schedule (UTC)", "state", "ran", "next")
+    narrow = (Column(title, no_wrap=True) for title in ("job", "state", "ran", "next", "schedule (UTC)"))
+    is_wide = console.width >= 120
+    table = Table(*narrow, *(["what it does"] if is_wide else []))
     for job in JOBS:
         row = found.get(job.name)
-        when = (
-            [f"{at:%Y-%m-%d %H:%M:%S}" if at else "" for at in (row["last_run_at"], row["next_run_at"])] if row else []
+        state, times = (
+            (row["status"], (row["last_run_at"], row["next_run_at"])) if row else ("not yet due", (None, None))
         )
-        table.add_row(job.name, job.what, job.schedule, row["status"] if row else "never scheduled", *when)
+        when = [f"{at:%m-%d %H:%M}" if at else "" for at in times]
+        table.add_row(job.name, state, *when, job.schedule, *([job.what] if is_wide else []))
     console.print(table)
     wrong = [row for row in found.values() if row["status"] == "failed"]
     for row in wrong:
@@ -71,7 +74,7 @@ def tomorrow(data_dir: DataDir = LOCAL) -> None:
         async with open_stores(settings) as stores:
             return await preview(stores, now=datetime.now(UTC))
 
-    table = Table("facility", "day", "memberships", "", "total", "to be paid at the desk")
+    table = Table(Column("facility", no_wrap=True), "day", "memberships", "", "total", "to be paid at the desk")
     for one in run(data_dir, work):
         total = f"{one.total:f} {one.currency}" if one.renews else ""
         by_hand = str(one.without_method) if one.renews and one.without_method else ""

@@ -1,13 +1,14 @@
 """Stripe through its own SDK: PaymentIntents that the member's device confirms with a client secret.
 
 NexFit names every payment and refund in `metadata.nexfit_key`, and uses the name as Stripe's idempotency key, too.
-Stripe forgets those after a day, so a refund that is asked for again is looked for first.
+Under that key Stripe repeats its first answer, for a day: so a charge or refund is looked for before it is asked for.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -110,6 +111,11 @@ class StripePayments:
     async def charge(self, request: ChargeRequest) -> Payment:
         """Take money by a saved way to pay."""
         key = str(request.key)
+        async with _told():
+            known = await self._stripe.v1.payment_intents.list_async({"customer": request.customer, "limit": 100})
+        for intent in known.data:
+            if (intent.to_dict().get("metadata") or {}).get(KEY) == key:
+                return await self._charged(_payment(intent))
         try:
             async with _told():
                 made = await self._stripe.v1.payment_intents.create_async(
@@ -126,20 +132,17 @@ class StripePayments:
                     {"idempotency_key": key},
                 )
         except _Declined as declined:
-            # What was declined must not be paid later by other means: the next try is a payment of its own.
-            await self.cancel(declined.reference)
-            return Payment(
-                reference=declined.reference,
-                state=PaymentState.FAILED,
-                amount=request.amount,
-                currency=request.currency,
-                key=request.key,
-                customer=request.customer,
-                method=request.method,
-                decline=Decline.HARD if declined.code in HARD else Decline.SOFT,
-                failure=declined.code,
-            )
+            return await self._charged(await self.payment(declined.reference), declined.code)
         return _payment(made)
+
+    async def _charged(self, payment: Payment, code: str | None = None) -> Payment:
+        """A charge as it is; one that was declined cannot be paid later, by any means: the next try is its own."""
+        code = code or payment.failure
+        if payment.state is PaymentState.OPEN and code is not None:
+            payment = await self.cancel(payment.reference)
+        if payment.state is not PaymentState.FAILED:
+            return payment
+        return replace(payment, decline=Decline.HARD if code in HARD else Decline.SOFT, failure=code)
 
     async def refund(self, key: UUID, reference: str, amount: Decimal, currency: str) -> ProviderRefund:
         """Give back part of a payment, or give the refund that was made under the key."""

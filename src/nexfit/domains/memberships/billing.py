@@ -81,7 +81,10 @@ async def run(billing: Billing, *, now: datetime) -> int:
     looked, after = 0, _FIRST
     name = billing.provider and billing.provider.name
     for row in await billing.stores.postgres.fetch(sql.open_tries, now - PATIENCE, AT_ONCE):
-        await _charge(billing, row["attempt_id"], now)
+        try:
+            await _charge(billing, row["attempt_id"], now)
+        except StoreError as error:
+            log.warning("a charge waits for a store", attempt=str(row["attempt_id"]), error=str(error))
     for row in await billing.stores.postgres.fetch(sql.incomplete, now - FIRST_PAYMENT, AT_ONCE):
         looked += await _look(billing, row["subscription_id"], {"timezone": "UTC"}, now)
     while True:
