@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -49,6 +50,19 @@ GIVEN = {
     "DateTime": "2026-06-15T09:00:00Z",
 }
 """A value of each scalar that inputs take."""
+
+GIVEN_BY_NAME = {
+    ("email", "String"): "a@example.org",
+    ("timezone", "String"): "Europe/Istanbul",
+    ("currency", "String"): "TRY",
+    ("startTime", "String"): "10:00",
+    ("openTime", "String"): "09:00",
+    ("closeTime", "String"): "21:00",
+    ("firstDate", "Date"): f"{datetime.now(UTC) + timedelta(days=9):%Y-%m-%d}",
+    ("startsAt", "DateTime"): f"{datetime.now(UTC) + timedelta(days=3):%Y-%m-%dT09:00:00Z}",
+    ("days", "Int"): 10,
+}
+"""Where not every value of the scalar will do."""
 
 schema: GraphQLSchema = cache(build_schema)()
 
@@ -151,11 +165,15 @@ def along(path: list[tuple[str, GraphQLField]], end: str, size: int | str) -> st
     return end
 
 
-def some(type_: GraphQLInputType) -> Any:
+def some(type_: GraphQLInputType, name: str = "") -> Any:
     """A value of an input's type, as small as it may be."""
     named = get_named_type(type_)
     if isinstance(named, GraphQLInputObjectType):
-        value: Any = {name: some(part.type) for name, part in named.fields.items() if is_required_input_field(part)}
+        value: Any = {
+            name: some(part.type, name) for name, part in named.fields.items() if is_required_input_field(part)
+        }
+    elif isinstance(named, GraphQLEnumType):
+        value = next(iter(named.values))
     else:
-        value = next(iter(named.values)) if isinstance(named, GraphQLEnumType) else GIVEN[named.name]
+        value = GIVEN_BY_NAME.get((name, named.name), GIVEN[named.name])
     return [value] if is_list_type(get_nullable_type(type_)) else value
