@@ -42,7 +42,9 @@ class FacilitiesFilter:
         default=None, description=f"Has all of these, without case or marks; at most {MOST_ASKED}."
     )
     near: NearInput | None = strawberry.field(default=None, description="Lies there; each then has its `distance`.")
-    open_now: bool | None = strawberry.field(default=None, description="Whether it is open now.")
+    open_now: bool | None = strawberry.field(
+        default=None, description="Whether it is open now; without hours it is not."
+    )
 
 
 @strawberry.input(description="How facilities are ordered.")

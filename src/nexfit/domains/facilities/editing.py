@@ -32,7 +32,7 @@ OWNER_OF = {FacilityType.GYM: Role.GYM_OWNER, FacilityType.STUDIO: Role.STUDIO_O
 """The role that opens facilities of a kind."""
 
 _PARTS = ("address", "contact", "media", "booking_policy")
-_IN_ZONE = ("class_occurrences", "visits", "member_subscriptions")
+_IN_ZONE = ("classes", "class_occurrences", "visits", "member_subscriptions")
 """What lies on a facility's calendar: collections with a facilityId."""
 
 
