@@ -88,7 +88,8 @@ async def page(
 ) -> Page:
     """One page of the facilities everybody may see, in one command whatever is mixed; DISTANCE needs `near`.
 
-    `open_now` asks for the time zones there are, a cached view. Facilities without a plan come last by PRICE, those without a review are lowest by RATING.
+    `open_now` asks for the time zones there are, a cached view. Facilities without a plan come last by PRICE, those
+    without a review are lowest by RATING.
     """
     keys = keys_of(order, descending=descending)
     matching: list[dict[str, Any]] = [_conditions(filter)]
