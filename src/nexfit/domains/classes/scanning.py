@@ -44,15 +44,16 @@ async def scan(
     if booking is not None:
         await check_in(desk, actor, booking, now=now)
         return Scanned(shown.user, booking=booking)
-    recorded = await visits.record_scan(
-        desk.units,
-        desk.mongo,
-        actor,
-        facility_id=facility,
-        user_id=shown.user,
-        visit=visit_of(shown, facility),
-        now=now,
-    )
+    async with desk.turns.take(shown.user):  # scanners send a code many times: they wait instead of conflicting
+        recorded = await visits.record_scan(
+            desk.units,
+            desk.mongo,
+            actor,
+            facility_id=facility,
+            user_id=shown.user,
+            visit=visit_of(shown, facility),
+            now=now,
+        )
     return Scanned(shown.user, visit=recorded.visit, left=recorded.left)
 
 
