@@ -51,6 +51,16 @@ def guards() -> dict[str, str]:
     return {name: found[1] for name, text in described.items() if (found := re.search(r"needs (\w+)", text))}
 
 
+def without_times(node: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a facility, signed addresses without the second in which they end and what signs it."""
+    return {
+        name: {"address": value["address"].partition("?")[0]}
+        if isinstance(value, dict) and "address" in value
+        else value
+        for name, value in node.items()
+    }
+
+
 @pytest.mark.parametrize("name", ROLES)
 async def test_guarded_fields_answer_those_with_the_permission_only(roles: dict[str, Role], name: str) -> None:
     role, permissions = roles[name], guards()
@@ -71,7 +81,7 @@ async def test_guarded_fields_answer_those_with_the_permission_only(roles: dict[
                 assert node[field]["totalCount"] > 0
     assert refused == {}
     alone = await role.client.run(f"query ($id: ID!) {{ facility(id: $id) {fields} }}", {"id": nodes[0]["id"]})
-    assert alone["data"]["facility"] == nodes[0]
+    assert without_times(alone["data"]["facility"]) == without_times(nodes[0])
 
 
 async def test_the_demo_has_every_kind_of_role(roles: dict[str, Role]) -> None:
