@@ -172,7 +172,8 @@ async def test_plans_answer_as_graphql_core_on_real_stores(
                 root={},
             )
             assert written(presented(actual.errors)) <= written(presented(every.errors)), which
-        with_rows += b'"id":' in orjson.dumps(actual.data) or b'"name":' in orjson.dumps(actual.data)
+        told = orjson.dumps(actual.data)
+        with_rows += any(mark in told for mark in (b'"id":', b'"name":', b"[{"))  # a row may show neither of the two
         compared += 1
     assert failed < compared * 0.9, "most operations should find something"
     assert failed > compared * 0.02, "some operations should be refused somewhere"
