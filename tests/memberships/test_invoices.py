@@ -169,6 +169,7 @@ async def refund(shop: Shop, payment: UUID, amount: str) -> UUID:
     return await refunding.refund(
         shop.units,
         shop.stores,
+        None,
         shop.owner,
         payment=payment,
         amount=Decimal(amount),
