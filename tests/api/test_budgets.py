@@ -28,7 +28,7 @@ MORE_THAN_ONE = {
     ("MemberSubscription", "subscription"): 2,
     ("Subscription", "memberSubscription"): 2,
     ("Membership", "activeSubscribers"): 2,
-    ("Member", "timeline"): 2,  # both stores are asked at once
+    ("Member", "timeline"): 3,  # where the viewer may read money; then both stores are asked at once
     ("User", "progress"): 2,  # workouts, and programs for adherence
     ("User", "foodDiary"): 2,  # what was eaten, and the plan that is followed
     ("User", "bodyTrend"): 2,  # measurements and goals

@@ -151,7 +151,8 @@ class Member(Node):
         timelines_of_members,
         needs=("facility_id", "user_id"),
         args=PageArgs,
-        description="What happened with the member, from both stores, the latest first.",
+        description="What happened with the member, from both stores, the latest first. Memberships, invoices and "
+        "payments are there for who may read money (finance_read).",
     )
     notes: list[MemberNote] = batch(
         _notes,

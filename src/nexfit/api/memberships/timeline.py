@@ -15,6 +15,8 @@ from nexfit.api.memberships.loaders import plans_of_rows
 from nexfit.api.memberships.types import Membership
 from nexfit.api.money import Money, money_field
 from nexfit.api.relay import PageArgs, connection, global_id, page_request
+from nexfit.domains.facilities import directory
+from nexfit.domains.facilities.documents import StaffPermission
 from nexfit.domains.memberships import timeline
 from nexfit.domains.memberships.timeline import EntryKind
 from nexfit.engine.fields import Record
@@ -53,5 +55,7 @@ async def timelines_of_members(parents: Sequence[Record], args: PageArgs, contex
     """A connection of each member's entries."""
     request = page_request(args, timeline.ORDER)
     pairs = [(parent["facility_id"], parent["user_id"]) for parent in parents]
-    pages = await timeline.pages(context.stores.mongo, context.stores.postgres, pairs, request)
+    mongo = context.stores.mongo
+    money = await directory.managed(mongo, context.actor, [StaffPermission.FINANCE_READ])
+    pages = await timeline.pages(mongo, context.stores.postgres, pairs, request, money=[str(id_) for id_ in money])
     return [connection(pages[pair], timeline.ORDER, args.selection) for pair in pairs]

@@ -7,7 +7,7 @@ costs one command to each store. An entry's place is its moment, its kind and it
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -89,6 +89,9 @@ _ROWS = (
 _ALL = {EntryKind.INVOICE: "t.status <> 'draft'"}
 """What of a table is shown at all."""
 
+_MONEY = (EntryKind.INVOICE, EntryKind.MEMBERSHIP, EntryKind.TRANSACTION)
+"""Kinds that only who may read a facility's money is shown."""
+
 _DOCUMENTS = ((EntryKind.BOOKING, "class_bookings", "date"), (EntryKind.VISIT, "visits", "at"))
 
 
@@ -113,14 +116,18 @@ def _bounds(kind: EntryKind, request: PageRequest) -> list[_Bound]:
     return found
 
 
-async def pages(mongo: Mongo, postgres: Postgres, members: Sequence[Pair], request: PageRequest) -> dict[Pair, Page]:
+async def pages(
+    mongo: Mongo, postgres: Postgres, members: Sequence[Pair], request: PageRequest, *, money: Collection[str]
+) -> dict[Pair, Page]:
     """A page of each member's entries, the latest first, in one command to each store (and one more for totals).
 
-    Raises BadCursor.
+    What is about money is there for the facilities in `money` only. Raises BadCursor.
     """
     pairs = list(dict.fromkeys(members))
     rows, documents, totals = await asyncio.gather(
-        _rows(postgres, pairs, request), _documents(mongo, pairs, request), _totals(postgres, pairs, request)
+        _rows(postgres, pairs, request, money),
+        _documents(mongo, pairs, request),
+        _totals(postgres, pairs, request, money),
     )
     found: dict[Pair, Page] = {}
     for pair in pairs:
@@ -135,16 +142,21 @@ async def pages(mongo: Mongo, postgres: Postgres, members: Sequence[Pair], reque
     return found
 
 
-async def _rows(postgres: Postgres, pairs: Sequence[Pair], request: PageRequest) -> dict[Pair, list[dict[str, Any]]]:
+async def _rows(
+    postgres: Postgres, pairs: Sequence[Pair], request: PageRequest, money: Collection[str]
+) -> dict[Pair, list[dict[str, Any]]]:
     direction = "ASC" if request.backwards else "DESC"
     conditions = Conditions()
     facilities = conditions.parameter([facility for facility, _ in pairs])
     users = conditions.parameter([user for _, user in pairs])
+    open_ = conditions.parameter(list(money))
     parts = []
     for source in _ROWS:
         where = ["t.facility_id = p.facility_id", "t.user_id = p.user_id"]
         if source.kind in _ALL:
             where.append(_ALL[source.kind])
+        if source.kind in _MONEY:
+            where.append(f"p.facility_id = ANY ({open_}::text[])")
         for bound in _bounds(source.kind, request):
             sign = ">" if bound.later else "<"
             at = conditions.parameter(bound.at)
@@ -167,12 +179,15 @@ async def _rows(postgres: Postgres, pairs: Sequence[Pair], request: PageRequest)
     return found
 
 
-async def _totals(postgres: Postgres, pairs: Sequence[Pair], request: PageRequest) -> dict[Pair, int]:
+async def _totals(
+    postgres: Postgres, pairs: Sequence[Pair], request: PageRequest, money: Collection[str]
+) -> dict[Pair, int]:
     if not request.counted:
         return {}
     counts = " + ".join(
         f"(SELECT count(*) FROM {source.table} t WHERE t.facility_id = p.facility_id AND t.user_id = p.user_id"  # noqa: S608
-        f" AND {_ALL.get(source.kind, 'true')})"
+        f" AND {_ALL.get(source.kind, 'true')}"
+        f" AND {'p.facility_id = ANY ($3::text[])' if source.kind in _MONEY else 'true'})"
         for source in _ROWS
     )
     rows = await postgres.fetch(
@@ -180,6 +195,7 @@ async def _totals(postgres: Postgres, pairs: Sequence[Pair], request: PageReques
         " FROM unnest($1::text[], $2::text[]) AS p (facility_id, user_id)",
         [facility for facility, _ in pairs],
         [user for _, user in pairs],
+        list(money),
     )
     return {(row["facility_id"], row["user_id"]): row["total"] for row in rows}
 
