@@ -163,6 +163,7 @@ async def issue(
     async def body(work: PostgresWork) -> str:
         account = await _account(work, place)
         check_lines(lines, account["currency"])
+        await work.postgres.fetch(sql.hold_member, str(facility), str(member))
         country = (place.get("address") or {}).get("country")
         found = [
             priced(line, rate_on(country, today, line.tax), account["currency"], includes_tax=includes_tax)

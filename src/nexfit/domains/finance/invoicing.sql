@@ -9,6 +9,11 @@ SELECT business_id, currency FROM finance.facility_accounts WHERE facility_id = 
 INSERT INTO finance.facility_accounts (facility_id, business_id, currency) VALUES ($1::text, $1::text, $2)
 ON CONFLICT (facility_id) DO NOTHING
 
+-- name: hold_member
+-- for: the order of locks. A sale holds the member's facts, which its payment touches, before the series: so does an invoice.
+-- $1 facility, $2 member.
+SELECT user_id FROM platform.member_facts WHERE facility_id = $1 AND user_id = $2 FOR NO KEY UPDATE
+
 -- name: issue
 -- for: an invoice that is still to be paid. $1 member, $2 business, $3 facility, $4 net, $5 tax, $6 currency, $7 local day,
 -- $8 last day to pay, $9 what is printed, as JSON.
