@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from nexfit.api.coaching.rights import COACHING
 from nexfit.api.identity.rights import IDENTITY_PAYLOADS
 from nexfit.api.nutrition.rights import NUTRITION, NUTRITION_MUTATIONS, NUTRITION_QUERIES
 from nexfit.api.right_entries import Entry, NoRight, Scope
@@ -16,7 +17,7 @@ from nexfit.api.right_entries import fields as _fields
 from nexfit.api.right_entries import part as _part
 from nexfit.api.training.rights import TRAINING, TRAINING_MUTATIONS, TRAINING_QUERIES
 from nexfit.domains.facilities.documents import StaffPermission
-from nexfit.domains.identity.access import ANYONE, AUTHOR, MINE, SELF, SHOWN, SIGNED_IN, Right, coach, staff
+from nexfit.domains.identity.access import ANYONE, MINE, SELF, SHOWN, SIGNED_IN, Right, coach, staff
 from nexfit.domains.identity.documents import ConsentScope
 
 _MEMBERS = staff(StaffPermission.MEMBERS_READ)
@@ -308,50 +309,7 @@ MATRIX: Mapping[str, Entry] = {
     "BodyProfile": _part("dateOfBirth height weight dietaryRestrictions"),
     **TRAINING,
     **NUTRITION,
-    "CoachClient": Entry(
-        _fields(
-            (
-                "id status startDate endDate goals coach client notes sharedScopes packages coachHours freeTimes"
-                " createdAt",
-                SELF | AUTHOR,
-            ),
-            ("privateNotes overview", AUTHOR),
-        ),
-        found=SELF | AUTHOR,
-        scope=Scope(person="clientId", author="coachId"),
-    ),
-    "CoachingPackage": Entry(
-        _fields(
-            (
-                "id name price startsOn endsOn total used reserved remaining expired refunded createdAt coach client",
-                SELF | AUTHOR,
-            )
-        ),
-        found=SELF | AUTHOR,
-        scope=Scope(person="client_id", author="coach_id"),
-    ),
-    "CoachingPackagePayload": _part("package userErrors"),
-    "PtSession": Entry(
-        _fields(
-            (
-                "id startsAt endsAt duration status location feedback cancelledAt cancellationReason createdAt coach"
-                " client cancelledBy facility",
-                SELF | AUTHOR,
-            )
-        ),
-        found=SELF | AUTHOR,
-        scope=Scope(person="clientId", author="coachId"),
-    ),
-    "CoachHours": _part("timezone hours"),
-    "FreeTime": _part("startsAt endsAt"),
-    "CoachHoursPayload": _part("hours userErrors"),
-    "PtSessionLocation": _part("type details"),
-    "PtFeedback": _part("coach client"),
-    "PtOpinion": _part("rating notes"),
-    "PtSessionPayload": _part("session userErrors"),
-    "ClientOverview": _part("nextSessionAt credits memberships"),
-    "PackageCredits": _part("total reserved used remaining"),
-    "MembershipStanding": _part("facility status plan balance openInvoices lastPaymentAt lastVisitAt nextBookingAt"),
+    **COACHING,
     "Notice": _part("kind at occurrence"),
     "Note": _part("text date"),
     "Consent": _part("coach scopes grantedAt updatedAt"),

@@ -7,10 +7,10 @@ did: overlaps, the end of the relation and the last credit. The ledger's checks 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from bson import ObjectId
@@ -27,6 +27,7 @@ from nexfit.domains.coaching.errors import (
     SessionNotBegun,
     SessionState,
 )
+from nexfit.domains.coaching.events import SessionChanged
 from nexfit.domains.coaching.relations import COLLECTION as RELATIONS
 from nexfit.domains.coaching.sessions import COLLECTION
 from nexfit.domains.errors import BadInput, NotFound
@@ -35,7 +36,6 @@ from nexfit.domains.idempotency import once
 from nexfit.domains.identity.access import RIGHTS_COLUMNS, Actor, may
 from nexfit.domains.memberships.turns import take_turn
 from nexfit.hybrid.audit import Audit
-from nexfit.hybrid.events import Event, Home
 from nexfit.hybrid.turns import Turns
 from nexfit.hybrid.unit_of_work import BothWork, MongoWork, UnitsOfWork
 from nexfit.stores.mongo import Document, Mongo
@@ -53,28 +53,6 @@ AHEAD = timedelta(days=366)
 
 _IS_ACTIVE = {"relationship.status": str(RelationStatus.ACTIVE)}
 _COLUMNS = ("coachId", "clientId", "facilityId", "startTime", "endTime", "duration", "status", "location", "workout")
-
-
-class SessionChanged(Event):
-    """A session was scheduled, or ended in one way or another."""
-
-    home: ClassVar[Home] = "mongo"
-    aggregate: ClassVar[str] = "pt_session"
-
-    session_id: str
-    coach_id: str
-    client_id: str
-    starts_at: datetime
-    status: SessionStatus
-
-    @property
-    def aggregate_id(self) -> str:
-        """The session."""
-        return self.session_id
-
-    def tags(self) -> Sequence[str]:
-        """What is kept of sessions and credits on both sides."""
-        return (f"user:{self.coach_id}:coaching", f"user:{self.client_id}:coaching")
 
 
 @dataclass(frozen=True, slots=True)

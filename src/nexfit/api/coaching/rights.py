@@ -1,0 +1,55 @@
+"""The rights matrix of coaching (`nexfit.api.rights` has the others)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from nexfit.api.right_entries import Entry, Scope, fields, part
+from nexfit.domains.identity.access import AUTHOR, SELF
+
+COACHING: Mapping[str, Entry] = {
+    "CoachClient": Entry(
+        fields(
+            (
+                "id status startDate endDate goals coach client notes sharedScopes packages coachHours freeTimes"
+                " createdAt",
+                SELF | AUTHOR,
+            ),
+            ("privateNotes overview", AUTHOR),
+        ),
+        found=SELF | AUTHOR,
+        scope=Scope(person="clientId", author="coachId"),
+    ),
+    "CoachingPackage": Entry(
+        fields(
+            (
+                "id name price startsOn endsOn total used reserved remaining expired refunded createdAt coach client",
+                SELF | AUTHOR,
+            )
+        ),
+        found=SELF | AUTHOR,
+        scope=Scope(person="client_id", author="coach_id"),
+    ),
+    "CoachingPackagePayload": part("package userErrors"),
+    "PtSession": Entry(
+        fields(
+            (
+                "id startsAt endsAt duration status location feedback cancelledAt cancellationReason createdAt coach"
+                " client cancelledBy facility",
+                SELF | AUTHOR,
+            )
+        ),
+        found=SELF | AUTHOR,
+        scope=Scope(person="clientId", author="coachId"),
+    ),
+    "CoachHours": part("timezone hours"),
+    "FreeTime": part("startsAt endsAt"),
+    "CoachHoursPayload": part("hours userErrors"),
+    "PtSessionLocation": part("type details"),
+    "PtFeedback": part("coach client"),
+    "PtOpinion": part("rating notes"),
+    "PtSessionPayload": part("session userErrors"),
+    "ClientOverview": part("nextSessionAt credits memberships"),
+    "PackageCredits": part("total reserved used remaining"),
+    "MembershipStanding": part("facility status plan balance openInvoices lastPaymentAt lastVisitAt nextBookingAt"),
+}
