@@ -18,7 +18,6 @@ CREATE TABLE finance.billing_attempts (
 );
 -- At most one try of an invoice may be under way or have come through.
 CREATE UNIQUE INDEX billing_attempts_one_key ON finance.billing_attempts (invoice_id) WHERE status <> 'failed';
-CREATE INDEX idx_billing_attempts_subscription_id ON finance.billing_attempts (subscription_id);
 -- Those nobody knows the outcome of.
 CREATE INDEX idx_billing_attempts_open ON finance.billing_attempts (created_at) WHERE status IN ('pending', 'unknown');
 CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON finance.billing_attempts

@@ -54,7 +54,8 @@ INSERT INTO finance.transactions
 INSERT INTO finance.subscriptions (business_id, facility_id, user_id, plan_id, status, start_date, current_period_start,
     current_period_end, billing_cycle, amount, currency, payment_method, created_at, cancelled_at)
   SELECT f.id, f.id, u.id, lpad(to_hex(900000 + (f.n - 1) * 4 + u.n % 4 + 1), 24, '0'),
-    CASE WHEN u.n % 5 = 0 THEN 'expired' ELSE 'active' END, '2026-01-01', '2026-01-01',
+    CASE WHEN u.n % 5 = 0 THEN 'expired' WHEN u.n % 250 = 1 THEN 'past_due' WHEN u.n % 100 = 2 THEN 'incomplete'
+      ELSE 'active' END, '2026-01-01', '2026-01-01',
     '2026-02-01'::date + u.n % 300, 'month', 100, 'TRY', 'card', '2026-01-01'::timestamptz + u.n * interval '1 min',
     CASE WHEN u.n % 5 = 0 THEN '2026-01-10'::timestamptz + u.n * interval '1 h' END
   FROM f, u;
@@ -104,6 +105,23 @@ INSERT INTO finance.coaching_packages (package_id, relation_id, coach_id, client
   SELECT DISTINCT ON (package_id) package_id, lpad(to_hex(800000 + (random() * 100)::int), 24, '0'), coach_id,
     client_id, '2026-01-01'::date, '2026-01-02'::date + (random() * 700)::int
   FROM finance.package_credit_ledger;
+INSERT INTO finance.purchases (business_id, facility_id, user_id, plan_id, plan_name, duration_value, duration_unit, amount,
+    currency, tax_rate, renews, auto_renew, status, provider, refund_id, created_at, expires_at, checked_at)
+  SELECT f.id, f.id, u.id, lpad(to_hex(900001), 24, '0'), 'a month', 1, 'month', 100, 'TRY', 0.2, false, false,
+    CASE WHEN u.n % 100 = 0 THEN 'awaiting_payment' ELSE 'expired' END, 'local',
+    (SELECT refund_id FROM finance.refunds r WHERE r.facility_id = f.id AND r.user_id = u.id AND u.n < 20),
+    '2026-01-01', '2026-01-02', '2026-01-01'::timestamptz + u.n * interval '1 min'
+  FROM f, u;
+INSERT INTO finance.provider_events (provider, event_id, kind, received_at)
+  SELECT 'local', n::text, 'paid', '2026-01-01'::timestamptz + n * interval '1 min' FROM generate_series(1, 10000) n;
+INSERT INTO finance.billing_attempts (subscription_id, invoice_id, number, status, decline, created_at)
+  SELECT subscription_id, invoice_id, 0, CASE WHEN status = 'open' THEN 'pending' ELSE 'failed' END,
+    CASE WHEN status = 'open' THEN NULL ELSE 'soft' END, created_at
+  FROM finance.invoices WHERE subscription_id IS NOT NULL;
+INSERT INTO finance.freezes (subscription_id, facility_id, user_id, starts_on, ends_on, is_over, created_at)
+  SELECT s.subscription_id, s.facility_id, s.user_id, '2026-01-01'::date + n, '2026-01-10'::date + n, n > 1,
+    '2026-01-01'
+  FROM finance.subscriptions s, generate_series(1, 2) n;
 INSERT INTO platform.entity_attributes (entity_type, entity_id, attribute_name, attribute_value)
   SELECT 'facility', f.n || '-' || u.n, 'parking', jsonb_build_object('spaces', u.n) FROM f, u;
 """
@@ -111,6 +129,9 @@ INSERT INTO platform.entity_attributes (entity_type, entity_id, attribute_name, 
 sql = load_sql("nexfit.domains.finance")
 figure_sql = load_sql("nexfit.domains.analytics")
 remark_sql = load_sql("nexfit.domains.memberships", "remarks.sql")
+billing = load_sql("nexfit.domains.memberships", "billing.sql")
+leaving = load_sql("nexfit.domains.memberships", "leaving.sql")
+refunding = load_sql("nexfit.domains.finance", "refunding.sql")
 coaching = load_sql("nexfit.domains.coaching", "packages.sql")
 
 
@@ -350,6 +371,59 @@ CASES: dict[str, tuple[Callable[[Any], Awaitable[Any]], set[str]]] = {
         ),
         {"subscriptions_live_key"},
     ),
+    "subscriptions to bill": (
+        plain(billing.due, date(2026, 2, 2), "local", UUID(int=0), 100),
+        {"idx_subscriptions_end_date", "idx_subscriptions_debt"},
+    ),
+    "first payments that have not come": (
+        plain(billing.incomplete, datetime.fromisoformat("2026-01-02T00:00:00+00:00"), 100),
+        {"idx_subscriptions_incomplete"},
+    ),
+    "subscriptions that end": (
+        lambda explained: ledger.expiring_pages(
+            explained, dict.fromkeys(FACILITIES[:2], TODAY), PageRequest(20), ["status"]
+        ),
+        {"idx_subscriptions_expiring"},
+    ),
+    "subscriptions that ended": (
+        lambda explained: ledger.lapsed_pages(
+            explained, dict.fromkeys(FACILITIES[:2], TODAY), PageRequest(20), ["status"]
+        ),
+        {"idx_subscriptions_lapsed", "subscriptions_live_key"},
+    ),
+    "tries to charge that nobody has settled": (
+        plain(billing.open_tries, datetime.fromisoformat("2026-01-01T01:00:00+00:00"), 20),
+        {"idx_billing_attempts_open"},
+    ),
+    "freezes that have ended": (
+        plain(leaving.freezes_to_end, date(2026, 1, 12), 20),
+        {"idx_freezes_ends_on"},
+    ),
+    "freezes of a subscription": (
+        plain(leaving.freezes_since, UUID(int=1), TODAY),
+        {"idx_freezes_subscription_id"},
+    ),
+    "purchases to look at": (
+        plain(
+            "SELECT purchase_id FROM finance.purchases WHERE status IN ('initiated', 'awaiting_payment', 'paid')"
+            " AND checked_at < $1 ORDER BY checked_at LIMIT $2",
+            NOON,
+            20,
+        ),
+        {"idx_purchases_open"},
+    ),
+    "the purchase of a refund": (
+        plain("SELECT purchase_id FROM finance.purchases WHERE refund_id = $1 AND status = 'paid'", UUID(int=1)),
+        {"idx_purchases_refund_id"},
+    ),
+    "webhooks to forget": (
+        plain("SELECT event_id FROM finance.provider_events WHERE received_at < $1", NOON.replace(month=1, day=2)),
+        {"idx_provider_events_received_at"},
+    ),
+    "refunds that nobody has settled": (
+        plain(refunding.open_refunds, NOON, 20),
+        {"idx_refunds_open"},
+    ),
     "refunds of a transaction": (
         plain(
             "SELECT r.amount FROM finance.refunds r WHERE original_transaction_id = ANY ($1::uuid[])", [UUID(int=1)] * 2
@@ -512,7 +586,8 @@ async def test_every_index_that_enforces_nothing_has_a_query_and_none_repeats_an
         """SELECT c.relname AS name, i.indrelid::regclass::text AS on_table, i.indisunique AS unique,
              i.indkey::int2[] AS columns, pg_get_expr(i.indpred, i.indrelid) AS predicate, a.amname AS method
            FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am a ON a.oid = c.relam
-           WHERE c.relnamespace IN ('finance'::regnamespace, 'platform'::regnamespace) AND NOT c.relispartition"""
+           WHERE c.relnamespace IN ('finance'::regnamespace, 'platform'::regnamespace) AND NOT c.relispartition
+             AND c.relname NOT LIKE 'pgqueuer%'  -- its library's own"""
     )
     proven = set().union(*(indexes for _, indexes in CASES.values()))
     assert {row["name"] for row in rows if not row["unique"]} - proven == set()

@@ -3,13 +3,16 @@
 -- name: due
 -- for: the job: subscriptions whose period has ended by $1 (a day no zone is behind), whose next try is due, or whose debt was paid;
 -- of the provider $2 or of none, after $3 in the order of their ids, at most $4.
-SELECT subscription_id, facility_id FROM finance.subscriptions s
-WHERE ((status = 'active' AND current_period_end <= $1)
-    OR (status = 'past_due' AND (next_attempt_on IS NULL OR next_attempt_on <= $1))
-    OR (status IN ('past_due', 'suspended') AND EXISTS (
-      SELECT FROM finance.invoices i
-      WHERE i.subscription_id = s.subscription_id AND i.period_start = s.current_period_start AND i.status = 'paid')))
-  AND (provider IS NULL OR provider = $2) AND subscription_id > $3
+WITH s AS (
+  SELECT * FROM finance.subscriptions WHERE status = 'active' AND current_period_end <= $1
+  UNION ALL
+  SELECT * FROM finance.subscriptions d
+  WHERE status IN ('past_due', 'suspended')
+    AND (status = 'past_due' AND (next_attempt_on IS NULL OR next_attempt_on <= $1)
+      OR EXISTS (SELECT FROM finance.invoices i
+        WHERE i.subscription_id = d.subscription_id AND i.period_start = d.current_period_start AND i.status = 'paid')))
+SELECT subscription_id, facility_id FROM s
+WHERE (provider IS NULL OR provider = $2) AND subscription_id > $3
 ORDER BY subscription_id LIMIT $4
 
 -- name: incomplete
