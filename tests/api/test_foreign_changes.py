@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -23,8 +25,10 @@ NAMED = {
     "client": "User",
     "coach": "User",
     "enrolment": "ProgramEnrolment",
+    "entry": "DiaryEntry",
     "exercise": "Exercise",
     "facility": "Facility",
+    "food": "Food",
     "id": "Session",
     "instructor": "User",
     "invoice": "Invoice",
@@ -33,13 +37,13 @@ NAMED = {
     "membership": "MemberSubscription",
     "note": "MemberNote",
     "occurrence": "ClassOccurrence",
-    "original": "WorkoutProgram",
+    "original": "WorkoutTemplate",
     "package": "CoachingPackage",
     "plan": "Membership",
     "program": "WorkoutProgram",
     "relation": "CoachClient",
     "session": "PtSession",
-    "subject": "WorkoutProgram",
+    "subject": "WorkoutTemplate",
     "template": "WorkoutTemplate",
     "transaction": "Transaction",
     "user": "User",
@@ -47,15 +51,29 @@ NAMED = {
 }
 """What the ID fields of inputs name."""
 
-FOR_ONESELF = {
-    "createExercise",
-    "startWorkout",
-    "copyWorkoutProgram",
-    "saveReview",
-    "purchaseMembership",
-    "inviteClient",
+NAMED_OF = {
+    ("assignNutritionPlan", "template"): "NutritionPlan",
+    ("copyWorkoutProgram", "original"): "WorkoutProgram",
+    ("updateNutritionPlan", "plan"): "NutritionPlan",
 }
+"""The same where a mutation names something else by it."""
+
+FOR_ONESELF = {"purchaseMembership", "inviteClient"}
 """What names something public and makes something of the viewer's own: nobody is a stranger to it."""
+
+OWNED: Mapping[str, tuple[str, Callable[[ObjectId, ObjectId], dict[str, Any]]]] = {
+    "CoachClient": ("coach_clients", lambda owner, member: {"coachId": owner, "clientId": member}),
+    "Exercise": ("exercises", lambda owner, _: {"createdBy": owner, "isPublic": False}),
+    "Food": ("foods", lambda owner, _: {"createdBy": owner, "isVerified": False}),
+    "Measurement": ("measurements", lambda owner, _: {"userId": owner}),
+    "NutritionPlan": ("nutrition_plans", lambda owner, _: {"createdBy": owner, "isPublic": False}),
+    "ProgramEnrolment": ("program_enrolments", lambda owner, _: {"userId": owner}),
+    "PtSession": ("pt_sessions", lambda owner, member: {"coachId": owner, "clientId": member, "facilityId": None}),
+    "WorkoutLog": ("workout_logs", lambda owner, _: {"userId": owner}),
+    "WorkoutProgram": ("workout_programs", lambda owner, _: {"createdBy": owner, "isPublic": False}),
+    "WorkoutTemplate": ("workout_templates", lambda owner, _: {"createdBy": owner, "isPublic": False}),
+}
+"""What belongs to people: the studio's owner gets a copy of the demo's newest, which is deleted afterwards."""
 
 REFUSALS = {"NOT_FOUND", "UNAUTHENTICATED", "FORBIDDEN", "MEMBERSHIP_REQUIRED", "BOOKING_CLOSED"}
 
@@ -75,13 +93,13 @@ EMAILS = {
 }
 
 
-def made(input_type: GraphQLInputObjectType, ids: dict[str, str]) -> dict[str, Any]:
+def made(mutation: str, ids: dict[str, str]) -> dict[str, Any]:
     """An input that names foreign things, and has some value wherever one is needed."""
     given: dict[str, Any] = {}
-    for name, part in input_type.fields.items():
+    for name, part in MUTATIONS[mutation].fields.items():
         named = get_named_type(part.type)
         if named.name == "ID":
-            named_id = ids.get(NAMED[name]) or global_id(NAMED[name], "6a" * 12)
+            named_id = ids[NAMED_OF.get((mutation, name)) or NAMED[name]]
             given[name] = [named_id] if is_list_type(get_nullable_type(part.type)) else named_id
         elif is_required_input_field(part):
             given[name] = some(part.type, name)
@@ -89,25 +107,42 @@ def made(input_type: GraphQLInputObjectType, ids: dict[str, str]) -> dict[str, A
 
 
 @pytest.fixture(scope="module")
-async def foreign(small_http: httpx.AsyncClient, small_stores: Stores) -> Business:
-    """The studio, to which none of the viewers belongs, with a session of its owner."""
+async def foreign(small_http: httpx.AsyncClient, small_stores: Stores) -> AsyncIterator[Business]:
+    """The studio, to which none of the viewers belongs, with a session of its owner and what is the owner's."""
+    database = small_stores.mongo.database
     facility = await facility_of(small_stores, "alsancak")
     business = await business_of(small_stores, facility)
     owner = await login(small_http, "studio@demo.nexfit.app")
     sessions = (await owner.data("{ viewer { sessions(first: 1) { nodes { id } } } }"))["viewer"]["sessions"]
     business.ids["Facility"] = business.facility
     business.ids["Session"] = sessions["nodes"][0]["id"]
-    upcoming = await small_stores.mongo.database["class_occurrences"].find_one(
+    upcoming = await database["class_occurrences"].find_one(
         {"facilityId": facility, "status": "scheduled"}, sort=[("startsAt", -1)]
     )
     assert upcoming is not None
     business.ids["ClassOccurrence"] = global_id("ClassOccurrence", upcoming["_id"])
-    return business
+    studio = await database["facilities"].find_one({"_id": facility})
+    assert studio is not None
+    copies = []
+    for type_, (collection, changed) in OWNED.items():
+        newest = await database[collection].find_one({}, sort=[("_id", -1)])
+        assert newest is not None, collection
+        of_owner = changed(studio["ownerId"], ObjectId(local(business.ids["User"])))
+        copy = {name: value for name, value in {**newest, **of_owner}.items() if value is not None}
+        copies.append((collection, ObjectId()))
+        await database[collection].insert_one({**copy, "_id": copies[-1][1]})
+        business.ids[type_] = global_id(type_, copies[-1][1])
+    for type_ in ("CoachingPackage", "DiaryEntry", "MemberNote"):  # the demo has none: ids of nothing
+        business.ids[type_] = global_id(type_, "6a" * 12 if type_ != "MemberNote" else uuid4())
+    yield business
+    for collection, id_ in copies:
+        await database[collection].delete_one({"_id": id_})
 
 
-async def state(stores: Stores, facility: ObjectId) -> str:
-    """Everything of a facility that a mutation could change."""
-    found = []
+async def state(stores: Stores, foreign: Business) -> str:
+    """Everything foreign that a mutation could change, and how much there is of what people have."""
+    facility = ObjectId(local(foreign.facility))
+    found: list[Any] = []
     for collection, key in (
         *((name, "facilityId") for name in ("class_bookings", "class_occurrences", "member_subscriptions", "visits")),
         *((name, "facilityId") for name in ("outbox", "audit_entries")),
@@ -116,6 +151,9 @@ async def state(stores: Stores, facility: ObjectId) -> str:
         found += await stores.mongo.database[collection].find({key: facility}, sort=[("_id", 1)]).to_list()
     found += await stores.mongo.database["sessions"].find({}, {"endedAt": 1}, sort=[("_id", 1)]).to_list()
     found += await stores.mongo.database["consents"].find({}, sort=[("_id", 1)]).to_list()
+    for type_, (collection, _) in OWNED.items():
+        found += await stores.mongo.database[collection].find({"_id": ObjectId(local(foreign.ids[type_]))}).to_list()
+        found.append(await stores.mongo.database[collection].estimated_document_count())
     for table in ("transactions", "subscriptions", "invoices", "refunds", "credit_notes", "outbox"):
         rows = await stores.postgres.fetch(
             f"SELECT t::text FROM finance.{table} t WHERE facility_id = $1 ORDER BY 1", str(facility)
@@ -141,16 +179,15 @@ async def test_nothing_foreign_is_changed_or_shown(
 ) -> None:
     email = EMAILS[role]
     client = Client(small_http) if email is None else await login(small_http, email)
-    facility = ObjectId(local(foreign.facility))
     people = await small_stores.mongo.database["users"].find({}, {"email": 1, "phoneNumber": 1}).to_list()
     viewer = (await client.data("{ viewer { email } }"))["viewer"]
     contacts = {text for user in people for text in (user["email"], user.get("phoneNumber")) if text} - {email}
-    before = await state(small_stores, facility)
+    before = await state(small_stores, foreign)
     for name, input_type in MUTATIONS.items():
         field = object_type("Mutation").fields[name]
         payload = object_type(get_named_type(field.type).name)
         query = f"mutation ($input: {input_type.name}!) {{ {name}(input: $input) {{ {shown(payload, 5)} }} }}"
-        answer = await client.run(query, {"input": made(input_type, foreign.ids)})
+        answer = await client.run(query, {"input": made(name, foreign.ids)})
         if answer.get("errors"):
             codes = {error["extensions"]["code"] for error in answer["errors"]}
             assert codes <= {"UNAUTHENTICATED", "FORBIDDEN"}, (name, answer)
@@ -163,5 +200,5 @@ async def test_nothing_foreign_is_changed_or_shown(
             assert errors, (name, answer)
             assert not any(result.values()), (name, answer)
         assert contacts.isdisjoint(texts(answer)), name
-        assert await state(small_stores, facility) == before, name
+        assert await state(small_stores, foreign) == before, name
     assert (viewer is None) == (role == "guest")

@@ -105,8 +105,9 @@ INSERT INTO finance.coaching_packages (package_id, relation_id, coach_id, client
   SELECT DISTINCT ON (package_id) package_id, lpad(to_hex(800000 + (random() * 100)::int), 24, '0'), coach_id,
     client_id, '2026-01-01'::date, '2026-01-02'::date + (random() * 700)::int
   FROM finance.package_credit_ledger;
-INSERT INTO finance.purchases (business_id, facility_id, user_id, plan_id, plan_name, duration_value, duration_unit, amount,
-    currency, tax_rate, renews, auto_renew, status, provider, refund_id, created_at, expires_at, checked_at)
+INSERT INTO finance.purchases (business_id, facility_id, user_id, plan_id, plan_name, duration_value,
+    duration_unit, amount, currency, tax_rate, renews, auto_renew, status, provider, refund_id,
+    created_at, expires_at, checked_at)
   SELECT f.id, f.id, u.id, lpad(to_hex(900001), 24, '0'), 'a month', 1, 'month', 100, 'TRY', 0.2, false, false,
     CASE WHEN u.n % 100 = 0 THEN 'awaiting_payment' ELSE 'expired' END, 'local',
     (SELECT refund_id FROM finance.refunds r WHERE r.facility_id = f.id AND r.user_id = u.id AND u.n < 20),
