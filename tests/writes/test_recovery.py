@@ -9,6 +9,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from pymongo.errors import WriteConcernError
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
@@ -107,6 +108,30 @@ async def test_a_coordinator_that_is_at_it_is_not_ended(stores: Stores) -> None:
     await slow.commit(1)
     await slow.close()
     assert await two_phase.end_undecided(stores.mongo, xid, 1) is Verdict.COMMIT
+
+
+async def test_a_wait_for_the_majority_that_was_interrupted_is_waited_for_again(
+    stores: Stores, mongo: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What ends sessions that seem forgotten may hit one that is committing; the commit is there all the same."""
+    id_ = uuid7().hex
+    tx = MongoTransaction(stores.mongo)
+    await tx.insert("pairs", {"_id": id_})
+    session = tx._session
+    assert session is not None
+    commit = session.commit_transaction
+    interrupted = [WriteConcernError("operation was interrupted", 11601)]
+
+    async def commit_but_tell_of_an_interruption() -> None:
+        await commit()
+        if interrupted:
+            raise interrupted.pop()
+
+    monkeypatch.setattr(session, "commit_transaction", commit_but_tell_of_an_interruption)
+    await tx.commit(5)
+    await tx.close()
+    assert interrupted == []
+    assert await mongo.pairs.count_documents({"_id": id_}) == 1
 
 
 @pytest.mark.parametrize("restored", ["postgres", "mongo", "mongo to before the marker"])

@@ -26,6 +26,7 @@ from pymongo.errors import (
     OperationFailure,
     PyMongoError,
     ServerSelectionTimeoutError,
+    WriteConcernError,
 )
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
@@ -173,7 +174,9 @@ class MongoTransaction:
                         await self._session.commit_transaction()
                 except PyMongoError as error:
                     self._is_in_doubt = True
-                    if not error.has_error_label(_UNKNOWN) and not error.timeout:
+                    # A wait for the majority that somebody ended is no refusal: it is committed here.
+                    unknown = error.has_error_label(_UNKNOWN) or isinstance(error, WriteConcernError)
+                    if not unknown and not error.timeout:
                         self.failure = translate(error)
                         raise self.failure from error
                     if asyncio.get_running_loop().time() + pause > deadline:
