@@ -11,14 +11,22 @@ from zoneinfo import ZoneInfo
 import asyncpg
 import pytest
 
+from nexfit.embedded import EmbeddedServers
 from nexfit.operations.daily_figures import keep_figures
 from nexfit.settings import Settings
 from nexfit.stores.connections import open_stores
 
-from .conftest import Database, now, until
+from .conftest import Database, now, seeded, until
 from .members import pay, somebody, visit
 
 pytestmark = pytest.mark.usefixtures("followed")
+
+
+@pytest.fixture(scope="module")
+async def settings(servers: EmbeddedServers) -> AsyncIterator[Settings]:
+    """Stores of its own: others drop collections and lose histories, which figures notice at the next start only."""
+    async with seeded(servers.urls, 6) as made:
+        yield made
 
 
 @pytest.fixture
