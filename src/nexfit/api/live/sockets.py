@@ -18,9 +18,7 @@ from nexfit.api.guard import request_id
 from nexfit.api.live.connections import Connections
 from nexfit.api.live.fanout import Fanout
 from nexfit.api.live.handshakes import is_welcome, refuse
-from nexfit.api.live.messages import (
-    Close,
-)
+from nexfit.api.live.messages import Close
 from nexfit.api.live.socket import Socket
 from nexfit.api.observing import Observer, Seen
 from nexfit.api.persisted import PersistedOperations
