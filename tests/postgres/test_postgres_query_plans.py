@@ -100,11 +100,12 @@ INSERT INTO finance.idempotency_keys (actor_id, operation, idempotency_key, requ
     '2026-01-03'::timestamptz + u.n * interval '1 h'
   FROM u, generate_series(1, 20) g;
 INSERT INTO finance.package_credit_ledger (package_id, coach_id, client_id, entry_type, credits)
-  SELECT lpad(to_hex(700000 + u.n), 24, '0'), u.id, u.id, 'grant', 10 FROM u, generate_series(1, 10) n;
+  SELECT lpad(to_hex(700000 + p), 24, '0'), u.id, u.id, 'grant', 10
+  FROM generate_series(1, 5000) p, u, generate_series(1, 2) entry WHERE u.n = 1 + p % 500;
 INSERT INTO finance.coaching_packages (package_id, relation_id, coach_id, client_id, starts_on, ends_on)
-  SELECT DISTINCT ON (package_id) package_id, lpad(to_hex(800000 + (random() * 100)::int), 24, '0'), coach_id,
-    client_id, '2026-01-01'::date, '2026-01-02'::date + (random() * 700)::int
-  FROM finance.package_credit_ledger;
+  SELECT lpad(to_hex(700000 + p), 24, '0'), lpad(to_hex(800000 + p % 100), 24, '0'), u.id, u.id, '2026-01-01',
+    '2026-01-02'::date + p % 700
+  FROM generate_series(1, 5000) p, u WHERE u.n = 1 + p % 500;
 INSERT INTO finance.purchases (business_id, facility_id, user_id, plan_id, plan_name, duration_value,
     duration_unit, amount, currency, tax_rate, renews, auto_renew, status, provider, refund_id,
     created_at, expires_at, checked_at)
