@@ -34,7 +34,8 @@ def configure_logs() -> None:
         processors.append(structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback))
     else:
         processors += [structlog.processors.format_exc_info, _line]
-    structlog.configure(processors=processors, logger_factory=structlog.WriteLoggerFactory(sys.stderr))
+    # The stderr of the moment a line is written: one that stood in for it meanwhile may have been closed.
+    structlog.configure(processors=processors, logger_factory=lambda *_: structlog.WriteLogger(sys.stderr))
 
 
 def _line(_: object, __: str, event: structlog.typing.EventDict) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import AsyncIterator
 from hashlib import sha256
@@ -10,12 +11,14 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from nexfit.api.observing import Seen
+from nexfit.logs import configure_logs
 from nexfit.request_log import request_log
 from nexfit.settings import OperationsSettings, Settings
 
@@ -90,6 +93,16 @@ async def test_a_line_is_json_on_stderr(capsys: pytest.CaptureFixture[str]) -> N
     line = json.loads(capsys.readouterr().err)
     assert (line["event"], line["request_id"], line["status"], line["viewer"]) == ("request", "id-1", 200, None)
     assert line["timestamp"].endswith("Z")
+
+
+def test_a_line_goes_to_the_stderr_of_its_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in, present = io.StringIO(), io.StringIO()
+    monkeypatch.setattr("sys.stderr", stand_in)
+    configure_logs()
+    stand_in.close()
+    monkeypatch.setattr("sys.stderr", present)
+    structlog.get_logger("test").warning("still here")
+    assert json.loads(present.getvalue())["event"] == "still here"
 
 
 async def test_metrics_have_published_names_only(watched: httpx.AsyncClient, chain: Business) -> None:

@@ -35,6 +35,7 @@ async def kept(settings: Settings) -> AsyncIterator[None]:
     async with open_stores(settings) as stores:
         work = asyncio.create_task(keep_figures(stores, every=0.1))
         yield
+        assert not work.done(), work.exception()
         work.cancel()
         await asyncio.wait({work}, timeout=10)
 
