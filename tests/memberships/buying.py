@@ -18,7 +18,7 @@ from uuid import UUID
 from bson import ObjectId
 
 from nexfit.domains.identity.access import Actor
-from nexfit.domains.memberships import billing, purchase
+from nexfit.domains.memberships import billing, member_import, purchase
 from nexfit.domains.memberships.billing import Billing
 from nexfit.domains.memberships.purchase import OnlineSales
 from nexfit.hybrid import fault_points
@@ -41,6 +41,12 @@ async def _act(task: dict[str, Any]) -> None:
         now = datetime.fromisoformat(task["now"])
         if "bill" in task:
             await billing.run(Billing(sales.units, stores, sales.provider), now=now)
+            return
+        if "members" in task:
+            owner = Actor(ObjectId(task["owner"]))
+            place = await member_import.permitted(stores.mongo, owner, ObjectId(task["facility"]))
+            content = task["members"].encode()
+            await member_import.import_members(sales.units, stores, owner, place, content, apply=True, now=now)
             return
         if "purchase" in task:
             await purchase.proceed(sales, UUID(task["purchase"]), now=now)

@@ -24,7 +24,7 @@ from nexfit.domains.errors import IdempotencyConflict, NotFound, Unauthenticated
 from nexfit.domains.finance import refunding
 from nexfit.domains.finance.errors import RefundTooLarge
 from nexfit.domains.identity.access import GUEST, Actor
-from nexfit.domains.memberships import purchase
+from nexfit.domains.memberships import member_import, purchase
 from nexfit.domains.memberships.errors import AlreadySubscribed, NothingToRenew, OtherCurrency, PriceChanged
 from nexfit.domains.memberships.purchase import NotSoldOnline
 from nexfit.hybrid.recovery import sweep
@@ -363,6 +363,33 @@ async def test_a_buyer_killed_at_any_step_has_a_membership_and_paid_once(online:
         await buyers.dies_at(point, plan=plan, member=await online.shop.person(), total=PRICE)
     await online.passes(minutes=1)
     assert await online.taken() == {"active": len(BUYING)}
+
+
+async def test_an_import_killed_at_any_step_is_whole_in_both_stores_and_goes_on_when_sent_again(
+    online: Online, buyers: Buyers
+) -> None:
+    shop = online.shop
+    await shop.plan()
+    owner = shop.owner.require()
+    for point in ("written", "prepared", "decided", "finished"):
+        rows = "".join(f"Ada Işık;{point}{n}@example.org;Aylık Üyelik;01.07.2026\n" for n in range(2))
+        file = "ad soyad;e-posta;plan;bitiş\n" + rows
+        await buyers.dies_at(point, members=file, owner=owner, facility=shop.facility)
+        names = {"emailNormalized": {"$regex": f"^{point}"}}
+        made = [one["_id"] async for one in shop.database.users.find(names)]
+        assert len(made) == (2 if point in ("decided", "finished") else 0), point
+        for one in made:
+            assert await shop.agrees(one)
+        place = await member_import.permitted(shop.stores.mongo, shop.owner, shop.facility)
+        report = await member_import.import_members(
+            shop.units, shop.stores, shop.owner, place, file.encode(), apply=True, now=online.now
+        )
+        assert (report.created, report.unchanged, report.rejected) == (2 - len(made), len(made), []), point
+        made = [one["_id"] async for one in shop.database.users.find(names)]
+        held = {one["userId"] async for one in shop.database.member_subscriptions.find({"userId": {"$in": made}})}
+        assert (len(made), held) == (2, set(made))
+        for one in made:
+            assert await shop.agrees(one)
 
 
 async def test_money_is_given_back_whoever_is_killed_at_it(online: Online, buyers: Buyers) -> None:

@@ -1,19 +1,21 @@
-"""Tags and notes of members: by who may write, once, and nothing of a refused one stays."""
+"""Tags, notes and files of members: by who may write, once, and nothing of a refused one stays."""
 
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from bson import ObjectId
 
-from nexfit.domains.errors import BadInput, IdempotencyConflict, NotFound, Unauthenticated
+from nexfit.domains.errors import BadInput, Forbidden, IdempotencyConflict, NotFound, Unauthenticated
 from nexfit.domains.identity.access import GUEST, Actor
-from nexfit.domains.memberships import remarks
+from nexfit.domains.memberships import member_import, remarks
 
 from .conftest import NOW, Shop
+from .test_import_files import HEADER, PLAN, TODAY, row
 
 
 @pytest.fixture
@@ -128,3 +130,148 @@ async def test_what_is_refused_writes_nothing(shop: Shop, member: ObjectId) -> N
         await remarks.remove_note(shop.units, shop.stores, shop.owner, note=uuid4())
     assert await shop.counts() == before
     assert (await tags(shop, member), await notes(shop, member)) == (["Bir"], ["Diz ameliyatı"])
+
+
+async def bring(shop: Shop, text: str | bytes, *, apply: bool = True, actor: Actor | None = None) -> Any:
+    """The report on a file, by the owner."""
+    content = text.encode() if isinstance(text, str) else text
+    by = actor or shop.owner
+    place = await member_import.permitted(shop.stores.mongo, by, shop.facility)
+    return await member_import.import_members(shop.units, shop.stores, by, place, content, apply=apply, now=NOW)
+
+
+def sums(report: Any) -> tuple[int, int, int, int]:
+    return report.created, report.updated, report.unchanged, len(report.rejected)
+
+
+async def everything(shop: Shop) -> dict[str, int]:
+    """All that an import may write."""
+    found = await shop.counts()
+    found["users"] = await shop.database.users.count_documents({})
+    for table in ("member_tags", "member_notes"):
+        [counted] = await shop.stores.postgres.fetch(f"SELECT count(*) AS n FROM platform.{table}")
+        found[table] = counted["n"]
+    return found
+
+
+async def test_a_look_tells_what_the_import_does_and_doing_it_again_changes_nothing(shop: Shop) -> None:
+    await shop.plan()
+    last = TODAY + timedelta(days=40)
+    text = HEADER + row("Ayşe Işık", "Ayse@Example.org", tags="VIP, Sabah", note="Dizi ağrıyor")
+    text += row("Ölmez Kaya", "old@example.org", last=TODAY - timedelta(days=1))
+    before = await everything(shop)
+    assert sums(await bring(shop, text, apply=False)) == (2, 0, 0, 0)
+    assert await everything(shop) == before
+    assert sums(await bring(shop, text)) == (2, 0, 0, 0)
+    user = await shop.database.users.find_one({"emailNormalized": "ayse@example.org"})
+    assert (user["email"], user["firstName"], user["nameFolded"]) == ("Ayse@example.org", "Ayşe", "ayse isik")
+    assert user["role"] == ["client", "gym_member"]
+    assert "emailVerifiedAt" not in user
+    assert await shop.database.credentials.count_documents({"_id": user["_id"]}) == 0  # nobody can sign in yet
+    [held] = await shop.stores.postgres.fetch(
+        "SELECT * FROM finance.subscriptions WHERE user_id = $1", str(user["_id"])
+    )
+    assert (held["status"], held["amount"], held["auto_renew"]) == ("active", 0, False)
+    assert held["current_period_end"] == last + timedelta(days=1)
+    assert await shop.agrees(user["_id"])
+    pair = (str(shop.facility), str(user["_id"]))
+    assert (await remarks.tags_of(shop.stores.postgres, [pair]))[pair] == ["Sabah", "VIP"]
+    assert [one["text"] for one in (await remarks.notes_of(shop.stores.postgres, [pair]))[pair]] == ["Dizi ağrıyor"]
+    old = await shop.database.users.find_one({"emailNormalized": "old@example.org"})
+    assert [one["status"] async for one in shop.database.member_subscriptions.find({"userId": old["_id"]})] == [
+        "expired"
+    ]
+    kept = await everything(shop)
+    assert kept["finance.transactions"] == before["finance.transactions"]  # money that was paid elsewhere is not ours
+    assert sums(await bring(shop, text)) == (0, 0, 2, 0)
+    assert await everything(shop) == kept
+    assert sums(await bring(shop, text.replace("Sabah", "Akşam"))) == (0, 1, 1, 0)
+
+
+async def test_nothing_a_person_or_the_desk_says_is_overwritten(shop: Shop) -> None:
+    plan, person = await shop.plan(), await shop.person()
+    await shop.sell(plan, person)
+    stored = await shop.database.users.find_one({"_id": person})
+    [held] = await shop.stores.postgres.fetch("SELECT * FROM finance.subscriptions WHERE user_id = $1", str(person))
+    earlier = held["current_period_end"] - timedelta(days=5)
+    assert sums(await bring(shop, HEADER + row("Başka Ad", stored["email"], last=earlier))) == (0, 0, 1, 0)
+    report = await bring(shop, HEADER + row("Başka Ad", stored["email"], last=earlier + timedelta(days=99), note="x"))
+    assert [(one.line, one.refusal.code) for one in report.rejected] == [(2, "ALREADY_SUBSCRIBED")]
+    assert await shop.database.users.find_one({"_id": person}) == stored
+    assert await shop.stores.postgres.fetch("SELECT * FROM finance.subscriptions WHERE user_id = $1", str(person)) == [
+        held
+    ]
+    stranger = await shop.person()  # has an account, and was never here
+    email = f"{stranger}@example.org"
+    assert sums(await bring(shop, HEADER + row("Başka Ad", email))) == (1, 0, 0, 0)
+    assert (await shop.database.users.find_one({"_id": stranger}))["firstName"] == "Ada"
+    assert await shop.agrees(stranger)
+
+
+async def test_every_row_that_is_left_out_says_where_and_why(shop: Shop) -> None:
+    await shop.plan()
+    good = row("Ada Işık", "ada@example.org")
+    text = HEADER + "".join(
+        (
+            good,
+            good,
+            row("Ada Işık", "no address"),
+            row("Tek", "tek@example.org"),
+            row("Ada Işık", "b@example.org").replace(PLAN, "Yok"),
+            row("Ada Işık", "c@example.org").replace(f";{PLAN}", ";"),
+            row("Ada Işık", "d@example.org", tags=",".join(map(str, range(21)))),
+            row("Ada Işık", "e@example.org").replace("31.12.1990", "31.02.1990"),
+            "Ada;f@example.org\n",
+            row("Ada Işık", ""),
+            row("Ada Işık", "g@example.org").replace(PLAN, "").replace(f"{TODAY + timedelta(days=40):%d.%m.%Y}", ""),
+        )
+    )
+    report = await bring(shop, text)
+    assert [(one.line, one.column, one.refusal.code) for one in report.rejected] == [
+        (3, "E-posta", "BAD_USER_INPUT"),
+        (4, "E-posta", "BAD_USER_INPUT"),
+        (5, "Ad Soyad", "BAD_USER_INPUT"),
+        (6, "Üyelik", "NOT_FOUND"),
+        (7, "Üyelik", "BAD_USER_INPUT"),
+        (8, "Etiketler", "BAD_USER_INPUT"),
+        (9, "Doğum Tarihi", "BAD_USER_INPUT"),
+        (10, None, "BAD_USER_INPUT"),
+        (11, "Cep Telefonu", "BAD_USER_INPUT"),
+        (12, "Üyelik", "MEMBERSHIP_REQUIRED"),
+    ]
+    assert sums(report)[:3] == (1, 0, 0)
+    phone = "Telefon;Etiket\n+90 532 123 45 67;Akşam\n"
+    assert sums(await bring(shop, phone)) == (0, 1, 0, 0)  # a member is known by the phone alone
+    await bring(shop, HEADER + row("Kardeş Işık", "k@example.org"))
+    assert [one.line for one in (await bring(shop, phone)).rejected] == [2]  # now two have it
+
+
+async def test_who_may_not_and_what_is_no_file_change_nothing(shop: Shop) -> None:
+    await shop.plan()
+    text = HEADER + row("Ada Işık", "nobody@example.org")
+    before = await everything(shop)
+    reader = Actor(ObjectId())
+    entry = {"userId": reader.user_id, "role": "reception", "permissions": ["members_read"], "joinedAt": NOW}
+    await shop.database.facilities.update_one({"_id": shop.facility}, {"$push": {"staff": entry}})
+    for actor, refusal in ((GUEST, Unauthenticated), (Actor(ObjectId()), Forbidden), (reader, Forbidden)):
+        with pytest.raises(refusal):
+            await bring(shop, text, actor=actor)
+    with pytest.raises(NotFound):
+        await member_import.permitted(shop.stores.mongo, shop.owner, ObjectId())
+    with pytest.raises(BadInput):
+        await bring(shop, text + '"')  # an open quote at the very end: the rows before it are not added either
+    assert await everything(shop) == before
+
+
+async def test_two_who_import_the_same_file_at_once_add_everybody_once(shop: Shop) -> None:
+    await shop.plan()
+    text = HEADER + "".join(row(f"Üye {n} Işık", f"parallel{n}@example.org", tags="a") for n in range(130))
+    reports = await asyncio.gather(*(bring(shop, text) for _ in range(3)))
+    assert sum(report.created for report in reports) == 130
+    assert all(report.rejected == [] and report.updated == 0 for report in reports)
+    rows = await shop.stores.postgres.fetch(
+        "SELECT user_id FROM finance.subscriptions WHERE facility_id = $1", str(shop.facility)
+    )
+    assert len(rows) == len({row["user_id"] for row in rows}) == 130
+    held = await shop.database.member_subscriptions.find({"facilityId": shop.facility}).to_list()
+    assert {str(one["userId"]) for one in held} == {row["user_id"] for row in rows}

@@ -54,6 +54,7 @@ FINDS = [
         Hot("users", f"{owner}_tax_id_unique", {f"roleSpecificData.{owner}.taxIdIndex": (7).to_bytes(32)})
         for owner in ("gym_owner", "studio_owner")
     ),
+    Hot("users", "phone", {"phoneNumber": {"$in": [f"+9053200{number:05d}" for number in (7, 8)]}}),
     Hot("users", "name", {"nameFolded": FOLDED_RANGE}, BY_NAME),
     Hot("users", "name", {"nameFolded": {"$gt": WORD}}, BY_NAME),
     Hot("users", "role_name", {"role": "coach"}, BY_NAME),
@@ -259,6 +260,7 @@ def numbered(collection: str, number: int) -> dict[str, Any]:
         made["occurrenceId"] = IDS[number // 30]
     match collection:
         case "users":
+            made["phoneNumber"] = f"+9053200{number:05d}"
             for owner in ("gym_owner", "studio_owner"):
                 made["roleSpecificData"][owner]["taxIdIndex"] = number.to_bytes(32)
         case "body_goals":

@@ -131,6 +131,7 @@ INSERT INTO platform.entity_attributes (entity_type, entity_id, attribute_name, 
 sql = load_sql("nexfit.domains.finance")
 figure_sql = load_sql("nexfit.domains.analytics")
 remark_sql = load_sql("nexfit.domains.memberships", "remarks.sql")
+import_sql = load_sql("nexfit.domains.memberships", "import.sql")
 billing = load_sql("nexfit.domains.memberships", "billing.sql")
 leaving = load_sql("nexfit.domains.memberships", "leaving.sql")
 refunding = load_sql("nexfit.domains.finance", "refunding.sql")
@@ -306,6 +307,7 @@ CASES: dict[str, tuple[Callable[[Any], Awaitable[Any]], set[str]]] = {
         plain(remark_sql.notes_of_members, [FACILITIES[0]] * 5, USERS[:5], 100),
         {"idx_member_notes_member"},
     ),
+    "which people of a file are members": (plain(import_sql.members, FACILITIES[0], USERS[:3]), {"member_facts_pkey"}),
     "memberships of days": (
         plain(figure_sql.held, FACILITIES[0], date(2026, 11, 1), date(2026, 11, 2)),
         {"idx_subscriptions_cover"},

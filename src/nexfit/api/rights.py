@@ -56,6 +56,7 @@ MATRIX: Mapping[str, Entry] = {
             ("cancelMembership setMembershipAutoRenew freezeMembership unfreezeMembership switchMembership", SIGNED_IN),
             ("issueInvoice recordPayment voidInvoice countTill", SIGNED_IN),
             ("tagMember addMemberNote removeMemberNote scanCheckInCode", SIGNED_IN),
+            ("requestMembersUpload importMembers", SIGNED_IN),
             ("grantConsent withdrawConsent", SIGNED_IN),
             ("inviteClient acceptCoach declineCoach endCoaching addCoachNote", SIGNED_IN),
             ("sellPackage refundPackage setCoachHours", SIGNED_IN),
@@ -262,6 +263,11 @@ MATRIX: Mapping[str, Entry] = {
     "TimelineEntry": _part("id kind at status text amount plan author"),
     "MemberNote": _part("id text createdAt author"),
     "MemberPayload": _part("member userErrors"),
+    "MembersUploadPayload": _part("key address userErrors"),
+    "ImportMembersPayload": _part(
+        "dryRun rows created updated unchanged rejected rejectedRows ignoredColumns report userErrors"
+    ),
+    "RejectedRow": _part("line column code message"),
     "RevenuePeriod": _part("period total transactions refunds"),
     "Outstanding": _part("invoices total overdueInvoices overdueTotal"),
     "FacilityToday": _part("date visits classes capacity seatsTaken revenue"),

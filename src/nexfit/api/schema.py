@@ -39,6 +39,7 @@ from nexfit.api.identity.queries import IdentityQueries
 from nexfit.api.jobs import JobQueries
 from nexfit.api.memberships.activity import ACTIVITY_TYPES, ActivitySubscriptions
 from nexfit.api.memberships.changes import MembershipChangeMutations, MembershipChangeQueries
+from nexfit.api.memberships.importing import MemberImportMutations
 from nexfit.api.memberships.mutations import MembershipMutations
 from nexfit.api.memberships.plans import PlanMutations
 from nexfit.api.memberships.purchases import PurchaseMutations
@@ -82,6 +83,7 @@ class Mutation(
     VisitMutations,
     CheckInMutations,
     RemarkMutations,
+    MemberImportMutations,
     FinanceMutations,
     InvoicingMutations,
     TillMutations,

@@ -1,4 +1,4 @@
-"""`PUT /uploads/{key}`: a private picture, sent once to a signed address."""
+"""`PUT /uploads/{key}`: a private picture or table, sent once to a signed address."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from nexfit.settings import Settings
 from nexfit.stores.signed_addresses import AddressRefused
 from nexfit.stores.signed_files import MOST_UPLOADED, UPLOADS_PATH, SignedFiles
 
-_BEGINS = {"jpg": (b"\xff\xd8\xff",), "png": (b"\x89PNG\r\n\x1a\n",), "webp": (b"RIFF",)}
-"""How files of a kind begin; a browser is shown nothing that is something else."""
+_BEGINS = {"jpg": (b"\xff\xd8\xff",), "png": (b"\x89PNG\r\n\x1a\n",), "webp": (b"RIFF",), "csv": (b"",)}
+"""How files of a kind begin; a browser is shown nothing that is something else. Tables are never shown, but read."""
 
 
 def uploads_route(settings: Settings) -> Route:

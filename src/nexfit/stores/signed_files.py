@@ -6,6 +6,7 @@ import os
 import re
 import tempfile
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -74,6 +75,21 @@ class SignedFiles:
             except FileExistsError:
                 return False
         return True
+
+    def read(self, key: str, most: int) -> bytes | None:
+        """At most so many bytes of a file that was sent; None where there is none."""
+        path = self._root / key
+        if not _KEY.fullmatch(key) or not path.is_file():
+            return None
+        with path.open("rb") as file:
+            return file.read(most)
+
+    def remove_older(self, folder: str, before: datetime) -> None:
+        """Delete the files of a folder that were written before then."""
+        for path in (self._root / folder).glob("[!.]*"):
+            with suppress(FileNotFoundError):  # somebody else cleans up as well
+                if path.stat().st_mtime < before.timestamp():
+                    path.unlink()
 
     def remove(self, keys: Iterable[str]) -> None:
         """Delete files; those that are gone, and what is no key, are passed over."""

@@ -19,11 +19,11 @@ def email_address(text: str) -> str:
     raise ValueError("not an e-mail address")
 
 
-def phone_number(text: str) -> str:
-    """A possible number in E.164; raises ValueError."""
+def phone_number(text: str, country: str | None = None) -> str:
+    """A possible number in E.164, of this country where it says none; raises ValueError."""
     if len(text) <= MAX_PHONE:
         try:
-            number = phonenumbers.parse(text, None)
+            number = phonenumbers.parse(text, country)
         except phonenumbers.NumberParseException:
             pass
         else:

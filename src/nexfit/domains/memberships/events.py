@@ -51,6 +51,13 @@ class MembershipRenewed(MembershipSold):
     """One more term of a membership was paid for."""
 
 
+class MembershipImported(MembershipFact):
+    """A membership that was sold elsewhere was taken over with its dates."""
+
+    starts_on: date
+    ends_on: date
+
+
 class MembershipStateChanged(MembershipFact):
     """A membership went into another state, such as past due, suspended, expired or cancelled."""
 

@@ -81,7 +81,7 @@ async def check(work: PostgresWork | BothWork, offer: Offer, *, renew: bool) -> 
 
     Raises OtherCurrency, AlreadySubscribed, NothingToRenew, NotRenewable.
     """
-    business = await _account(work, str(offer.facility["_id"]), offer.currency)
+    business = await account_of(work, str(offer.facility["_id"]), offer.currency)
     held = await work.postgres.fetch_one(
         sql.live, str(offer.facility["_id"]), str(offer.member["_id"]), str(offer.plan)
     )
@@ -122,7 +122,7 @@ async def _conclude(
     return Sold(contract, row["subscription_id"], None if payment is None else UUID(payment["transactionId"]))
 
 
-async def _account(work: PostgresWork | BothWork, facility: str, currency: str) -> str:
+async def account_of(work: PostgresWork | BothWork, facility: str, currency: str) -> str:
     """The business that issues the facility's invoices. Raises OtherCurrency."""
     account = await work.postgres.fetch_one(sql.account, facility)
     if account is None:
