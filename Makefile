@@ -9,7 +9,10 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check bench web schema lock clean
+GENERATOR := $(VENV)/generator
+APPS := examples/week/client_api/client.py examples/week/coach_api/client.py
+
+.PHONY: help run test check bench web apps schema lock clean
 
 help: ## Show this list
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -20,10 +23,11 @@ run: $(INSTALLED) web ## Start local servers, load demo data and serve GraphQL (
 test: check ## Run every check and test, on real servers (WORKERS=2 at a time)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
-check: $(INSTALLED) ## Lint, format, types, layers, schema.graphql
+check: $(INSTALLED) apps ## Lint, format, types, layers, schema.graphql
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	cd examples/week && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml *.py
 	$(BIN)/lint-imports
 	$(BIN)/nexfit schema --check
 	$(BIN)/python -m pytest -q tests/contract
@@ -33,6 +37,18 @@ bench: $(INSTALLED) ## Measure against the floor, in one run (ARGS="--help" for 
 
 web: $(INSTALLED) ## Build GraphiQL into the package, where Node is at hand
 	@$(BIN)/python -m nexfit.operations.web_build
+
+apps: $(APPS) ## Generate the typed clients of examples/week from schema.graphql
+
+# Its GraphQL library is an older one than the API's, so the generator has an environment of its own.
+$(GENERATOR)/.installed: examples/week/generator.lock | $(INSTALLED)
+	@$(PYTHON) -m venv $(GENERATOR)
+	@$(GENERATOR)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+examples/week/%_api/client.py: schema.graphql examples/week/%.graphql examples/week/%.toml $(GENERATOR)/.installed
+	@rm -rf $(@D) && cd examples/week && $(CURDIR)/$(GENERATOR)/bin/ariadne-codegen --config $*.toml > /dev/null
+	@touch $@
 
 schema: $(INSTALLED) ## Write schema.graphql and MongoDB's validators from the code
 	$(BIN)/nexfit schema

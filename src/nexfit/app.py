@@ -39,6 +39,7 @@ from nexfit.api.schema import build_schema, schema_text
 from nexfit.api.trusted import read_manifest
 from nexfit.api.uploads import uploads_route
 from nexfit.api.webhooks import webhooks_route
+from nexfit.domains.clock import Clock, system_clock
 from nexfit.domains.errors import ErrorCode
 from nexfit.domains.identity.accounts import Accounts
 from nexfit.domains.identity.attempts import Attempts
@@ -85,10 +86,12 @@ PROBE_SECONDS = 1.0
 """How long `/readyz` waits for a store: who probes gives up soon, too."""
 
 
-def create_app(settings: Settings | None = None, *, provider: Provider | None = None) -> Starlette:
+def create_app(
+    settings: Settings | None = None, *, provider: Provider | None = None, clock: Clock = system_clock
+) -> Starlette:
     """The application of one process, from the environment's settings unless others are given.
 
-    `provider` delivers mail and SMS; without one they are printed.
+    `provider` delivers mail and SMS; without one they are printed. `clock` is the time that requests are answered at.
     """
     configure_logs()
     settings = settings or Settings()
@@ -115,6 +118,7 @@ def create_app(settings: Settings | None = None, *, provider: Provider | None = 
                 *(settings, stores, views, units, passwords, tokens, attempts, sessions, accounts),
                 allowances=allowances,
                 payments=payments,
+                clock=clock,
             )
             app.state.sales = services.sales
             app.state.stores = stores
@@ -150,12 +154,12 @@ def create_app(settings: Settings | None = None, *, provider: Provider | None = 
         routes=[
             Route(GRAPHQL_PATH, _GraphQL(), methods=["GET", "POST"]),
             WebSocketRoute(GRAPHQL_PATH, _Sockets()),
-            files_route(settings),
-            calendars_route(settings, lambda request: request.app.state.stores),
-            uploads_route(settings),
-            documents_route(settings, lambda request: request.app.state.stores),
-            webhooks_route(),
-            exports_route(settings, lambda request: request.app.state.stores),
+            files_route(settings, clock),
+            calendars_route(settings, lambda request: request.app.state.stores, clock),
+            uploads_route(settings, clock),
+            documents_route(settings, lambda request: request.app.state.stores, clock),
+            webhooks_route(clock),
+            exports_route(settings, lambda request: request.app.state.stores, clock),
             Route("/healthz", _healthz),
             Route("/readyz", _readyz),
             *([Route("/metrics", _metrics)] if settings.http.metrics else []),

@@ -37,10 +37,10 @@ class Reply:
 
 
 @asynccontextmanager
-async def listening(settings: Settings) -> AsyncIterator[int]:
-    """The port of a server over the application."""
+async def listening(settings: Settings, **more: Any) -> AsyncIterator[int]:
+    """The port of a server over the application, made with `more`."""
     config = uvicorn.Config(
-        create_app(settings),
+        create_app(settings, **more),
         port=0,
         log_level="critical",
         access_log=False,

@@ -9,6 +9,7 @@ from typing import Any
 
 from nexfit.api.language import Speech
 from nexfit.domains.classes.places import ClassDesk
+from nexfit.domains.clock import Clock, system_clock
 from nexfit.domains.coaching.scheduling import CoachDesk
 from nexfit.domains.errors import TooOften
 from nexfit.domains.finance.payments import PaymentProvider
@@ -44,6 +45,7 @@ class Services:
     turns: Turns = field(default_factory=Turns)
     allowances: Allowances | None = None
     payments: PaymentProvider | None = None
+    clock: Clock = system_clock
 
     @property
     def sales(self) -> OnlineSales:

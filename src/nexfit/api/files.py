@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from nexfit.domains.clock import Clock, system_clock
 from nexfit.settings import Settings
 from nexfit.stores.signed_addresses import AddressExpired, AddressRefused
 from nexfit.stores.signed_files import FILES_PATH, SignedFiles
@@ -16,16 +15,14 @@ _SHOWN = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".we
 """Kinds a browser may show; anything else is only offered for saving."""
 
 
-def files_route(settings: Settings) -> Route:
+def files_route(settings: Settings, clock: Clock = system_clock) -> Route:
     """The route over the files of the settings."""
     files = SignedFiles.of(settings)
 
     async def serve(request: Request) -> Response:
         given = request.query_params
         try:
-            path = files.path(
-                request.path_params["key"], given.get("expires", ""), given.get("signature", ""), datetime.now(UTC)
-            )
+            path = files.path(request.path_params["key"], given.get("expires", ""), given.get("signature", ""), clock())
         except AddressRefused as error:
             return refused(error)
         if path is None:

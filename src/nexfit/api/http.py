@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 import orjson
 import structlog
@@ -170,7 +170,7 @@ class Endpoint:
         return _Reply(status, answer.body, shown, answer.sharing)
 
     def _context(self, scope: Scope, headers: Headers, speech: Speech) -> Context:
-        now = datetime.now(UTC)
+        now = self._services.clock()
         client = scope.get("client")
         address = client_address(client[0] if client else "", headers.get(b"x-forwarded-for"), self._proxies)
         return Context(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from nexfit.api.files import refused, told
+from nexfit.domains.clock import Clock, system_clock
 from nexfit.settings import Settings
 from nexfit.stores.signed_addresses import AddressRefused
 from nexfit.stores.signed_files import MOST_UPLOADED, UPLOADS_PATH, SignedFiles
@@ -18,14 +18,14 @@ _BEGINS = {"jpg": (b"\xff\xd8\xff",), "png": (b"\x89PNG\r\n\x1a\n",), "webp": (b
 """How files of a kind begin; a browser is shown nothing that is something else. Tables are never shown, but read."""
 
 
-def uploads_route(settings: Settings) -> Route:
+def uploads_route(settings: Settings, clock: Clock = system_clock) -> Route:
     """The route by which files come into the folder of the settings."""
     files = SignedFiles.of(settings)
 
     async def keep(request: Request) -> Response:
         given, key = request.query_params, request.path_params["key"]
         try:
-            files.check_upload(key, given.get("expires", ""), given.get("signature", ""), datetime.now(UTC))
+            files.check_upload(key, given.get("expires", ""), given.get("signature", ""), clock())
         except AddressRefused as error:
             return refused(error)
         content = bytearray()

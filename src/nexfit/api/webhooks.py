@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 
 import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from nexfit.domains.clock import Clock, system_clock
 from nexfit.domains.finance.payments import BadSignature, ProviderUnavailable
 from nexfit.domains.memberships.purchase import OnlineSales, hear
 from nexfit.stores.errors import StoreError
@@ -21,11 +21,7 @@ LARGEST = 512_000
 log = structlog.get_logger(__name__)
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-def webhooks_route(clock: Callable[[], datetime] = _now) -> Route:
+def webhooks_route(clock: Clock = system_clock) -> Route:
     """The route; the application's state has what selling online works with."""
 
     async def receive(request: Request) -> Response:

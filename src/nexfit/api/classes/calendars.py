@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Annotated, Any
 
@@ -22,6 +21,7 @@ from nexfit.api.relay import object_id
 from nexfit.domains.classes import calendars
 from nexfit.domains.classes.calendar_files import written
 from nexfit.domains.classes.documents import CalendarKind
+from nexfit.domains.clock import Clock, system_clock
 from nexfit.domains.identity.one_time import Hashes
 from nexfit.settings import Settings
 from nexfit.stores.connections import Stores
@@ -98,14 +98,14 @@ class CalendarMutations:
     )
 
 
-def calendars_route(settings: Settings, stores_of: Callable[[Request], Stores]) -> Route:
+def calendars_route(settings: Settings, stores_of: Callable[[Request], Stores], clock: Clock = system_clock) -> Route:
     """The route of calendars; what is not there (any more) is told in no other way."""
     hashes = Hashes(settings.auth)
 
     async def serve(request: Request) -> Response:
         secret = request.path_params["secret"]
         try:
-            found = await calendars.followed(stores_of(request).mongo, hashes, secret, datetime.now(UTC))
+            found = await calendars.followed(stores_of(request).mongo, hashes, secret, clock())
         except StoreError:
             return PlainTextResponse("Try again in a moment.", 503, {**_HEADERS, "retry-after": "30"})
         if found is None:

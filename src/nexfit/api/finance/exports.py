@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -20,6 +20,7 @@ from nexfit.api.fields import Args, column
 from nexfit.api.files import refused, told
 from nexfit.api.finance.facility import EARLIEST, LATEST, DaysArgs
 from nexfit.domains.analytics.exports import Export, Table, lines
+from nexfit.domains.clock import Clock, system_clock
 from nexfit.domains.errors import BadInput
 from nexfit.domains.facilities import directory
 from nexfit.engine.fields import Record
@@ -75,14 +76,14 @@ def _addresses(parents: Sequence[Record], table: Table, first: date, last: date,
     ]
 
 
-def exports_route(settings: Settings, stores: Callable[[Request], Stores]) -> Route:
+def exports_route(settings: Settings, stores: Callable[[Request], Stores], clock: Clock = system_clock) -> Route:
     """The route; the right was looked at when the address was made, which is good for some minutes."""
     addresses = SignedAddresses.of(settings, EXPORTS_PATH)
 
     async def serve(request: Request) -> Response:
         key, given = request.path_params["key"], request.query_params
         try:
-            addresses.check(key, given.get("expires", ""), given.get("signature", ""), datetime.now(UTC))
+            addresses.check(key, given.get("expires", ""), given.get("signature", ""), clock())
         except AddressRefused as error:
             return refused(error)
         asked = _asked(key)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +13,7 @@ from starlette.routing import Route
 from nexfit.api.context import Context
 from nexfit.api.fields import derived
 from nexfit.api.files import refused, told
+from nexfit.domains.clock import Clock, system_clock
 from nexfit.domains.finance import papers
 from nexfit.domains.finance.papers import PaperKind
 from nexfit.settings import Settings
@@ -39,14 +39,14 @@ def address_field(kind: PaperKind, column: str, ending: str, *, description: str
     return derived(compute, needs=needs, description=description)
 
 
-def documents_route(settings: Settings, stores: Callable[[Request], Stores]) -> Route:
+def documents_route(settings: Settings, stores: Callable[[Request], Stores], clock: Clock = system_clock) -> Route:
     """The route; a document is made when it is fetched, and the same each time."""
     addresses = SignedAddresses.of(settings, DOCUMENTS_PATH)
 
     async def serve(request: Request) -> Response:
         key, given = request.path_params["key"], request.query_params
         try:
-            addresses.check(key, given.get("expires", ""), given.get("signature", ""), datetime.now(UTC))
+            addresses.check(key, given.get("expires", ""), given.get("signature", ""), clock())
         except AddressRefused as error:
             return refused(error)
         kind, _, name = key.partition("/")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from starlette.types import Receive, Send
 
@@ -156,7 +155,7 @@ class EventStreams:
         loop = asyncio.get_running_loop()
         since = loop.time()
         try:
-            async with asyncio.timeout(None if expires is None else expires - datetime.now(UTC).timestamp()):
+            async with asyncio.timeout(None if expires is None else expires - context.services.clock().timestamp()):
                 await self._fanout.feed(follower)
                 await asyncio.Event().wait()
         except TimeoutError:

@@ -14,7 +14,6 @@ import asyncio
 from collections.abc import AsyncIterator, Hashable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, NoReturn, Protocol
 
 import structlog
@@ -292,7 +291,7 @@ class Fanout:
         return None if record is None else await self._executed(group, record, actor)
 
     async def _executed(self, group: _Group, record: Mapping[str, Any], actor: Actor) -> bytes:
-        context = Context(self._services, datetime.now(UTC), actor, speech=Speech(group.language))
+        context = Context(self._services, self._services.clock(), actor, speech=Speech(group.language))
         result = await group.subscription.execute({group.subscription.name: record}, context)
         group.is_personal = group.is_personal or context.actor_read
         self.counters.executed += 1

@@ -204,7 +204,7 @@ class Socket:
             self._actor = GUEST
             return await self.close(Close.TRY_AGAIN_LATER, "Too many connections")
         self._is_initialised = True
-        self._seen.asked_by(self._context(datetime.now(UTC)))
+        self._seen.asked_by(self._context(self._services.clock()))
         if token is None and self._timer is not None:
             self._timer.cancel()
         await self._send(simple("connection_ack", acknowledged))
@@ -225,7 +225,7 @@ class Socket:
         A token that does not hold closes it, and so does one of another viewer than the one it was opened for.
         """
         tokens = self._services.tokens
-        now = datetime.now(UTC)
+        now = self._services.clock()
         try:
             actor = tokens.verify(token, now)
             if self._is_initialised and not actor.is_as(self._actor):
@@ -319,7 +319,7 @@ class Socket:
 
     async def _answer(self, id_: str, operation: _Operation, request: GraphQLRequest) -> Answer | None:
         """The answer to an operation; None for a subscription that has begun."""
-        now = datetime.now(UTC)
+        now = self._services.clock()
         try:
             if not self._services.tokens.still_holds(self._actor):
                 raise InvalidToken

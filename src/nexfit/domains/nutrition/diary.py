@@ -60,6 +60,8 @@ async def log(
 
     async def body(work: MongoWork) -> str:
         known = await plans.food_for_portions(work, viewer, [draft.food_id])
+        if not known and await plans.is_planned(work, viewer, draft.food_id):
+            known = await plans.food_for_portions(work, viewer, [draft.food_id], [draft.food_id])
         portion = plans.stored_portion(draft, known, "food")
         contents = plans.portion(portion, known[draft.food_id])
         row: Document = {

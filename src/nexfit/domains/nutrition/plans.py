@@ -312,6 +312,12 @@ async def food_for_portions(
     }
 
 
+async def is_planned(work: MongoWork, person: ObjectId, food: ObjectId) -> bool:
+    """Whether a plan that was written for somebody names a food, also one that only its writer finds."""
+    query = {"forUserId": person, "meals.foods.foodId": food}
+    return await work.mongo.find_one(COLLECTION, query, ()) is not None
+
+
 def stored_portion(draft: PortionDraft, known: Mapping[ObjectId, Document], where: str) -> Document:
     """A portion as it is stored. Raises NotFound for an unknown food, BadInput for a unit that the food has not."""
     food = known.get(draft.food_id)

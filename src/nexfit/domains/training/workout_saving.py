@@ -15,7 +15,7 @@ from nexfit.domains.identity.access import Actor
 from nexfit.domains.training import figures
 from nexfit.domains.training.exercises import COLLECTION as EXERCISES
 from nexfit.domains.training.exercises import visible
-from nexfit.domains.training.library import TEMPLATES, version_of
+from nexfit.domains.training.library import TEMPLATES, VERSIONS, version_of
 from nexfit.domains.training.workout_drafts import (
     APP,
     Entry,
@@ -101,8 +101,10 @@ async def save(units: UnitsOfWork, actor: Actor, entries: Sequence[Entry], *, no
     async def body(work: MongoWork) -> list[Saved]:
         stored = await _stored(work, viewer, entries)
         exercises = await _exercises(work, set().union(*(entry.exercises for entry in entries)))
+        others = {id_ for id_, row in exercises.items() if not (row["isPublic"] or row.get("createdBy") == viewer)}
+        nameable = exercises.keys() - others | await _prescribed(work, viewer, others)
         templates = await _templates(work, viewer, {entry.template for entry in entries if entry.template is not None})
-        desk = _Desk(work, viewer, exercises, templates, now)
+        desk = _Desk(work, viewer, exercises, templates, now, nameable)
         saved = [await desk.keep(stored, entry) for entry in entries]
         await desk.insert()
         return saved
@@ -159,6 +161,21 @@ async def _exercises(work: MongoWork, ids: Collection[ObjectId]) -> dict[ObjectI
     return {row["_id"]: row for row in await work.mongo.find(EXERCISES, {"_id": {"$in": list(ids)}}, columns)}
 
 
+async def _prescribed(work: MongoWork, viewer: ObjectId, ids: Collection[ObjectId]) -> set[ObjectId]:
+    """Of exercises that only others find, those in workouts of a program that the viewer goes or went through."""
+    if not ids:
+        return set()
+    enrolments = await work.mongo.find(ENROLMENTS, {"userId": viewer}, ("days.workoutTemplateId",))
+    days = [day for enrolment in enrolments for day in enrolment["days"]]
+    asked = list({day["workoutTemplateId"] for day in days if "workoutTemplateId" in day})
+    naming = {"exercises.exerciseId": {"$in": list(ids)}}
+    found = [
+        *await work.mongo.find(TEMPLATES, {"_id": {"$in": asked}, **naming}, ("exercises.exerciseId",)),
+        *await work.mongo.find(VERSIONS, {"templateId": {"$in": asked}, **naming}, ("exercises.exerciseId",)),
+    ]
+    return {one["exerciseId"] for template in found for one in template["exercises"]} & set(ids)
+
+
 async def _templates(work: MongoWork, viewer: ObjectId, ids: Collection[ObjectId]) -> dict[ObjectId, int]:
     """The versions of the templates that the viewer finds, or goes through in a program."""
     if not ids:
@@ -186,12 +203,14 @@ class _Desk:
         exercises: Mapping[ObjectId, Document],
         templates: Mapping[ObjectId, int],
         now: datetime,
+        nameable: Collection[ObjectId] = (),
     ) -> None:
         self._work = work
         self._viewer = viewer
         self._exercises = exercises
         self._templates = templates
         self._now = now
+        self._nameable = nameable
         self._new: dict[ObjectId, Document] = {}
 
     async def keep(self, stored: dict[tuple[str, str], Document], entry: Entry) -> Saved:
@@ -206,7 +225,7 @@ class _Desk:
             if entry.only_new or not entry.version.wins_over(there):
                 return Saved(Outcome.KEPT, kept["_id"])
         named = {one["exerciseId"] for one in (kept or {}).get("exercises") or ()}
-        if not all(id_ in named or self._may_name(id_) for id_ in entry.exercises):
+        if not all(id_ in named or id_ in self._nameable for id_ in entry.exercises):
             unknown = NotFound("There is no such {name}.", path=("exercises",), name="exercise")
             return Saved(Outcome.REFUSED, refusal=unknown)
         if not self._may_follow(entry, kept or {}):
@@ -214,10 +233,6 @@ class _Desk:
             return Saved(Outcome.REFUSED, refusal=unknown)
         stored[key] = await self.write(kept, entry)
         return Saved(Outcome.CREATED if kept is None else Outcome.UPDATED, stored[key]["_id"])
-
-    def _may_name(self, exercise: ObjectId) -> bool:
-        known = self._exercises.get(exercise)
-        return known is not None and (known["isPublic"] or known.get("createdBy") == self._viewer)
 
     def _may_follow(self, entry: Entry, kept: Document) -> bool:
         template = entry.template
