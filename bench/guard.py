@@ -65,7 +65,7 @@ async def _variants(endpoint: Any, requests: int, rounds: int) -> dict[str, floa
     operations, services = endpoint._operations, endpoint._services
 
     async def whole() -> bytes:
-        return await _posted(endpoint, body, token)
+        return await posted(endpoint, body, token)
 
     async def bare() -> bytes:
         context = Context(services, datetime.now(UTC), Actor(owner))
@@ -122,13 +122,14 @@ async def _subject(endpoint: Any) -> tuple[str, Any, str]:
     query = """mutation ($i: LoginInput!) { login(input: $i) {
                  accessToken viewer { facilities(first: 1) { nodes { id } } } } }"""
     given = {"email": "owner@demo.nexfit.app", "password": "nexfit-demo"}
-    answer = orjson.loads(await _posted(endpoint, orjson.dumps({"query": query, "variables": {"i": given}}), None))
+    answer = orjson.loads(await posted(endpoint, orjson.dumps({"query": query, "variables": {"i": given}}), None))
     login = answer["data"]["login"]
     owner = endpoint._services.tokens.verify(login["accessToken"], datetime.now(UTC)).user_id
     return login["accessToken"], owner, login["viewer"]["facilities"]["nodes"][0]["id"]
 
 
-async def _posted(endpoint: Any, body: bytes, token: str | None) -> bytes:
+async def posted(endpoint: Any, body: bytes, token: str | None) -> bytes:
+    """The endpoint's answer, called as the server calls it."""
     headers = [(b"host", b"bench"), (b"content-type", b"application/json"), (b"accept", b"*/*")]
     if token:
         headers.append((b"authorization", f"Bearer {token}".encode()))

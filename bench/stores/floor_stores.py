@@ -14,7 +14,12 @@ from typing import Any, Protocol
 
 import asyncpg
 import orjson
+from bson.codec_options import CodecOptions
 from pymongo import AsyncMongoClient
+from pymongo.asynchronous.client_session import AsyncClientSession
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -121,6 +126,21 @@ class PlainDrivers:
     async def aggregate(self, pipeline: Sequence[Json]) -> list[Json]:
         """MongoDB documents of a pipeline that starts from `$documents`."""
         return await (await self._mongo.aggregate(pipeline, batchSize=SINGLE_BATCH)).to_list()
+
+    async def command(self, command: Mapping[str, Any], codec: CodecOptions[Json]) -> list[Json]:
+        """MongoDB's first batch of a command that reads, which is all there is of a page."""
+        answer = await self._mongo.command({**command, "readConcern": {"level": "majority"}}, codec_options=codec)
+        documents: list[Json] = answer["cursor"]["firstBatch"]
+        return documents
+
+    async def transaction(self, body: Callable[[AsyncDatabase[Json], AsyncClientSession], Awaitable[object]]) -> None:
+        """Run a transaction of MongoDB as the driver does, with the product's concerns."""
+
+        async def run(session: AsyncClientSession) -> None:
+            await body(self._mongo, session)
+
+        async with self._client.start_session() as session:
+            await session.with_transaction(run, ReadConcern("snapshot"), WriteConcern("majority", j=True))
 
     async def send(self, batch: Sequence[Command]) -> Sequence[Any]:
         """Answers of Redis to a batch of commands."""

@@ -36,7 +36,9 @@ async def seeded(urls: ServerUrls, redis_database: int) -> AsyncIterator[Setting
         async with open_stores(made) as stores:
             await seed(stores, scale=0.3)
             # The demo is told at six in the morning. No booking shall pass while the tests look at members' next ones.
-            await stores.mongo.database.class_bookings.delete_many({"date": {"$lt": now() + timedelta(hours=1)}})
+            soon = now() + timedelta(hours=1)
+            await stores.mongo.database.class_bookings.delete_many({"date": {"$lt": soon}})
+            await stores.mongo.database.class_occurrences.delete_many({"startsAt": {"$lt": soon}})
             await rebuild_member_facts(stores)
         yield made
 

@@ -133,6 +133,12 @@ async def _name_wrong(mongo: Database, postgres: asyncpg.Connection) -> None:
     await mongo.class_occurrences.update_one({"_id": found["_id"]}, {"$set": {"instructor.name": "Somebody Else"}})
 
 
+async def _counters_wrong(mongo: Database, postgres: asyncpg.Connection) -> None:
+    date = await mongo.class_occurrences.find_one({"seatsTaken": {"$gt": 0}, "status": "scheduled"})
+    wrong = {"seatsTaken": -1, "waitlisted": 2}
+    await mongo.class_occurrences.update_one({"_id": date["_id"]}, {"$inc": wrong})
+
+
 SEEDED = {
     "facts.differ": _facts_differ,
     "facts.missing": _facts_missing,
@@ -144,6 +150,7 @@ SEEDED = {
     "contracts.missing": _contract_missing,
     "contracts.orphaned": _contract_orphaned,
     "names.instructor": _name_wrong,
+    "counters.seats": _counters_wrong,
 }
 
 
@@ -165,6 +172,18 @@ async def test_each_kind_of_drift_is_found_and_repaired(
     assert after.drift == {}
     assert [sample for metric in DRIFT.collect() for sample in metric.samples] == []
     assert await told_by_rows(postgres) == await told_by_stores(mongo, postgres, now())
+
+
+async def test_seats_that_were_given_twice_are_told_and_left_to_people(stores: Stores, mongo: Database) -> None:
+    date = await mongo.class_occurrences.find_one({"seatsTaken": {"$gt": 1}, "status": "scheduled"})
+    one = {"_id": date["_id"]}
+    await mongo.class_occurrences.update_one(one, {"$set": {"capacity": 1, "seatsTaken": 1}})
+    found = await reconcile(stores, repair=True, settle=0)
+    assert {kind: (drift.found, drift.repaired) for kind, drift in found.drift.items()} == {"counters.oversold": (1, 0)}
+    await mongo.class_occurrences.update_one(one, {"$set": {"capacity": date["capacity"]}})
+    repaired = await reconcile(stores, repair=True, settle=0)
+    assert (repaired.drift["counters.seats"].repaired, repaired.left) == (1, 0)
+    assert (await mongo.class_occurrences.find_one(one))["seatsTaken"] == date["seatsTaken"]
 
 
 async def test_references_that_lead_nowhere_are_told_and_left_to_people(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
@@ -17,6 +18,7 @@ from nexfit.domains.errors import BadInput
 from nexfit.domains.training import enrolments, figures, workouts
 from nexfit.domains.training.enrolment_documents import EnrolmentStatus
 from nexfit.engine.fields import Record
+from nexfit.engine.selection import Selection
 
 MOST_DAYS = 1_100
 
@@ -84,20 +86,49 @@ async def progress_of_people(parents: Sequence[Record], args: ProgressArgs, cont
     until = midnight(args.to, zone) + timedelta(
         days=1, hours=1
     )  # days have up to 25 hours; the rest is sorted out below
-    asked = args.selection.fields
-    ever = not asked.isdisjoint(("records", "heaviest", "streak"))
-    columns = {"startTime", "duration", "figures"}
-    since = None if ever else midnight(args.from_, zone)
-    found = await workouts.done_by(context.stores.mongo, [parent["_id"] for parent in parents], since, until, columns)
+    asked, mongo = args.selection.fields, context.stores.mongo
+    since = None if asked & _EVER else midnight(args.from_, zone)
+    people = [parent["_id"] for parent in parents]
+    found, programs = await asyncio.gather(
+        workouts.done_by(mongo, people, since, until, _columns(args.selection))
+        if asked - {"adherence"}
+        else _nothing(),
+        enrolments.of_people(mongo, people) if "adherence" in asked else _nothing(),
+    )
     today = min(figures.day_of(context.now, zone), args.to)
-    programs = await enrolments.of_people(context.stores.mongo, found) if "adherence" in asked else {}
     return [
         {
-            **_progress(found[parent["_id"]], args, zone, today, asked),
-            "adherence": _adherence(programs.get(parent["_id"], ()), args.from_, today),
+            **_progress(found.get(person, ()), args, zone, today, asked),
+            "adherence": _adherence(programs.get(person, ()), args.from_, today),
         }
-        for parent in parents
+        for person in people
     ]
+
+
+_EVER = frozenset(("records", "heaviest", "streak"))
+"""What looks at all workouts until the range ends."""
+
+_SUMS = frozenset(("sets", "reps", "volume", "distance"))
+_BESTS = {"records": ("e1rm", "e1rmWeight", "e1rmReps"), "heaviest": ("weight", "weight", "weightReps")}
+"""The stored figures of the best sets: what they are compared by, their weight and their repetitions."""
+
+
+def _columns(selection: Selection) -> set[str]:
+    """Of the workouts; their figures are most of what is read, so only those that are asked for."""
+    summed = selection.at("weeks").columns | selection.at("total").columns
+    columns = {"startTime", *(f"figures.{one}" for one in summed & _SUMS)}
+    if "seconds" in summed:
+        columns.add("duration")
+    if any(one.startswith("areas") for one in summed):
+        columns.add("figures.areas")
+    for name, stored in _BESTS.items():
+        if name in selection.fields:
+            columns |= {f"figures.bests.{one}" for one in ("exerciseId", *stored)}
+    return columns
+
+
+async def _nothing() -> dict[Any, Any]:
+    return {}
 
 
 def _adherence(programs: Sequence[Record], since: date, until: date) -> Record:
@@ -106,16 +137,20 @@ def _adherence(programs: Sequence[Record], since: date, until: date) -> Record:
 
 
 def _progress(logs: Sequence[Record], args: ProgressArgs, zone: ZoneInfo, today: date, asked: frozenset[str]) -> Record:
+    """What is asked for of it; the rest is left out."""
     logs = [log for log in logs if figures.day_of(log["startTime"], zone) <= args.to]
-    weeks = figures.by_week(logs, zone, args.from_, args.to)
-    current, longest = figures.streaks((figures.day_of(log["startTime"], zone) for log in logs), today)
-    return {
-        "total": _shown(figures.total(weeks, args.from_)),
-        "weeks": [_shown(week) for week in weeks],
-        "records": _records(figures.records(logs, "e1rm", "e1rmWeight", "e1rmReps")) if "records" in asked else (),
-        "heaviest": _records(figures.records(logs, "weight", "weight", "weightReps")) if "heaviest" in asked else (),
-        "streak": {"current": current, "longest": longest},
-    }
+    made: dict[str, Any] = {}
+    if asked & {"weeks", "total"}:
+        weeks = figures.by_week(logs, zone, args.from_, args.to)
+        made["total"] = _shown(figures.total(weeks, args.from_))
+        made["weeks"] = [_shown(week) for week in weeks]
+    for name, stored in _BESTS.items():
+        if name in asked:
+            made[name] = _records(figures.records(logs, *stored))
+    if "streak" in asked:
+        current, longest = figures.streaks((figures.day_of(log["startTime"], zone) for log in logs), today)
+        made["streak"] = {"current": current, "longest": longest}
+    return made
 
 
 def _shown(week: figures.Week) -> Record:

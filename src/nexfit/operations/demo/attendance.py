@@ -128,7 +128,7 @@ class Attendance:
             "bookedAt": booked_at,
         }
         if waiting:
-            row["waitlistPosition"] = waiting
+            row["waitlistPosition"] = session.joined = waiting
             session.waiting += status == "waitlisted"
         if status in SEATED:
             session.taken += 1

@@ -22,7 +22,7 @@ MONTHLY_DAY = 15
 
 @dataclass(slots=True)
 class Session:
-    """One date of a class; the generator of bookings fills `taken` and `waiting`."""
+    """One date of a class; the generator of bookings fills `taken`, `waiting` and `joined`."""
 
     id: ObjectId
     class_id: ObjectId
@@ -33,6 +33,8 @@ class Session:
     cancelled: bool
     taken: int = 0
     waiting: int = 0
+    joined: int = 0
+    """Places on the waitlist that were ever given."""
 
     def called_off_at(self, now: datetime) -> datetime | None:
         """When the facility cancelled it; None if it takes place."""
@@ -84,6 +86,7 @@ def occurrences(calendar: Calendar, branch: Branch, timetable: Timetable) -> Ite
             "capacity": session.slot.capacity,
             "seatsTaken": session.taken,
             "waitlisted": session.waiting,
+            "waitlistJoined": session.joined,
             "waitlistLimit": WAITLIST_LIMIT,
             "status": "cancelled" if session.cancelled else "scheduled",
             "room": session.slot.room,

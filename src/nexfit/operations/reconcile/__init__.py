@@ -1,4 +1,4 @@
-"""Compares everything that one store repeats of the other with its owner, and every reference across; repairs on wish.
+"""Compares everything that is kept twice with its owner, and every reference across the stores; repairs on wish.
 
 Others write meanwhile, so what disagrees at first is only suspected. It counts when it disagrees in the very same way
 after `SETTLE` seconds, in which every change has long arrived.
@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from nexfit.hybrid import feed_positions
 from nexfit.operations.member_facts import Stores, all_members, project_all, repair_money
 from nexfit.operations.reconcile.contracts import ContractsComparison
+from nexfit.operations.reconcile.counters import CountersComparison
 from nexfit.operations.reconcile.members import FactsComparison, MoneyComparison
 from nexfit.operations.reconcile.metrics import CHECKED, DRIFT, FINISHED
 from nexfit.operations.reconcile.names import NamesComparison
@@ -44,6 +45,7 @@ COMPARISONS: tuple[Comparison, ...] = (
     MoneyComparison(),
     FactsComparison(),
     NamesComparison(),
+    CountersComparison(),
     ReferencesComparison(),
 )
 
