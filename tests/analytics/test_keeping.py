@@ -238,7 +238,12 @@ class Life:
         found = {}
         for n in range((last - first).days + 1):
             day = first + timedelta(days=n)
-            active = {row["user_id"] for row in paid_for if row["start_date"] <= day < row["current_period_end"]}
+            active = {
+                row["user_id"]
+                for row in paid_for
+                if row["start_date"] <= day < row["current_period_end"]
+                and (row["cancelled_at"] is None or day <= day_of(row["cancelled_at"]))
+            }
             of = count[day]
             found[day] = (
                 f"{money[day]:.2f}", of["new"], len(active), of["booking attended"], of["renewed"], of["cancelled"],

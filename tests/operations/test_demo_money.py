@@ -213,7 +213,7 @@ async def recomputed(seeded: Stores) -> dict[tuple[str, date], tuple[Any, ...]]:
         SELECT s.facility_id, d.day::date AS day, count(DISTINCT s.user_id)
         FROM finance.subscriptions s
           CROSS JOIN LATERAL generate_series(s.start_date::timestamp, s.current_period_end - 1, '1 day') AS d(day)
-        WHERE {paid_for} GROUP BY 1, 2
+        WHERE {paid_for} AND (s.cancelled_at IS NULL OR d.day::date <= {day % "s.cancelled_at"}) GROUP BY 1, 2
         """
     ):
         figures[row["facility_id"], row["day"]]["active"] = row["count"]

@@ -14,6 +14,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import ContextVar
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -193,18 +194,29 @@ class Unit(Generic[W]):
 
 
 class UnitsOfWork:
-    """Makes units of work over the stores of a process. `purge` raises cache tags, `wake` tells the relay of news."""
+    """Makes units of work over the stores of a process. `purge` raises cache tags, `wake` tells the relay of news.
 
-    def __init__(self, stores: Stores, purge: Purge, wake: Callable[[], None] = lambda: None) -> None:
+    `clock` is given where time is not the system's: PostgreSQL then stamps rows with it.
+    """
+
+    def __init__(
+        self,
+        stores: Stores,
+        purge: Purge,
+        wake: Callable[[], None] = lambda: None,
+        clock: Callable[[], datetime] | None = None,
+    ) -> None:
         self._stores = stores
         self._purge = purge
         self._wake = wake
+        self._clock = clock
 
     def postgres(self, name: str, isolation: Isolation = Isolation.READ_COMMITTED) -> Unit[PostgresWork]:
         """A change in PostgreSQL alone."""
 
         async def begin() -> tuple[PostgresWork, _Commit]:
             commit = await PostgresCommit.begin(self._stores, isolation)
+            await self._set_clock(commit, commit.tx)
             return PostgresWork(name, commit.tx), commit
 
         return Unit(name, begin, self._purge, self._wake)
@@ -223,9 +235,19 @@ class UnitsOfWork:
 
         async def begin() -> tuple[BothWork, _Commit]:
             commit = await BothCommit.begin(self._stores, isolation)
+            await self._set_clock(commit, commit.postgres)
             return BothWork(name, commit.postgres, commit.mongo, commit.xid), commit
 
         return Unit(name, begin, self._purge, self._wake)
+
+    async def _set_clock(self, commit: _Commit, tx: PostgresTransaction) -> None:
+        if self._clock is None:
+            return
+        try:
+            await tx.execute("SELECT set_config('nexfit.now', $1, true)", self._clock().isoformat())
+        except BaseException:
+            await commit.end()
+            raise
 
 
 async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:

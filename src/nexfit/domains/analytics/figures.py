@@ -1,7 +1,7 @@
 """A facility's days as a pure fold over what happened there: no store, no clock, and no order of the events matters.
 
 Every event counts on the facility's local day; a refund counts on its own. A person is active on the days that a
-membership which was paid for covers, once however many there are.
+membership which was paid for covers, once however many there are; one that was cancelled covers none after that day.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ WHERE s.facility_id = $1 AND s.created_at >= $2 AND s.created_at < $3 AND s.stat
       AND (e.created_at, e.subscription_id) < (s.created_at, s.subscription_id))
 
 -- name: held
--- for: memberships that cover a day of a range. $1 facility, $2 first and $3 last local day.
-SELECT user_id, start_date, current_period_end FROM finance.subscriptions
+-- for: memberships that cover a day of a range, one that was cancelled up to that moment. $1 facility, $2 first and $3 last local day.
+SELECT user_id, start_date, current_period_end, cancelled_at FROM finance.subscriptions
 WHERE facility_id = $1 AND start_date <= $3::date AND current_period_end > $2::date
   AND status NOT IN ('incomplete', 'incomplete_expired')
 
@@ -109,7 +109,7 @@ ORDER BY d.facility_id, d.period
 -- as their first days. Of those whose first membership began in a month: how many had one on the last day of that month and of each
 -- month since, of the running month on today.
 WITH joined AS (
-  SELECT f.facility_id, f.today, s.user_id, date_trunc('month', min(s.created_at) AT TIME ZONE f.timezone)::date AS cohort
+  SELECT f.facility_id, f.timezone, f.today, s.user_id, date_trunc('month', min(s.created_at) AT TIME ZONE f.timezone)::date AS cohort
   FROM unnest($1::text[], $2::text[], $3::date[]) AS f (facility_id, timezone, today)
   JOIN finance.subscriptions s ON s.facility_id = f.facility_id AND s.status NOT IN ('incomplete', 'incomplete_expired')
   GROUP BY f.facility_id, f.timezone, f.today, s.user_id
@@ -117,7 +117,8 @@ WITH joined AS (
   SELECT j.facility_id, j.cohort, m.n, count(*) FILTER (WHERE EXISTS (
       SELECT FROM finance.subscriptions s
       WHERE s.user_id = j.user_id AND s.facility_id = j.facility_id AND s.status NOT IN ('incomplete', 'incomplete_expired')
-        AND s.start_date <= m.day AND s.current_period_end > m.day)) AS kept, count(*) AS members
+        AND s.start_date <= m.day AND s.current_period_end > m.day
+        AND (s.cancelled_at IS NULL OR (s.cancelled_at AT TIME ZONE j.timezone)::date >= m.day))) AS kept, count(*) AS members
   FROM joined j
   CROSS JOIN LATERAL (
     SELECT (row_number() OVER (ORDER BY g.starts))::integer - 1 AS n,

@@ -33,7 +33,8 @@ async def happened(
     for row in await postgres.fetch(sql.joined, key, begins, ends):
         yield Joined(row["created_at"])
     for row in await postgres.fetch(sql.held, key, first, last):
-        yield Held(row["user_id"], row["start_date"], row["current_period_end"])
+        left = row["cancelled_at"] and row["cancelled_at"].astimezone(zone).date() + timedelta(days=1)
+        yield Held(row["user_id"], row["start_date"], min(row["current_period_end"], left or date.max))
     for row in await postgres.fetch(sql.cancelled, key, begins, ends):
         yield Cancelled(row["cancelled_at"])
     for row in await postgres.fetch(sql.renewed, key, first, last):

@@ -254,7 +254,7 @@ async def pay(
         payment = await work.postgres.fetch_value(
             sql.take_payment,
             *(held["business_id"], held["facility_id"], held["user_id"], held["total_amount"], held["currency"]),
-            *(str(method), held["invoice_number"], {"gift": {"from": giver}} if giver else {}),
+            *(str(method), held["invoice_number"], {"gift": {"from": giver}} if giver else {}, now),
         )
         await work.postgres.execute(sql.settle, invoice, payment, today)
         if held["subscription_id"] is not None:

@@ -38,10 +38,10 @@ FROM finance.invoices WHERE invoice_id = $1 FOR UPDATE
 
 -- name: take_payment
 -- for: money taken at the desk for an invoice. $1 business, $2 facility, $3 member, $4 amount, $5 currency, $6 method,
--- $7 description, $8 metadata.
+-- $7 description, $8 metadata, $9 when.
 INSERT INTO finance.transactions (business_id, facility_id, user_id, amount, currency, payment_method, transaction_type, status,
-    description, metadata)
-  VALUES ($1, $2, $3, $4, $5, $6, 'manual_payment', 'succeeded', $7, $8)
+    description, metadata, created_at)
+  VALUES ($1, $2, $3, $4, $5, $6, 'manual_payment', 'succeeded', $7, $8, $9)
   RETURNING transaction_id
 
 -- name: settle

@@ -24,12 +24,21 @@ _LONG_AGO = date(2002, 1, 1)
 _DECREE_7346 = date(2023, 7, 10)
 """The presidential decree that raised Turkey's two upper rates."""
 
+_POLAND_IN_2011 = date(2011, 1, 1)
+_POLAND_IN_EU = date(2004, 5, 1)
+
 _RATES: dict[str, dict[TaxClass, tuple[tuple[date, Decimal], ...]]] = {
     "TR": {
         TaxClass.STANDARD: ((_DECREE_7346, Decimal("0.20")), (_LONG_AGO, Decimal("0.18"))),
         TaxClass.REDUCED: ((_DECREE_7346, Decimal("0.10")), (_LONG_AGO, Decimal("0.08"))),
         TaxClass.LOWEST: ((_LONG_AGO, Decimal("0.01")),),
         TaxClass.EXEMPT: ((_LONG_AGO, Decimal(0)),),
+    },
+    "PL": {
+        TaxClass.STANDARD: ((_POLAND_IN_2011, Decimal("0.23")), (_POLAND_IN_EU, Decimal("0.22"))),
+        TaxClass.REDUCED: ((_POLAND_IN_2011, Decimal("0.08")), (_POLAND_IN_EU, Decimal("0.07"))),
+        TaxClass.LOWEST: ((_POLAND_IN_2011, Decimal("0.05")), (_POLAND_IN_EU, Decimal("0.03"))),
+        TaxClass.EXEMPT: ((_POLAND_IN_EU, Decimal(0)),),
     },
 }
 """By country (ISO 3166) and class, the first day of each rate, the latest first."""

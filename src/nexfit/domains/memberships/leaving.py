@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
@@ -71,17 +72,35 @@ class CannotRenew(Refusal):
 
 
 def unused_share(
-    paid: Decimal, starts: date, ends: date, today: date, currency: str, *, withdrawn_until: date | None
+    paid: Decimal,
+    starts: date,
+    ends: date,
+    today: date,
+    currency: str,
+    *,
+    withdrawn_until: date | None,
+    pauses: Sequence[tuple[date, date]] = (),
 ) -> Decimal:
     """What is given back to who leaves today: all within the withdrawal window, else the share of the days after today.
 
-    `ends` is the first day not covered.
+    Frozen days were not paid for: they count neither as used nor as left. Ends are the first day not covered, of the
+    period as of its pauses.
     """
     if withdrawn_until is not None and today <= withdrawn_until:
         return paid
-    left = (ends - max(today + timedelta(days=1), starts)).days
+    left = _bought_days(max(today + timedelta(days=1), starts), ends, pauses)
     exponent = Decimal(1).scaleb(-get_currency_precision(currency))
-    return (paid * max(left, 0) / (ends - starts).days).quantize(exponent, ROUND_HALF_UP)
+    return (paid * left / _bought_days(starts, ends, pauses)).quantize(exponent, ROUND_HALF_UP)
+
+
+def _bought_days(first: date, ends: date, pauses: Sequence[tuple[date, date]]) -> int:
+    frozen = sum(max((min(until, ends) - max(since, first)).days, 0) for since, until in pauses)
+    return max((ends - first).days, 0) - frozen
+
+
+def pauses_of(paid: Row) -> list[tuple[date, date]]:
+    """The pauses of a subscription, as `paid_period` reads them."""
+    return list(zip(paid["paused_from"], paid["paused_until"], strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +194,7 @@ async def _give_back_unused(
         held.today,
         row["currency"],
         withdrawn_until=row["start_date"] + WITHDRAWAL if online and is_first else None,
+        pauses=pauses_of(paid),
     )
     back = min(back, paid["total_amount"] - paid["returned"])
     if back <= 0:

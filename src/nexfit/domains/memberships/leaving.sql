@@ -5,10 +5,13 @@
 SELECT * FROM finance.subscriptions WHERE subscription_id = $1
 
 -- name: paid_period
--- for: what was paid for the present period and by which payment. $1 subscription, $2 period's first day.
+-- for: what was paid for the present period and by which payment, and the subscription's pauses. $1 subscription, $2 period's first
+-- day.
 SELECT i.transaction_id, i.total_amount, t.transaction_type,
   coalesce((SELECT sum(r.amount) FROM finance.refunds r WHERE r.original_transaction_id = i.transaction_id AND r.status <> 'failed'), 0)
-    AS returned
+    AS returned,
+  ARRAY(SELECT f.starts_on FROM finance.freezes f WHERE f.subscription_id = $1 ORDER BY f.starts_on, f.freeze_id) AS paused_from,
+  ARRAY(SELECT f.ends_on FROM finance.freezes f WHERE f.subscription_id = $1 ORDER BY f.starts_on, f.freeze_id) AS paused_until
 FROM finance.invoices i
 JOIN finance.transaction_keys k ON k.transaction_id = i.transaction_id
 JOIN finance.transactions t ON t.transaction_id = k.transaction_id AND t.created_at = k.created_at

@@ -22,7 +22,7 @@ from nexfit.domains.identity.access import Actor
 from nexfit.domains.memberships.billing import change_state
 from nexfit.domains.memberships.billing import sql as billing_sql
 from nexfit.domains.memberships.errors import PriceChanged
-from nexfit.domains.memberships.leaving import Held, NotPossibleNow, find_held, sql, unused_share
+from nexfit.domains.memberships.leaving import Held, NotPossibleNow, find_held, pauses_of, sql, unused_share
 from nexfit.domains.memberships.offers import Offer, find_member, find_plan, offer_of
 from nexfit.domains.memberships.selling import Paid, conclude
 from nexfit.hybrid.unit_of_work import BothWork, UnitsOfWork
@@ -159,5 +159,6 @@ def _credit(row: Row, paid: Row | None, held: Held) -> _Paid:
         held.today,
         row["currency"],
         withdrawn_until=None,
+        pauses=pauses_of(paid),
     )
     return _Paid(paid["transaction_id"], max(min(share, paid["total_amount"] - paid["returned"]), Decimal(0)))
