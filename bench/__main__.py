@@ -46,17 +46,14 @@ SECTIONS: dict[str, Section] = {
     "members": Section("bench.members:main", "the members' list with filters and orders at 10,000 and 100,000 members"),
     "guard": Section("bench.guard:main", "what guard, limits, points, rights and the log line add to a small query"),
     "purchases": Section("bench.purchases:main", "memberships sold per second, at the desk and online"),
-<<<<<<< HEAD
     "bookings": Section("bench.bookings:main", "bookings per second, seats and waitlist, of one hot class and of many"),
     "training": Section(
         "bench.training:main", "a coach's list of 50 clients, logging a workout, progress over two years of them"
     ),
     "search": Section("bench.search:main", "foods and exercises found by words, among up to a million foods"),
-=======
     "year": Section(
         "bench.year.section:main", "a simulated year of a chain, compared with a model of what it comes to"
     ),
->>>>>>> e5ffea5 (Live through a year of a chain, beside a model of what it comes to)
     "plans": Section(
         "bench.plans:main", "what compiling an operation costs, and what a stream of unknown ones leaves behind"
     ),

@@ -48,6 +48,9 @@ NIGHT = timedelta(hours=22, minutes=15)
 AGAIN = timedelta(minutes=30)
 """The jobs run a second time; what the bank had not answered is asked again."""
 
+SOON = timedelta(days=5)
+"""Before its end a term taken at the desk may be followed by another one."""
+
 AT_ONCE = 6
 """People who act at the same time."""
 
@@ -241,8 +244,14 @@ class Chain:
         return [
             person
             for person in self.people.values()
-            if person.joins == day or (person.joins < day and person.chance.random() < 0.011)
+            if person.joins == day or (person.joins < day and person.chance.random() < self._urge(person, day))
         ]
+
+    @staticmethod
+    def _urge(person: Person, day: date) -> float:
+        """How likely somebody comes to do something; likelier where a term taken at the desk is about to end."""
+        held = person.place.books.held(person.key)
+        return 0.15 if held is not None and not held.online and held.ends - day <= SOON else 0.011
 
     async def _timed(self, kind: str, work: Awaitable[Any]) -> None:
         began = time.perf_counter()
@@ -326,13 +335,18 @@ class Chain:
         owed = [paper for paper in held.papers.values() if paper.paid_on is None]
         if owed and chance.random() < 0.8:
             return await self._pays(person, held, at)
-        what = chance.choices(
-            ("renew", "freeze", "thaw", "leave now", "leave later", "refund", "switch"), (6, 8, 4, 1, 2, 4, 2)
-        )[0]
+        ending = not held.online and held.ends - books.day(at) <= SOON
+        what = (
+            "renew"
+            if ending
+            else chance.choices(
+                ("renew", "freeze", "thaw", "leave now", "leave later", "refund", "switch"), (6, 8, 4, 1, 2, 4, 2)
+            )[0]
+        )
         contract, actor = person.place.ids[id(held)], Actor(person.id)
         key = uuid4().hex
         if what == "renew":
-            if held.online or held.ends - books.day(at) > timedelta(days=5):
+            if not ending:
                 return None
             # The version that is held is sold to its holder for its own price.
             stored = await self.database["member_subscriptions"].find_one({"_id": contract}, {"membershipId": 1})

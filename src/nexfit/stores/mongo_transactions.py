@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import pymongo
 from beanie.odm.utils.dump import get_dict
 from bson import Binary
-from pymongo import ReturnDocument
+from pymongo import ReturnDocument, UpdateOne
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import (
@@ -122,6 +122,15 @@ class MongoTransaction:
             return (await target.update_many(filter, update, upsert=upsert, session=session)).matched_count
 
         return await self._run(collection, run)
+
+    async def update_each(self, collection: str, changes: Iterable[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> int:
+        """Change one matching document per filter and update, in one command; how many matched. Raises StoreError."""
+        writes = [UpdateOne(which, update) for which, update in changes]
+
+        async def run(target: AsyncCollection[Document], session: AsyncClientSession) -> int:
+            return (await target.bulk_write(writes, session=session)).matched_count
+
+        return await self._run(collection, run) if writes else 0
 
     async def claim(
         self,

@@ -14,9 +14,9 @@ from nexfit.domains.errors import ErrorCode, Refusal
 from nexfit.domains.finance.words import SubscriptionState
 from nexfit.domains.idempotency import once
 from nexfit.domains.identity.access import Actor
-from nexfit.domains.memberships.billing import change_state
-from nexfit.domains.memberships.billing import sql as billing_sql
 from nexfit.domains.memberships.leaving import NotPossibleNow, find_held, sql
+from nexfit.domains.memberships.states import change_state
+from nexfit.domains.memberships.states import sql as billing_sql
 from nexfit.hybrid.unit_of_work import BothWork, UnitsOfWork
 from nexfit.stores.connections import Stores
 from nexfit.stores.errors import StoreError

@@ -19,10 +19,10 @@ from nexfit.domains.finance.payments import PaymentProvider
 from nexfit.domains.finance.words import SubscriptionState, TransactionType
 from nexfit.domains.idempotency import once
 from nexfit.domains.identity.access import RIGHTS_COLUMNS, Actor, may
-from nexfit.domains.memberships.billing import change_state
-from nexfit.domains.memberships.billing import sql as billing_sql
 from nexfit.domains.memberships.contracts import COLLECTION
 from nexfit.domains.memberships.selling import mirror_change
+from nexfit.domains.memberships.states import change_state
+from nexfit.domains.memberships.states import sql as billing_sql
 from nexfit.hybrid.audit import Audit
 from nexfit.hybrid.unit_of_work import BothWork, UnitsOfWork
 from nexfit.stores.connections import Stores

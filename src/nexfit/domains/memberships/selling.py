@@ -7,6 +7,7 @@ waits for it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from uuid import UUID
@@ -25,7 +26,7 @@ from nexfit.domains.memberships.offers import Offer
 from nexfit.domains.memberships.terms import day_after, period_after
 from nexfit.hybrid.audit import Audit
 from nexfit.hybrid.unit_of_work import BothWork, PostgresWork
-from nexfit.stores.errors import ConstraintViolated, WriteConflict
+from nexfit.stores.errors import ConstraintViolated, StoreUnavailable, WriteConflict
 from nexfit.stores.mongo import Document
 from nexfit.stores.postgres import Row
 from nexfit.stores.sql import load_sql
@@ -184,18 +185,28 @@ async def mirror_change(work: BothWork, row: Row, payment: Document | None = Non
 
     Raises WriteConflict where the contract is missing: the reconciler makes it, and then this can be done.
     """
-    payments = [] if payment is None else [payment]
-    repeated = mirror.contract_of(row, [])
-    kept = ("startDate", "endDate", "status", "autoRenew", "cancelledAt", "updatedAt")
-    change: Document = {"$set": {name: repeated[name] for name in kept if name in repeated}}
-    if payments:
-        change["$push"] = {"paymentHistory": {"$each": payments, "$slice": -mirror.KEPT_PAYMENTS}}
-    found = await work.mongo.claim(
-        contracts.COLLECTION, {"subscriptionId": str(row["subscription_id"])}, change, ("_id",)
-    )
+    found = await work.mongo.claim(contracts.COLLECTION, *_repeating(row, payment), ("_id",))
     if found is None:
         raise WriteConflict("mongo", f"subscription {row['subscription_id']} has no contract yet")
     return ObjectId(found["_id"])
+
+
+async def mirror_changes(work: BothWork, changed: Sequence[tuple[Row, Document | None]]) -> None:
+    """The same for many subscriptions, in one command. Raises WriteConflict, for more than one StoreUnavailable."""
+    found = await work.mongo.update_each(contracts.COLLECTION, [_repeating(*one) for one in changed])
+    if found != len(changed):  # of many it is not worth trying again: the others can do without the one
+        missing = WriteConflict if len(changed) == 1 else StoreUnavailable
+        raise missing("mongo", f"{len(changed) - found} of {len(changed)} subscriptions have no contract yet")
+
+
+def _repeating(row: Row, payment: Document | None) -> tuple[Document, Document]:
+    """Which contract is changed, and how."""
+    repeated = mirror.contract_of(row, [])
+    kept = ("startDate", "endDate", "status", "autoRenew", "cancelledAt", "updatedAt")
+    change: Document = {"$set": {name: repeated[name] for name in kept if name in repeated}}
+    if payment is not None:
+        change["$push"] = {"paymentHistory": {"$each": [payment], "$slice": -mirror.KEPT_PAYMENTS}}
+    return {"subscriptionId": str(row["subscription_id"])}, change
 
 
 def _tell(

@@ -19,12 +19,12 @@ from nexfit.domains.finance.payments import PaymentProvider
 from nexfit.domains.finance.words import PaymentMethod, SubscriptionState
 from nexfit.domains.idempotency import once
 from nexfit.domains.identity.access import Actor
-from nexfit.domains.memberships.billing import change_state
-from nexfit.domains.memberships.billing import sql as billing_sql
 from nexfit.domains.memberships.errors import PriceChanged
 from nexfit.domains.memberships.leaving import Held, NotPossibleNow, find_held, pauses_of, sql, unused_share
 from nexfit.domains.memberships.offers import Offer, find_member, find_plan, offer_of
 from nexfit.domains.memberships.selling import Paid, conclude
+from nexfit.domains.memberships.states import change_state
+from nexfit.domains.memberships.states import sql as billing_sql
 from nexfit.hybrid.unit_of_work import BothWork, UnitsOfWork
 from nexfit.stores.connections import Stores
 from nexfit.stores.postgres import Row
