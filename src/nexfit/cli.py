@@ -13,6 +13,7 @@ from rich.table import Table
 
 from nexfit.commands import audit, jobs, keys, reconcile
 from nexfit.commands.analytics import analytics
+from nexfit.commands.coaches import app as coaches_app
 from nexfit.commands.foods import app as foods_app
 from nexfit.commands.recover import recover
 from nexfit.commands.running import LOCAL, MOST_SHOWN, DataDir, console, errors
@@ -37,6 +38,7 @@ app.add_typer(migrate, name="migrate")
 app.add_typer(keys.app, name="keys")
 app.add_typer(audit.app, name="audit")
 app.add_typer(foods_app, name="foods")
+app.add_typer(coaches_app, name="coaches")
 app.add_typer(jobs.app, name="jobs")
 app.command()(reconcile.reconcile)
 app.add_typer(imports, name="import")

@@ -298,6 +298,7 @@ async def business_of(stores: Stores, facility: ObjectId) -> Business:
         return (await documents.to_list())[0]
 
     contract = await newest("member_subscriptions", facilityId=facility)
+    review = await newest("reviews", subjectType="coach")
     class_ = await newest("classes", facilityId=facility, isActive=True)
     ids = {
         "Facility": facility,
@@ -307,6 +308,8 @@ async def business_of(stores: Stores, facility: ObjectId) -> Business:
         "MemberSubscription": contract["_id"],
         "ClassBooking": (await newest("class_bookings", facilityId=facility))["_id"],
         "Visit": (await newest("visits", facilityId=facility))["_id"],
+        "Coach": review["subjectId"],
+        "CoachReview": review["_id"],
         "Exercise": (await newest("exercises", isPublic=True))["_id"],
         "Food": (await newest("foods", isVerified=True))["_id"],
         "NutritionPlan": (await newest("nutrition_plans", isPublic=True))["_id"],

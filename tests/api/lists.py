@@ -102,6 +102,35 @@ LISTS: Mapping[str, List] = {
         # tests/facilities/test_search.py
         apart=frozenset({"near", "openNow", "text", "amenities", "DISTANCE", "PRICE", "RATING"}),
     ),
+    "Query.coaches": List(
+        OWNER,
+        Documents(
+            "Coach",
+            "users",
+            lambda _: {"coachListing": {"$exists": True}, "isActive": True},
+            {"": "nameFolded", "NAME": "nameFolded"},
+            lambda at: {"email": f"{at.id()}@example.org", "emailNormalized": f"{at.id()}@example.org"},
+        ),
+        lambda at: {
+            "filter: { rating: 4 }": {"coachListing.rating": {"$gte": 4}},
+            'filter: { specializations: ["PİLATES"] }': {"coachListing.specializations": "pilates"},
+            f'filter: {{ facility: "{global_id("Facility", at.facility)}" }}': {
+                "coachListing.facilityIds": at.facility
+            },
+        },
+        # tests/facilities/test_coaches.py
+        apart=frozenset({"text", "near", "price", "free", "languages", "DISTANCE", "PRICE", "RATING"}),
+    ),
+    "Coach.reviews": List(
+        OWNER,
+        Documents(
+            "CoachReview",
+            "reviews",
+            lambda at: {"subjectType": "coach", "subjectId": at.parents["Coach"][0]},
+            {"": "-createdAt"},
+            lambda at: {"authorId": at.id()},
+        ),
+    ),
     "User.facilities": List(
         OWNER,
         Documents(

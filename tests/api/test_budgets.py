@@ -23,7 +23,8 @@ async def followed(stores: Stores) -> None:
 
 
 MORE_THAN_ONE = {
-    ("CoachClient", "freeTimes"): 2,  # hours and sessions
+    ("CoachClient", "freeTimes"): 3,  # hours, sessions and classes
+    ("Coach", "freeTimes"): 3,
     # A right at the row's facility is asked for beside the rows.
     ("MemberSubscription", "subscription"): 2,
     ("Subscription", "memberSubscription"): 2,
@@ -44,6 +45,7 @@ LIBRARY = {
         ("workoutPrograms", "WorkoutProgram"),
         ("foods", "Food"),
         ("nutritionPlans", "NutritionPlan"),
+        ("coaches", "Coach"),
     )
 }
 STARTS = {FACILITIES: ("Facility", 2), VIEWER: ("User", 1), **LIBRARY}
@@ -78,8 +80,8 @@ def budget(start: str, path: list[tuple[str, GraphQLField]]) -> int:
         total += MORE_THAN_ONE.get((parent.name, name), 1)
         parent = target(field)
     # Leaves that load: of a plan its subscribers, of a member the last visit and tags, of a person medical conditions
-    # and the right to see them, of a relation what is shared.
-    total += {"Membership": 2, "Member": 2, "User": 2, "CoachClient": 1}.get(parent.name, 0)
+    # and the right to see them, of a relation what is shared, of a review who wrote it.
+    total += {"Membership": 2, "Member": 2, "User": 2, "CoachClient": 1, "CoachReview": 1}.get(parent.name, 0)
     return total
 
 

@@ -42,6 +42,7 @@ NAMED = {
     "plan": "Membership",
     "program": "WorkoutProgram",
     "relation": "CoachClient",
+    "review": "CoachReview",
     "session": "PtSession",
     "subject": "WorkoutTemplate",
     "template": "WorkoutTemplate",
@@ -58,10 +59,11 @@ NAMED_OF = {
 }
 """The same where a mutation names something else by it."""
 
-FOR_ONESELF = {"purchaseMembership", "inviteClient"}
+FOR_ONESELF = {"purchaseMembership", "inviteClient", "saveCoachReview", "reportCoachReview"}
 """What names something public and makes something of the viewer's own: nobody is a stranger to it."""
 
 OWNED: Mapping[str, tuple[str, Callable[[ObjectId, ObjectId], dict[str, Any]]]] = {
+    "CoachReview": ("reviews", lambda owner, _: {"authorId": owner, "subjectType": "coach", "subjectId": owner}),
     "CoachClient": ("coach_clients", lambda owner, member: {"coachId": owner, "clientId": member}),
     "Exercise": ("exercises", lambda owner, _: {"createdBy": owner, "isPublic": False}),
     "Food": ("foods", lambda owner, _: {"createdBy": owner, "isVerified": False}),

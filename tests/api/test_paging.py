@@ -86,6 +86,7 @@ async def parents(small_stores: Stores, place: Business) -> dict[str, list[Any]]
     return {
         "Facility": [here, *(facility for facility in facilities if facility != here)],
         "ClassOccurrence": sorted(booked)[:4],
+        "Coach": sorted(await database.reviews.distinct("subjectId", {"subjectType": "coach"}))[:4],
         "Member": [
             f"{row['facility_id']}:{row['user_id']}"
             for row in await small_stores.postgres.fetch(

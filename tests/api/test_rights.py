@@ -29,6 +29,8 @@ OFTEN_NULL = {
     ("Transaction", "description"),
     ("Transaction", "giftFrom"),
     ("User", "profileImage"),
+    *(("Coach", name) for name in ("profileImage", "distance")),
+    ("CoachReview", "reply"),
     ("ClassOccurrence", "room"),
     ("Membership", "description"),
     ("Facility", "media"),
@@ -146,6 +148,8 @@ class Samples:
         self.ids["User"] += [global_id("User", client) for client in clients]
         self.ids["AuditEntry"] = [global_id("AuditEntry", id_) for id_ in list(truth.scope["AuditEntry"])[:20]]
         self.ids["MedicalRead"] = [global_id("MedicalRead", id_) for id_ in truth.scope["MedicalRead"]]
+        self.ids["Coach"] = [global_id("Coach", id_) for id_ in sorted(truth.coaches)[:8]]
+        self.ids["CoachReview"] = [global_id("CoachReview", id_) for id_ in sorted(truth.reviews)[:8]]
         of_clients = ("CoachClient", "CoachingPackage", "PtSession", "Measurement", "WorkoutLog", "ProgramEnrolment")
         for type_ in of_clients:  # of the coach's clients, and of strangers
             scope = truth.scope[type_].items()

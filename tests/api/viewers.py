@@ -41,7 +41,10 @@ class Role:
         }
 
 
-PUBLIC = ("Facility", "Membership", "Class", "ClassOccurrence", "Exercise", "WorkoutTemplate", "WorkoutProgram", "Food")
+PUBLIC = (
+    *("Facility", "Membership", "Class", "ClassOccurrence", "Exercise", "WorkoutTemplate", "WorkoutProgram", "Food"),
+    *("Coach", "CoachReview"),
+)
 
 
 class Truth:
@@ -61,6 +64,8 @@ class Truth:
         self.plans: dict[str, dict[str, Any]] = {}
         """Nutrition plans: public as templates, else for who wrote them, whom they are for, and by consent."""
         self.coaches: set[str] = set()
+        self.reviews: set[str] = set()
+        """Of coaches."""
         self.staff: dict[str, set[str]] = {}
         self.contact: dict[str, set[str]] = {}
         """Person to e-mail address and phone number."""
@@ -126,6 +131,8 @@ class Truth:
             truth.contact[str(user["_id"])] = {user["email"], user.get("phoneNumber", user["email"])}
             if {"coach", "gym_coach", "studio_coach"} & set(user["role"]):
                 truth.coaches.add(str(user["_id"]))
+        reviews = await stores.mongo.database["reviews"].find({"subjectType": "coach"}, {"_id": 1}).to_list()
+        truth.reviews = {str(row["_id"]) for row in reviews}
         for facility in await stores.mongo.database["facilities"].find({}).to_list():
             truth.facility_of[str(facility["_id"])] = str(facility["_id"])
             truth.staff[str(facility["_id"])] = {str(entry["userId"]) for entry in facility["staff"]}

@@ -32,6 +32,7 @@ _KNOWN: dict[str, Any] = {
     "startDate": DAY,
     "endDate": DAY,
     "dateOfBirth": DAY,
+    "expiresOn": DAY,
     "endsOnDate": DAY,
     "exceptions": [DAY],
     "specialDays": [{"date": DAY, "name": "Bayram", "openings": [{"openTime": "10:00", "closeTime": "02:00"}]}],

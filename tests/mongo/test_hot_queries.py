@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from bson import ObjectId, Timestamp
+from bson import Decimal128, ObjectId, Timestamp
 
+from nexfit.domains.coaching import directory
+from nexfit.domains.identity.coach_listing import LISTED
 from nexfit.domains.text import fold
 from nexfit.operations.mongo_files import default_folder, read_folder
 from nexfit.operations.mongo_schema import ALL_DOCUMENTS
@@ -59,6 +61,24 @@ FINDS = [
     Hot("users", "name", {"nameFolded": {"$gt": WORD}}, BY_NAME),
     Hot("users", "role_name", {"role": "coach"}, BY_NAME),
     Hot("users", "role_name", {"role": "coach", "nameFolded": FOLDED_RANGE}, BY_NAME),
+    Hot("users", "coach_name", LISTED, BY_NAME),
+    Hot("users", "coach_words", {**LISTED, "coachListing.words": "word 3"}, BY_NAME),
+    Hot("users", "coach_specializations", {**LISTED, "coachListing.specializations": "skill 3"}, BY_NAME),
+    Hot("users", "coach_facilities", {**LISTED, "coachListing.facilityIds": ONE}, BY_NAME),
+    Hot("users", "coach_rating", LISTED, [("coachListing.rating", -1), ("_id", -1)]),
+    Hot(
+        "users",
+        "coach_price",
+        {**LISTED, directory.CURRENCY: "TRY", directory.PRICE: {"$gte": Decimal128("1")}},
+        [(directory.PRICE, 1), ("_id", 1)],
+    ),
+    # The search widens in rings and reads what lies in them.
+    Hot(
+        "users",
+        "coach_places",
+        {**LISTED, "coachListing.places.point": {"$near": {"$geometry": PLACE, "$maxDistance": 9000}}},
+        reads=3,
+    ),
     Hot("users", "_id_", {"_id": {"$in": SOME}}),
     Hot("credentials", "_id_", {"_id": ONE}),
     Hot("registrations", "token_unique", {"tokenHash": (7).to_bytes(32, "big")}),
@@ -73,6 +93,8 @@ FINDS = [
     Hot("consents", "user", {"userId": ONE}),
     Hot("reviews", "author_subject_unique", {"authorId": ONE, "subjectType": "coach", "subjectId": ONE}),
     Hot("reviews", "subject_newest", {"subjectType": "coach", "subjectId": ONE}, [("createdAt", -1), ("_id", -1)]),
+    Hot("reviews", "reported", {"reportedAt": {"$exists": True}}, [("reportedAt", 1), ("_id", 1)]),
+    Hot("coach_hours", "opened_until", {"openedUntil": {"$lt": START + dt.timedelta(hours=20)}}),
     Hot("facilities", "owner_name", {"ownerId": ONE}, BY_NAME),
     Hot("facilities", "staff_user", {"staff.userId": ONE}),
     Hot("facilities", "staff_user", {"staff.userId": ONE}, BY_NAME),
@@ -263,6 +285,19 @@ def numbered(collection: str, number: int) -> dict[str, Any]:
             made["phoneNumber"] = f"+9053200{number:05d}"
             for owner in ("gym_owner", "studio_owner"):
                 made["roleSpecificData"][owner]["taxIdIndex"] = number.to_bytes(32)
+            if number % 3 == 0:
+                made["coachListing"] |= {
+                    "words": [f"word {number % GROUPS}"],
+                    "specializations": [f"skill {number % GROUPS}"],
+                    "facilityIds": [group],
+                    "places": [{"point": {"type": "Point", "coordinates": [29 + number / 100, 41.0]}}],
+                    "rating": number % 50 / 10,
+                }
+                made["roleSpecificData"]["coach"] |= {"currency": "TRY", "hourlyRate": Decimal128(str(number))}
+            else:
+                del made["coachListing"]
+        case "coach_hours":
+            made["openedUntil"] = moment
         case "body_goals":
             made["userId"] = IDS[number]
         case "workout_template_versions":

@@ -100,6 +100,7 @@ async def test_every_kind_of_drift_is_found_and_repaired(empty: Database) -> Non
         Change("reviews", Action.CREATE_COLLECTION),
         Change("reviews", Action.CREATE_INDEX, "author_subject_unique"),
         Change("reviews", Action.CREATE_INDEX, "subject_newest"),
+        Change("reviews", Action.CREATE_INDEX, "reported"),
         Change("facilities", Action.CREATE_INDEX, "owner_name"),
         Change("devices", Action.REBUILD_INDEX, "unseen_ttl"),
         Change("foods", Action.REBUILD_INDEX, "words"),

@@ -23,7 +23,8 @@ from nexfit.api.identity.sessions import sessions_by_ids
 from nexfit.api.relay import MAX_PAGE, Node, parse_global_id
 from nexfit.api.rights import entry_of
 from nexfit.domains.classes import bookings, timetable
-from nexfit.domains.coaching import consents, medical, packages, relations, sessions
+from nexfit.domains.coaching import consents, medical, packages, relations, reviews, sessions
+from nexfit.domains.coaching import directory as coaches
 from nexfit.domains.errors import BadInput
 from nexfit.domains.facilities import directory
 from nexfit.domains.facilities.documents import StaffPermission
@@ -89,6 +90,14 @@ async def _class_bookings(context: Context, ids: Sequence[str], columns: frozens
 
 async def _coach_clients(context: Context, ids: Sequence[str], columns: frozenset[str]) -> Mapping[str, Any]:
     return _by_text(await relations.by_ids(context.stores.mongo, _object_ids(ids), columns))
+
+
+async def _coaches(context: Context, ids: Sequence[str], columns: frozenset[str]) -> Mapping[str, Any]:
+    return _by_text(await coaches.by_ids(context.stores.mongo, _object_ids(ids), columns))
+
+
+async def _coach_reviews(context: Context, ids: Sequence[str], columns: frozenset[str]) -> Mapping[str, Any]:
+    return _by_text(await reviews.by_ids(context.stores.mongo, _object_ids(ids), columns))
 
 
 async def _measurements(context: Context, ids: Sequence[str], columns: frozenset[str]) -> Mapping[str, Any]:
@@ -187,6 +196,8 @@ FINDERS: Mapping[str, Find] = {
     "Membership": _memberships,
     "Class": _classes,
     "ClassOccurrence": _occurrences,
+    "Coach": _coaches,
+    "CoachReview": _coach_reviews,
     "CoachClient": _coach_clients,
     "CoachingPackage": _coaching_packages,
     "PtSession": _pt_sessions,

@@ -34,7 +34,7 @@ MATRIX: Mapping[str, Entry] = {
     "Query": Entry(
         _fields(
             ("node nodes viewer facility facilities schedule verifyAudit guestSession jobs checkInCode", ANYONE),
-            ("membershipSwitchPreview", ANYONE),
+            ("coach coaches membershipSwitchPreview", ANYONE),
             (TRAINING_QUERIES, ANYONE),
             (NUTRITION_QUERIES, ANYONE),
         )
@@ -60,6 +60,7 @@ MATRIX: Mapping[str, Entry] = {
             ("grantConsent withdrawConsent", SIGNED_IN),
             ("inviteClient acceptCoach declineCoach endCoaching addCoachNote", SIGNED_IN),
             ("sellPackage refundPackage setCoachHours", SIGNED_IN),
+            ("saveCoachReview deleteCoachReview replyToCoachReview reportCoachReview", SIGNED_IN),
             ("schedulePtSession reschedulePtSession completePtSession cancelPtSession ratePtSession", SIGNED_IN),
             ("recordVisit", SIGNED_IN),
             (TRAINING_MUTATIONS, SIGNED_IN),
@@ -290,7 +291,7 @@ MATRIX: Mapping[str, Entry] = {
     # --- people
     "User": Entry(
         _fields(
-            ("id firstName lastName profileImage coachProfiles", ANYONE),
+            ("id firstName lastName profileImage coachProfiles coach", ANYONE),
             # Staff see them of people they came to by way of their members or staff, not of everybody they meet.
             ("email phoneNumber roles createdAt", SELF | _MEMBERS),
             ("emailVerifiedAt phoneVerifiedAt secondFactorEnabled roleProfiles", SELF),
@@ -306,7 +307,12 @@ MATRIX: Mapping[str, Entry] = {
         named=True,
         health=frozenset({"bodyProfile", "bodyTrend", "bodyGoals", "medicalConditions"}),
     ),
-    "CoachProfile": _part("role bio specializations experience certifications rating reviewCount"),
+    "CoachProfile": _part(
+        "role bio specializations experience certifications certificates languages hourlyRate workplace rating"
+        " reviewCount"
+    ),
+    "Certificate": _part("name issuer expiresOn verifiedAt"),
+    "GeoPoint": _part("latitude longitude"),
     "RoleProfiles": _part("client coach gymOwner gymMember studioOwner studioClient"),
     "ClientProfile": _part("fitnessGoals fitnessLevel"),
     "CoachTerms": _part("isFreelance hourlyRate"),

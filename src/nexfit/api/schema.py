@@ -20,11 +20,13 @@ from nexfit.api.classes.mutations import ClassMutations
 from nexfit.api.classes.planning import PlanningMutations
 from nexfit.api.classes.scanning import CheckInMutations, CheckInQueries
 from nexfit.api.classes.schedule import ScheduleQueries
+from nexfit.api.coaching.coaches import CoachQueries
 from nexfit.api.coaching.consents import ConsentMutations
 from nexfit.api.coaching.hours import CoachHoursMutations
 from nexfit.api.coaching.inviting import CoachingMutations
 from nexfit.api.coaching.packages import PackageMutations
 from nexfit.api.coaching.pt_sessions import PtSessionMutations
+from nexfit.api.coaching.reviews import CoachReviewMutations
 from nexfit.api.facilities.mutations import FacilityMutations
 from nexfit.api.facilities.queries import FacilityQueries
 from nexfit.api.facilities.staff import StaffMutations
@@ -57,6 +59,7 @@ class Query(
     IdentityQueries,
     GuestQueries,
     FacilityQueries,
+    CoachQueries,
     ScheduleQueries,
     AuditQueries,
     TrainingQueries,
@@ -92,6 +95,7 @@ class Mutation(
     ConsentMutations,
     CoachingMutations,
     CoachHoursMutations,
+    CoachReviewMutations,
     PackageMutations,
     PtSessionMutations,
 ):

@@ -14,7 +14,8 @@ _STROKES = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ħ": "h", "ŧ": "t",
 def _without_marks(text: str) -> str:
     return "".join(
         letter
-        for letter in unicodedata.normalize("NFKD", text)
+        # The one mark that is a letter once it is written large.
+        for letter in unicodedata.normalize("NFKD", text).replace("\u0345", "ι")
         if not unicodedata.combining(letter) and unicodedata.category(letter) != "Cf"
     )
 

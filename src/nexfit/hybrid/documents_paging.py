@@ -40,8 +40,14 @@ async def page_of_pipeline(
     keys: Sequence[Key],
     request: PageRequest,
     columns: Iterable[str],
+    *,
+    sifting: Sequence[Mapping[str, Any]] = (),
 ) -> Page:
-    """One page of what a pipeline's stages make, in an order they may have computed; as `page`. Raises BadCursor."""
+    """One page of what a pipeline's stages make, in an order they may have computed; as `page`. Raises BadCursor.
+
+    The `sifting` stages leave rows out one by one. They come behind the order, so that no more rows than the page needs
+    are looked at; where an index has the order, none is sorted either.
+    """
     bounds = _with_bounds({}, keys, request)
     rows = await mongo.aggregate(
         collection,
@@ -49,13 +55,14 @@ async def page_of_pipeline(
             *stages,
             *([{"$match": bounds}] if bounds else []),
             {"$sort": dict(_sort(keys, request))},
+            *sifting,
             {"$limit": request.limit},
             {"$project": projection({*columns, *(key.column for key in keys)})},
         ],
     )
     total = None
     if request.counted:
-        counted = await mongo.aggregate(collection, [*stages, {"$count": "n"}])
+        counted = await mongo.aggregate(collection, [*stages, *sifting, {"$count": "n"}])
         total = counted[0]["n"] if counted else 0
     return cut(request, rows, keys, total)
 

@@ -14,7 +14,7 @@ from math import isfinite
 from typing import Any, cast
 from uuid import UUID
 
-from bson import ObjectId
+from bson import Decimal128, ObjectId
 
 Place = tuple[str | int | float | None, ...]
 """The ordering values of one row as JSON carries them."""
@@ -71,6 +71,14 @@ def number(value: object) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool) or not isfinite(value):
         raise TypeError
     return float(value)
+
+
+def amount(value: object) -> Decimal128:
+    """Read an amount of money of a place."""
+    parsed = Decimal128(text(value))
+    if not parsed.to_decimal().is_finite():
+        raise ValueError
+    return parsed
 
 
 def object_id(value: object) -> ObjectId:
@@ -154,6 +162,6 @@ def _at(row: Mapping[str, Any], path: str) -> Any:
 def _written(value: Any) -> str | int | float | None:
     if isinstance(value, datetime | date):
         return value.isoformat()
-    if isinstance(value, ObjectId | UUID | Decimal):
+    if isinstance(value, ObjectId | UUID | Decimal | Decimal128):
         return str(value)
     return cast("str | int | float | None", value)

@@ -24,9 +24,10 @@ from nexfit.domains.classes.attendance import close_dates
 from nexfit.domains.classes.places import ClassDesk
 from nexfit.domains.classes.planning import make_due_dates
 from nexfit.domains.classes.release import release_frozen, release_seats
-from nexfit.domains.coaching import packages
+from nexfit.domains.coaching import availability, packages
 from nexfit.domains.facilities.listing import refresh_all
 from nexfit.domains.finance.payments import PaymentProvider
+from nexfit.domains.identity import coach_listing
 from nexfit.domains.memberships import billing, purchase
 from nexfit.domains.memberships.billing import Billing
 from nexfit.domains.memberships.freezing import thaw_due
@@ -105,7 +106,11 @@ async def _make_dates(desk: Desk, now: datetime) -> int:
 
 
 async def _refresh_listings(desk: Desk, _: datetime) -> int:
-    return await refresh_all(desk.stores.mongo)
+    return await refresh_all(desk.stores.mongo) + await coach_listing.refresh_all(desk.stores.mongo)
+
+
+async def _open_coach_hours(desk: Desk, now: datetime) -> int:
+    return await availability.open_ahead(desk.stores.mongo, now=now)
 
 
 async def _recover_purchases(desk: Desk, now: datetime) -> int:
@@ -145,9 +150,10 @@ JOBS: Sequence[Job] = (
     Job(
         "refresh_listings",
         "*/10 * * * *",
-        "compares prices and ratings that facilities are listed by",
+        "compares what facilities and coaches are listed by with where it comes from",
         _refresh_listings,
     ),
+    Job("open_coach_hours", "*/10 * * * *", "keeps the hours of coaches a while ahead as instants", _open_coach_hours),
     Job("recover_purchases", "* * * * *", "takes purchases and refunds on that were left", _recover_purchases),
     Job("thaw_memberships", "*/10 * * * *", "ends the pauses of memberships", _thaw),
     Job("bill_memberships", "*/10 * * * *", "renews, charges, reminds, suspends and ends memberships", _bill),

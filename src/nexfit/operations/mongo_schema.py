@@ -19,11 +19,11 @@ from nexfit.domains.identity.documents import (
     Device,
     OneTimeCode,
     Registration,
-    Review,
     SecondFactor,
     Session,
     User,
 )
+from nexfit.domains.identity.review_documents import Review
 from nexfit.domains.memberships.documents import Membership, MemberSubscription, MemberTurn, Visit
 from nexfit.domains.nutrition.documents import DiaryEntry, Food, NutritionPlan
 from nexfit.domains.training.body_documents import BodyGoal, Measurement

@@ -13,7 +13,7 @@ from bson import ObjectId
 from nexfit.api.context import Context
 from nexfit.api.fields import Args
 from nexfit.api.relay import PageArgs, connection, node_selection, page_request
-from nexfit.domains.coaching import clients, consents, medical, relations, sessions
+from nexfit.domains.coaching import clients, consents, directory, medical, relations, sessions
 from nexfit.domains.coaching.documents import RelationStatus, SessionStatus
 from nexfit.domains.identity import people
 from nexfit.domains.identity.protected import CLIENT, client_field
@@ -49,6 +49,12 @@ def _relations_of_viewer(side: str) -> Callable[..., Awaitable[Sequence[Any]]]:
 
 clients_of_viewer = _relations_of_viewer(relations.COACH)
 coaches_of_viewer = _relations_of_viewer(relations.CLIENT)
+
+
+async def coaches_of_people(parents: Sequence[Record], args: Args, context: Context) -> Sequence[Any]:
+    """Each person as a coach whom everybody finds; null for others."""
+    found = await directory.by_ids(context.stores.mongo, [parent["_id"] for parent in parents], args.selection.columns)
+    return [found.get(parent["_id"]) for parent in parents]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,9 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from nexfit.api.right_entries import Entry, Scope, fields, part
-from nexfit.domains.identity.access import AUTHOR, SELF
+from nexfit.domains.identity.access import ANYONE, AUTHOR, MINE, SELF
 
 COACHING: Mapping[str, Entry] = {
+    "Coach": Entry(
+        fields(
+            (
+                "id firstName lastName profileImage profiles specializations languages hourlyRate rating reviewCount"
+                " distance facilities reviews freeTimes",
+                ANYONE,
+            )
+        ),
+        found=ANYONE,
+    ),
+    "CoachReview": Entry(
+        fields(("id rating text authorName reply createdAt updatedAt", ANYONE), ("isMine", MINE)), found=ANYONE
+    ),
+    "CoachReply": part("text updatedAt"),
+    "CoachReviewPayload": part("review coach userErrors"),
     "CoachClient": Entry(
         fields(
             (

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 
 from nexfit.api.context import Context
-from nexfit.api.fields import Args, batch, column
+from nexfit.api.fields import Args, batch, column, derived
 from nexfit.api.money import Money, money_field
 from nexfit.api.scalars import EmailAddress, PhoneNumber
 from nexfit.domains.facilities import directory
@@ -23,6 +24,33 @@ strawberry.enum(Role, description="What a person is on the platform.")
 strawberry.enum(FitnessLevel, description="How trained a client is.")
 
 
+@strawberry.type(description="A certificate of a coach.")
+class Certificate:
+    """From the `certificates` of a coach's part."""
+
+    name: str = column(description="As the coach names it.")
+    issuer: str | None = column(description="Who gave it.")
+    expires_on: date | None = column(description="The last day on which it counts; null where it does not end.")
+    verified_at: datetime | None = column(description="When an operator saw it; null where nobody has.")
+
+
+@strawberry.type(description="A place on the earth.")
+class GeoPoint:
+    """From a GeoJSON point."""
+
+    latitude: float = column(description="Degrees north.")
+    longitude: float = column(description="Degrees east.")
+
+
+def _rounded(mean: float) -> float:
+    return round(mean, 2)
+
+
+def _workplace(record: Record, _args: object, _context: object) -> Any:
+    point = record.get("workplace")
+    return None if point is None else dict(zip(("longitude", "latitude"), point["coordinates"], strict=True))
+
+
 @strawberry.type(description="What a coach shows everybody, in one of the roles of coaches.")
 class CoachProfile:
     """From `roleSpecificData` of `coach`, `gym_coach` or `studio_coach`."""
@@ -31,8 +59,16 @@ class CoachProfile:
     bio: str | None = column(description="In the coach's own words.")
     specializations: list[str] | None = column(description="What the coach is good at.")
     experience: float | None = column(description="Years.")
-    certifications: list[str] | None = column(description="Certificates, as the coach names them.")
-    rating: float | None = column("ratings", description="Mean of the reviews, 0 to 5.")
+    certifications: list[str] | None = column(description="Names of the certificates.")
+    certificates: list[Certificate] | None = column(description="Certificates, as far as the coach tells of them.")
+    languages: list[str] | None = column(description="Languages the coach trains in, as ISO 639 codes.")
+    hourly_rate: Money | None = money_field(
+        "hourlyRate", description="Price of an hour; of coaches with clients of their own."
+    )
+    workplace: GeoPoint | None = derived(
+        _workplace, needs=("workplace",), description="Where the coach trains people besides at facilities."
+    )
+    rating: float | None = column("ratings", read=_rounded, description="Mean of the reviews, 0 to 5.")
     review_count: int | None = column(description="How many reviews that is the mean of.")
 
 

@@ -32,6 +32,7 @@ from nexfit.engine.fields import Record
 if TYPE_CHECKING:
     from nexfit.api.classes.bookings import ClassBooking
     from nexfit.api.classes.notices import Notice
+    from nexfit.api.coaching.coaches import Coach
     from nexfit.api.coaching.pt_sessions import PtSession
     from nexfit.api.coaching.types import CoachClient, Consent, MedicalRead
     from nexfit.api.facilities.types import Facility
@@ -78,6 +79,11 @@ class User(Node):
         coach_profiles_of_people,
         needs=("_id",),
         description="What the person shows everybody as a coach, one for each such role; empty for others.",
+    )
+    coach: Annotated[Coach, strawberry.lazy("nexfit.api.coaching.coaches")] | None = batch(
+        coaching.coaches_of_people,
+        needs=("_id",),
+        description="The person as a coach whom everybody finds; null for others.",
     )
     role_profiles: RoleProfiles | None = batch(
         role_profiles_of_viewer, description="What the person told for each role; for the person only."

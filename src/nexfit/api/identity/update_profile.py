@@ -27,6 +27,7 @@ from nexfit.domains.identity.profiles import (
     MAX_BIO,
     MAX_EXPERIENCE,
     MAX_HEIGHT,
+    MAX_LANGUAGES,
     MAX_LINES,
     MAX_WEIGHT,
     MIN_HEIGHT,
@@ -53,6 +54,23 @@ class ClientProfileInput:
     medical_conditions: list[str] | None = given(f"What a trainer should know. {_LINES} Kept encrypted.")
 
 
+@strawberry.input(description="A certificate. One whose fields all stay as they were stays verified.")
+class CertificateInput:
+    """Part of `FacilityCoachProfileInput`."""
+
+    name: str = strawberry.field(description=f"{_LINE}.")
+    issuer: str | None = strawberry.field(default=None, description=f"Who gave it; {_LINE}.")
+    expires_on: date | None = strawberry.field(default=None, description="The last day on which it counts.")
+
+
+@strawberry.input(description="A place on the earth.")
+class GeoPointInput:
+    """Part of `CoachProfileInput`."""
+
+    latitude: float = strawberry.field(description="Degrees north, -90 to 90.")
+    longitude: float = strawberry.field(description="Degrees east, -180 to 180.")
+
+
 @strawberry.input(description="The part of a coach of a gym or studio; everybody sees it. Null forgets a field.")
 class FacilityCoachProfileInput:
     """Part of `UpdateProfileInput`."""
@@ -60,7 +78,9 @@ class FacilityCoachProfileInput:
     bio: str | None = given(f"1 to {MAX_BIO} characters, line breaks among them.")
     specializations: list[str] | None = given(_LINES)
     experience: float | None = given(f"Years, 0 to {MAX_EXPERIENCE}.")
-    certifications: list[str] | None = given(_LINES)
+    certifications: list[str] | None = given(f"Names of the certificates, instead of these themselves. {_LINES}")
+    certificates: list[CertificateInput] | None = given(f"At most {MAX_LINES}, each once.")
+    languages: list[str] | None = given(f"Languages you train in: at most {MAX_LANGUAGES} ISO 639 codes, such as `tr`.")
 
 
 @strawberry.input(description="A price.")
@@ -76,7 +96,8 @@ class CoachProfileInput(FacilityCoachProfileInput):
     """Part of `UpdateProfileInput`."""
 
     is_freelance: bool | None = given("Whether the coach works on their own account; for the coach only.")
-    hourly_rate: PriceInput | None = given("Price of an hour; for the coach only.")
+    hourly_rate: PriceInput | None = given("Price of an hour; everybody sees it and may search by it.")
+    workplace: GeoPointInput | None = given("Where you train people besides at facilities; everybody sees it.")
 
 
 @strawberry.input(description="An owner's part: the business. Null forgets a field.")

@@ -6,12 +6,14 @@ clients who schedule for themselves; a coach may schedule at any time.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from bson import ObjectId
 
+from nexfit.domains.classes.places import OCCURRENCES
 from nexfit.domains.coaching.sessions import COLLECTION as SESSIONS
 from nexfit.domains.errors import Forbidden
 from nexfit.domains.facilities.hours import instant_of, local_today, openings_on
@@ -20,14 +22,26 @@ from nexfit.domains.identity.access import Actor
 from nexfit.domains.identity.people import COACHES
 from nexfit.hybrid.audit import Audit
 from nexfit.hybrid.unit_of_work import MongoWork, UnitsOfWork
+from nexfit.stores.errors import WriteConflict
 from nexfit.stores.mongo import Mongo
 from nexfit.stores.mongo_transactions import MongoTransaction
 
 COLLECTION = "coach_hours"
+PATIENCE = 2.0
+"""Seconds for a commit."""
 _COLUMNS = ("timezone", "operatingHours")
 
 MOST_DAYS = 62
 """Days that free times are asked for at once."""
+
+KEPT_AHEAD, RENEWED_AHEAD = timedelta(days=120), timedelta(days=100)
+"""How far the hours are kept as instants, and how little of that may be left: a search needs MOST_DAYS."""
+
+AT_ONCE = 200
+"""Coaches whose hours are brought up to date in one go."""
+
+LONGEST = timedelta(days=1)
+"""No session and no date of a class is longer, so an index is read for a day before a range."""
 
 Interval = tuple[datetime, datetime]
 """From an instant to another, the second one excluded."""
@@ -52,6 +66,7 @@ async def set_hours(units: UnitsOfWork, actor: Actor, hours: WeeklyHours, *, now
         if await work.mongo.find_one("users", {"_id": coach, "role": {"$in": COACHES}}, ()) is None:
             raise Forbidden("Only a coach has hours.")
         stored = {"timezone": hours.timezone, "operatingHours": weekly, "updatedAt": now}
+        stored |= _ahead(stored, now)
         await work.mongo.update(COLLECTION, {"_id": coach}, {"$set": stored}, upsert=True)
         work.audit(
             Audit(
@@ -66,33 +81,77 @@ async def set_hours(units: UnitsOfWork, actor: Actor, hours: WeeklyHours, *, now
     await units.mongo("set_coach_hours").run(body)
 
 
+async def open_ahead(mongo: Mongo, *, now: datetime) -> int:
+    """Keep the hours as instants for coaches of whom too few are kept; of how many. Raises StoreError."""
+    due = {"$or": [{"openedUntil": {"$lt": now + RENEWED_AHEAD}}, {"openedUntil": {"$exists": False}}]}
+    found = await mongo.find(COLLECTION, due, (*_COLUMNS, "updatedAt"), limit=AT_ONCE)
+    for one in found:
+        transaction = MongoTransaction(mongo)
+        try:
+            # One whose coach said something else meanwhile was opened with that.
+            same = {"_id": one["_id"], "updatedAt": one["updatedAt"]}
+            await transaction.update(COLLECTION, same, {"$set": _ahead(one, now)})
+            await transaction.commit(PATIENCE)
+        except WriteConflict:
+            continue
+        finally:
+            await transaction.close()
+    return len(found)
+
+
 async def free_of_pairs(
     mongo: Mongo, pairs: Sequence[tuple[ObjectId, ObjectId]], since: datetime, until: datetime, minutes: int
 ) -> list[list[Interval]]:
-    """When each (coach, client) could have a session of so many minutes in `[since, until)`. Two commands for all."""
-    people = {person for pair in pairs for person in pair}
-    hours = {
-        found["_id"]: found
-        for found in await mongo.find(COLLECTION, {"_id": {"$in": list({coach for coach, _ in pairs})}}, _COLUMNS)
-    }
-    near = {
-        "$or": [{"coachId": {"$in": list(people)}}, {"clientId": {"$in": list(people)}}],
-        "startTime": {"$gt": since - timedelta(days=1), "$lt": until},
-        "status": {"$ne": "cancelled"},
-    }
-    sessions = await mongo.find(SESSIONS, near, ("coachId", "clientId", "startTime", "endTime"))
+    """When each (coach, client) could have a session of so many minutes in `[since, until)`. Three commands for all."""
+    hours = await of_coaches(mongo, (coach for coach, _ in pairs))
+    busy = await taken(mongo, {person for pair in pairs for person in pair}, since, until)
     return [
         free(
             opened(hours[coach], since, until) if coach in hours else [],
-            [
-                (session["startTime"], session["endTime"])
-                for session in sessions
-                if {coach, client} & {session["coachId"], session["clientId"]}
-            ],
+            [*busy.get(coach, ()), *busy.get(client, ())],
             timedelta(minutes=minutes),
         )
         for coach, client in pairs
     ]
+
+
+async def free_of_coaches(
+    mongo: Mongo, coaches: Sequence[ObjectId], since: datetime, until: datetime, minutes: int
+) -> dict[ObjectId, list[Interval]]:
+    """When each coach could have a session of so many minutes with somebody. Three commands for all."""
+    hours = await of_coaches(mongo, coaches)
+    busy = await taken(mongo, hours, since, until)
+    least = timedelta(minutes=minutes)
+    return {id_: free(opened(one, since, until), busy.get(id_, ()), least) for id_, one in hours.items()}
+
+
+async def taken(
+    mongo: Mongo, people: Iterable[ObjectId], since: datetime, until: datetime
+) -> dict[ObjectId, list[Interval]]:
+    """The sessions that people give or take and the classes they teach, around `[since, until)`. Two commands."""
+    ids, begins = list(people), {"$gt": since - LONGEST, "$lt": until}
+    if not ids:
+        return {}
+    near = {"$or": [{"coachId": {"$in": ids}}, {"clientId": {"$in": ids}}], "startTime": begins, **NOT_CANCELLED}
+    classes = {"instructor.userId": {"$in": ids}, "startsAt": begins, **TAKES_PLACE}
+    sessions, dates = await asyncio.gather(
+        mongo.find(SESSIONS, near, ("coachId", "clientId", "startTime", "endTime")),
+        mongo.find(OCCURRENCES, classes, ("instructor.userId", "startsAt", "endsAt")),
+    )
+    found: dict[ObjectId, list[Interval]] = {}
+    for session in sessions:
+        for person in {session["coachId"], session["clientId"]}:
+            found.setdefault(person, []).append((session["startTime"], session["endTime"]))
+    for date in dates:
+        found.setdefault(date["instructor"]["userId"], []).append((date["startsAt"], date["endsAt"]))
+    return found
+
+
+NOT_CANCELLED = {"status": {"$ne": "cancelled"}}
+"""Sessions that take somebody's time."""
+
+TAKES_PLACE = {"status": "scheduled"}
+"""Dates of classes that do."""
 
 
 async def of_coaches(mongo: Mongo, coaches: Iterable[ObjectId]) -> dict[ObjectId, Mapping[str, Any]]:
@@ -105,6 +164,12 @@ async def covers(tx: MongoTransaction, coach: ObjectId, since: datetime, until: 
     """Whether a time lies within the coach's hours."""
     hours = await tx.find_one(COLLECTION, {"_id": coach}, _COLUMNS)
     return hours is not None and any(begins <= since and until <= ends for begins, ends in opened(hours, since, until))
+
+
+def _ahead(hours: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    until = now + KEPT_AHEAD
+    spans = opened(hours, now - LONGEST, until)
+    return {"openings": [{"startsAt": begins, "endsAt": ends} for begins, ends in spans], "openedUntil": until}
 
 
 def opened(hours: Mapping[str, Any], since: datetime, until: datetime) -> list[Interval]:

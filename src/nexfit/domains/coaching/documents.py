@@ -91,11 +91,23 @@ class CoachClient(StoredDocument):
         name = "coach_clients"
 
 
+class Opening(Embedded):
+    """From an instant to another, the second one excluded."""
+
+    starts_at: Instant
+    ends_at: Instant
+
+
 class CoachHours(StoredDocument):
-    """When a coach can be trained with, week by week on the coach's own wall clock; named by the coach's id."""
+    """When a coach can be trained with, week by week on the coach's own wall clock; named by the coach's id.
+
+    `openings` are the hours as instants until `opened_until`, which searching for free times reads.
+    """
 
     timezone: TimeZone
     operating_hours: list[OperatingHours] = Field(default_factory=list, max_length=MOST_OPENINGS)
+    openings: list[Opening] = Field(default_factory=list, max_length=2_000)
+    opened_until: Instant | None = None
     updated_at: Instant
 
     class Settings(StoredDocument.Settings):

@@ -21,6 +21,29 @@ class NoRelation(NotFound):
         super().__init__("There is no such {name}.", path=("relation",), name="relation")
 
 
+class NoCoach(NotFound):
+    """There is none, or the account sleeps."""
+
+    def __init__(self) -> None:
+        super().__init__("There is no such {name}.", path=("coach",), name="coach")
+
+
+class NoReview(NotFound):
+    """There is none, or it is not the viewer's to change."""
+
+    def __init__(self) -> None:
+        super().__init__("There is no such {name}.", path=("review",), name="review")
+
+
+class NotTrained(Refusal):
+    """Who has trained with a coach may review them."""
+
+    code = ErrorCode.INVALID_TRANSITION
+
+    def __init__(self) -> None:
+        super().__init__("A coach is reviewed after a completed session.", path=("coach",))
+
+
 class NoPackage(NotFound):
     """There is none, or another coach sold it."""
 

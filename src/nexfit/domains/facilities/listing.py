@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 
 from bson import ObjectId
 
-from nexfit.domains.identity.documents import ReviewSubject
+from nexfit.domains.identity.review_documents import ReviewSubject
 from nexfit.stores.mongo import Document, Mongo
 from nexfit.stores.mongo_transactions import MongoTransaction
 

@@ -26,12 +26,15 @@ class Near:
         """What lies in the circle, as a query asks for it."""
         return {"$geoWithin": {"$centerSphere": [self.point["coordinates"], self.kilometres / EARTH_RADIUS]}}
 
-    def measured(self, into: str, query: dict[str, Any]) -> dict[str, Any]:
-        """The stage that finds what lies in the circle and matches the query, with its distance in metres."""
+    def measured(self, into: str, query: dict[str, Any], key: str = "address.coordinates") -> dict[str, Any]:
+        """The stage that finds what lies in the circle and matches the query, with its distance in metres.
+
+        Of several points under `key` the nearest one counts.
+        """
         return {
             "$geoNear": {
                 "near": self.point,
-                "key": "address.coordinates",
+                "key": key,
                 "distanceField": into,
                 "maxDistance": self.kilometres * 1000,
                 "query": query,

@@ -1,6 +1,6 @@
-"""Who a person is: profile, password, push devices, consents and reviews, all in MongoDB.
+"""Who a person is: profile, password, push devices and consents, all in MongoDB.
 
-Reviews live here, below every domain whose subjects are reviewed (coaches, facilities, templates, programs).
+Reviews are in `review_documents`.
 """
 
 from enum import StrEnum
@@ -17,12 +17,12 @@ from nexfit.stores.documents import (
     Email,
     Embedded,
     Encrypted,
+    GeoPoint,
     Id,
     Instant,
     Line,
     MeanRating,
     Phone,
-    Rating,
     StoredDocument,
     Text,
     Url,
@@ -69,23 +69,38 @@ class ClientData(Embedded):
     assigned_coach_id: Id | None = None
 
 
+class Certificate(Embedded):
+    """A certificate as the coach names it; `verified_at` is an operator's word, and ends with any change of it."""
+
+    name: Line
+    issuer: Line | None = None
+    expires_on: CalendarDate | None = None
+    verified_at: Instant | None = None
+
+
 class FacilityCoachData(Embedded):
-    """A coach employed by a gym or studio: experience in years, rating derived from reviews."""
+    """A coach employed by a gym or studio: experience in years, rating derived from reviews.
+
+    `certifications` are the names of the certificates; languages are ISO 639 codes.
+    """
 
     specializations: list[Line] = Field(default_factory=list, max_length=50)
     bio: Text | None = None
     experience: Annotated[float, Field(ge=0, le=80)] | None = None
     certifications: list[Line] = Field(default_factory=list, max_length=50)
+    certificates: list[Certificate] = Field(default_factory=list, max_length=50)
+    languages: list[Word] = Field(default_factory=list, max_length=20)
     ratings: MeanRating | None = None
     review_count: Count = 0
 
 
 class CoachData(FacilityCoachData):
-    """A coach with clients of their own."""
+    """A coach with clients of their own; the workplace is where they train people besides at facilities."""
 
     is_freelance: bool | None = None
     hourly_rate: Amount | None = None
     currency: Currency | None = None
+    workplace: GeoPoint | None = None
 
     @model_validator(mode="after")
     def _money(self) -> Self:
@@ -125,6 +140,24 @@ class RoleSpecificData(Embedded):
     studio_client: VisitorData | None = Field(default=None, alias="studio_client")
 
 
+class CoachPlace(Embedded):
+    """Where a coach works; an index takes several points only as parts of objects."""
+
+    point: GeoPoint
+
+
+class CoachListing(Embedded):
+    """What a coach is searched by: derived from the person's parts, reviews and facilities (`coach_listing`)."""
+
+    words: list[Word] = Field(default_factory=list, max_length=100)
+    specializations: list[Line] = Field(default_factory=list, max_length=150)
+    languages: list[Word] = Field(default_factory=list, max_length=60)
+    facility_ids: list[Id] = Field(default_factory=list, max_length=50)
+    places: list[CoachPlace] = Field(default_factory=list, max_length=51)
+    rating: MeanRating = Field(default=0.0, json_schema_extra={"required": True})
+    reviews: Count = 0
+
+
 class UserType(StrEnum):
     """Whether an account is a person's or a company's."""
 
@@ -158,6 +191,7 @@ class User(StoredDocument):
     phone_verified_at: Instant | None = None
     deactivated_at: Instant | None = None
     role_specific_data: RoleSpecificData = RoleSpecificData()
+    coach_listing: CoachListing | None = None
     created_at: Instant
     updated_at: Instant
 
@@ -322,27 +356,3 @@ class Consent(StoredDocument):
 
     class Settings(StoredDocument.Settings):
         name = "consents"
-
-
-class ReviewSubject(StrEnum):
-    """What a review is about."""
-
-    COACH = "coach"
-    FACILITY = "facility"
-    WORKOUT_TEMPLATE = "workout_template"
-    WORKOUT_PROGRAM = "workout_program"
-
-
-class Review(StoredDocument):
-    """One person's rating of one subject, 1 to 5; averages elsewhere are derived from these."""
-
-    author_id: Id
-    subject_type: ReviewSubject
-    subject_id: Id
-    rating: Rating
-    text: Text | None = None
-    created_at: Instant
-    updated_at: Instant
-
-    class Settings(StoredDocument.Settings):
-        name = "reviews"

@@ -15,22 +15,30 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
 from nexfit.domains.errors import BadInput, NotFound, Unauthenticated
+from nexfit.domains.identity import coach_listing
 from nexfit.domains.identity.accounts import Accounts
+from nexfit.domains.identity.certificates import (
+    CertificateChange,
+    LanguageCode,
+    check_certificates,
+    stored_certificates,
+)
 from nexfit.domains.identity.documents import FitnessLevel, Role
 from nexfit.domains.identity.events import ProfileUpdated
-from nexfit.domains.identity.people import by_ids
+from nexfit.domains.identity.people import COACHES, by_ids
 from nexfit.domains.identity.protected import encrypt_client_field, encrypt_tax_id, tax_id
 from nexfit.domains.identity.sessions import Device
 from nexfit.domains.identity.validation import EmailText, Input, LineText, NameText, PhoneText, TaxIdText
 from nexfit.domains.text import fold
 from nexfit.hybrid.audit import Audit
 from nexfit.hybrid.unit_of_work import MongoWork
-from nexfit.stores.documents import Amount, Currency, Id, check_money
+from nexfit.stores.documents import Amount, Currency, Id, Latitude, Longitude, check_money
 from nexfit.stores.errors import ConstraintViolated
 from nexfit.stores.field_encryption import KeyRing
 from nexfit.stores.mongo import Document, Mongo
 
 MAX_LINES = 50
+MAX_LANGUAGES = 20
 MAX_BIO = 10_000
 MAX_ADDRESS = 2048
 MAX_EXPERIENCE = 80
@@ -80,6 +88,8 @@ class FacilityCoachChange(Input):
     specializations: Lines | None = None
     experience: Annotated[float, Field(ge=0, le=MAX_EXPERIENCE, allow_inf_nan=False)] | None = None
     certifications: Lines | None = None
+    certificates: Annotated[list[CertificateChange], Field(max_length=MAX_LINES)] | None = None
+    languages: Annotated[list[LanguageCode], Field(max_length=MAX_LANGUAGES)] | None = None
 
 
 class Price(Input):
@@ -94,11 +104,19 @@ class Price(Input):
         return self
 
 
+class Point(Input):
+    """A place on the earth."""
+
+    latitude: Latitude
+    longitude: Longitude
+
+
 class CoachChange(FacilityCoachChange):
     """What a coach with clients of their own changes."""
 
     is_freelance: bool | None = None
     hourly_rate: Price | None = None
+    workplace: Point | None = None
 
 
 class OwnerChange(Input):
@@ -156,7 +174,7 @@ async def update(
         await accounts.attempts.check("tax_id", account=str(user_id), address=device.address or "")
 
     async def body(work: MongoWork) -> None:
-        user = await work.mongo.find_one("users", {"_id": user_id, "isActive": True}, ("firstName", "lastName", "role"))
+        user = await work.mongo.find_one("users", {"_id": user_id, "isActive": True}, _CHANGED_BY)
         if user is None:
             raise Unauthenticated("Sign in to ask for this.")
         for role, part in change.parts():
@@ -166,13 +184,17 @@ async def update(
             facility = part.home_facility_id if isinstance(part, VisitorChange) else None
             if facility is not None and await work.mongo.find_one("facilities", {"_id": facility}, ()) is None:
                 raise NotFound("There is no such facility.", path=(to_camel(role), "homeFacilityId"))
-        values = {**_names(change, user), **_parts(accounts.stores.keys, user_id, change)}
+            if isinstance(part, FacilityCoachChange):
+                check_certificates(part.certifications, part.certificates, to_camel(role))
+        values = {**_names(change, user), **_parts(accounts.stores.keys, user, change)}
         if not values:
             return
         kept = {path: value for path, value in values.items() if value is not None}
         forgotten = {path: "" for path, value in values.items() if value is None}
         changes: dict[str, Any] = {"$set": {**kept, "updatedAt": now}}
         await work.mongo.update("users", {"_id": user_id}, {**changes, "$unset": forgotten} if forgotten else changes)
+        if not set(user["role"]).isdisjoint(COACHES):
+            await coach_listing.refresh(work.mongo, user_id)
         work.emit(ProfileUpdated(user_id=str(user_id)))
         work.audit(
             Audit(
@@ -203,22 +225,29 @@ def _names(change: ProfileChange, user: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
+_CHANGED_BY = ("firstName", "lastName", "role", *(f"roleSpecificData.{role}.certificates" for role in COACHES))
+"""What of a person a change of the profile depends on."""
+
 _COMMON = {"first_name", "last_name", "profile_image"}
 
 
-def _parts(keys: KeyRing, user_id: ObjectId, change: ProfileChange) -> dict[str, Any]:
+def _parts(keys: KeyRing, user: Mapping[str, Any], change: ProfileChange) -> dict[str, Any]:
     """What each stored path of the given parts holds from now on; None where it is forgotten."""
     return {
         f"roleSpecificData.{role}.{path}": value
         for role, part in change.parts()
         for name in part.model_fields_set
-        for path, value in _stored(keys, user_id, role, name, getattr(part, name)).items()
+        for path, value in _stored(keys, user, role, name, getattr(part, name)).items()
     }
 
 
-def _stored(keys: KeyRing, user_id: ObjectId, role: Role, name: str, value: Any) -> dict[str, Any]:
-    path = to_camel(name)
+def _stored(keys: KeyRing, user: Mapping[str, Any], role: Role, name: str, value: Any) -> dict[str, Any]:
+    path, user_id = to_camel(name), user["_id"]
     match value:
+        case _ if name in ("certifications", "certificates"):
+            return stored_certificates(value, (user.get("roleSpecificData") or {}).get(role) or {})
+        case Point():
+            return {path: {"type": "Point", "coordinates": [value.longitude, value.latitude]}}
         case _ if name == "tax_id":
             return encrypt_tax_id(keys, user_id, role, value) if value else {"taxId": None, "taxIdIndex": None}
         case _ if name == "hourly_rate":
@@ -235,13 +264,15 @@ def _stored(keys: KeyRing, user_id: ObjectId, role: Role, name: str, value: Any)
             return {path: value}
 
 
-PUBLIC_OF_COACH = ("bio", "specializations", "experience", "certifications", "ratings", "reviewCount")
-_COACHES = (Role.COACH, Role.GYM_COACH, Role.STUDIO_COACH)
+PUBLIC_OF_COACH = (
+    *("bio", "specializations", "experience", "certifications", "certificates", "languages", "ratings", "reviewCount"),
+    *("hourlyRate", "currency", "workplace"),  # of coaches with clients of their own
+)
 
 
 async def of_coaches(mongo: Mongo, ids: Iterable[ObjectId]) -> dict[ObjectId, list[Document]]:
     """What each person shows everybody as a coach, one entry with its `role` for each such role; in one command."""
-    columns = ("role", *(f"roleSpecificData.{role}.{name}" for role in _COACHES for name in PUBLIC_OF_COACH))
+    columns = ("role", *(f"roleSpecificData.{role}.{name}" for role in COACHES for name in PUBLIC_OF_COACH))
     return {
         id_: [{"role": role, **part} for role, part in _held(user).items()]
         for id_, user in (await by_ids(mongo, ids, columns)).items()

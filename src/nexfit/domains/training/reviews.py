@@ -10,8 +10,8 @@ from bson import ObjectId
 
 from nexfit.domains.errors import Forbidden, NotFound
 from nexfit.domains.identity.access import Actor
-from nexfit.domains.identity.documents import ReviewSubject
 from nexfit.domains.identity.profiles import BioText
+from nexfit.domains.identity.review_documents import ReviewSubject
 from nexfit.domains.identity.validation import Input
 from nexfit.domains.training.exercises import visible
 from nexfit.domains.training.library import PROGRAMS, TEMPLATES

@@ -9,10 +9,11 @@ from nexfit.stores.documents import Id, StoredDocument, Word
 
 
 class Kind(StrEnum):
-    """What is found by the word: the collection's name."""
+    """What is found by the word."""
 
     EXERCISES = "exercises"
     FOODS = "foods"
+    COACHES = "coaches"
 
 
 class VocabularyWord(StoredDocument):

@@ -14,6 +14,7 @@ from bson import ObjectId
 
 from nexfit.domains.analytics.keeping import rebuild as rebuild_figures
 from nexfit.domains.facilities import listing
+from nexfit.domains.identity import coach_listing
 from nexfit.domains.text import fold
 from nexfit.domains.vocabulary.documents import Kind
 from nexfit.operations.demo import businesses, logins, people, timetables, training
@@ -146,6 +147,7 @@ async def seed(
     tally.begin("member facts", members)
     tally.wrote("platform.member_facts", await rebuild_member_facts(stores, now=calendar.now))
     await listing.refresh_all(stores.mongo)
+    await coach_listing.refresh_all(stores.mongo)
     tally.wrote("platform.member_tags", await _tag_members(stores))
     yesterday = calendar.at(calendar.today - timedelta(days=1), 12 * 60)
     tally.wrote("finance.analytics_daily", await rebuild_figures(stores.mongo, stores.postgres, now=yesterday))

@@ -12,6 +12,7 @@ from bson import ObjectId
 from nexfit.domains import tags
 from nexfit.domains.classes import instructors
 from nexfit.domains.facilities import listing
+from nexfit.domains.identity import coach_listing
 from nexfit.domains.memberships.projection import Pair, project
 from nexfit.hybrid import feed_positions
 from nexfit.hybrid.freshness import Freshness
@@ -31,6 +32,10 @@ NAME = frozenset({"firstName", "lastName"})
 SHOWN = NAME | {"nameFolded", "roleSpecificData", "roleSpecificData.client", "roleSpecificData.client.dateOfBirth"}
 """What of a person member facts show: the paths an update may name."""
 
+LISTED_BY = NAME | {"role", "isActive", "roleSpecificData"}
+WORKED_AT = frozenset({"ownerId", "staff", "address"})
+"""What of a person and of a facility coaches are listed by; a change of the listing alone is none."""
+
 _FACTS_OF_USERS = "SELECT facility_id, user_id FROM platform.member_facts WHERE user_id = ANY ($1::text[])"
 PASSED_BOOKINGS = "SELECT facility_id, user_id FROM platform.member_facts WHERE next_booking_at <= $1 LIMIT 500"
 
@@ -46,6 +51,7 @@ class DocumentEffect:
         await self._freshness.raise_tags(await self._tags(changes))
         await self._rename([change.id for change in changes if change.collection == "users" and _tells(change, NAME)])
         await listing.refresh(self._stores.mongo, await self._sellers(changes))
+        await coach_listing.refresh_people(self._stores.mongo, await self._listed(changes))
         pairs = {(facility, user) for facility, user in pending} | _members(changes)
         pairs |= await self._rows_of([one.id for one in changes if one.collection == "users" and _tells(one, SHOWN)])
         marks = await daily_figures.marks_of(self._stores.mongo, changes)
@@ -104,6 +110,12 @@ class DocumentEffect:
             known += await self._stores.mongo.find("memberships", {"_id": {"$in": unknown}}, ("facilityId",))
         return {plan["facilityId"] for plan in known if "facilityId" in plan}
 
+    async def _listed(self, changes: Sequence[DocumentChange]) -> set[ObjectId]:
+        """The people whose listings as coaches may have changed: by themselves, or by where they work."""
+        people = {one.id for one in changes if one.collection == "users" and _within(one, LISTED_BY)}
+        places = [one.id for one in changes if one.collection == "facilities" and _within(one, WORKED_AT)]
+        return people | (await coach_listing.working_at(self._stores.mongo, places) if places else set())
+
     async def _rename(self, users: Collection[ObjectId]) -> None:
         if users:
             wrong = await instructors.wrong_names(self._stores.mongo, users)
@@ -150,6 +162,11 @@ def _pair(document: Document) -> Pair | None:
 def _tells(change: DocumentChange, paths: Collection[str]) -> bool:
     """Whether the change may be about one of the paths."""
     return change.operation != "update" or not change.changed.isdisjoint(paths)
+
+
+def _within(change: DocumentChange, fields: Collection[str]) -> bool:
+    """Whether the change may be about one of the fields, or what lies in one."""
+    return change.operation != "update" or not {path.partition(".")[0] for path in change.changed}.isdisjoint(fields)
 
 
 def _tags_of(written: Iterable[Pair]) -> set[str]:
