@@ -21,7 +21,7 @@ run: $(INSTALLED) web ## Start local servers, load demo data and serve GraphQL (
 	@$(BIN)/nexfit dev --port $(PORT) --data-dir $(DATA_DIR)
 
 test: check ## Run every check and test, on real servers (WORKERS=2 at a time)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: $(INSTALLED) apps ## Lint, format, types, layers, schema.graphql
 	$(BIN)/ruff check .

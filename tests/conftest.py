@@ -13,11 +13,15 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import asyncpg
+import hypothesis
 import pytest
+from argon2 import PasswordHasher
 from pymongo import AsyncMongoClient
 from redis.asyncio import Redis
 
+from nexfit.domains.identity import passwords
 from nexfit.embedded import EmbeddedServers
+from tests.databases import drop_template
 
 REDIS_DATABASE = 1
 
@@ -26,14 +30,57 @@ os.environ.setdefault("NEXFIT_ENCRYPTION_KEYS", f"test:{base64.b64encode(b'k' * 
 os.environ.setdefault("NEXFIT_ENCRYPTION_INDEX_KEY", base64.b64encode(b"i" * 32).decode())
 
 
+TRUE_COST = passwords.hasher
+passwords.hasher = PasswordHasher(time_cost=1, memory_cost=1_024, parallelism=1)  # hundreds of people sign in here
+
+
+LONG = (
+    "tests/bench/test_bench.py",
+    "tests/api/test_outage.py",
+    "tests/bench/test_peers.py",
+    "tests/writes/test_server_crashes.py",
+    "tests/bench/test_hybrid.py",
+    "tests/test_development.py",
+    "tests/bench/test_plans.py",
+    "tests/browser/test_graphiql.py",
+    "tests/engine/test_differential.py",
+    "tests/embedded/test_embedded_crashes.py",
+    "tests/bench/test_feeds.py",
+    "tests/api/test_server_kills.py",
+)
+"""Files that take the longest, which start first: at the end no worker shall wait for another one's last file."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put long files first; `make test` keeps the order."""
+    items.sort(key=lambda item: LONG.index(file) if (file := item.nodeid.partition("::")[0]) in LONG else len(LONG))
+
+
+@pytest.fixture
+def true_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passwords cost what they cost in production: for tests of time."""
+    monkeypatch.setattr(passwords, "hasher", TRUE_COST)
+
+
+# A run tries what the last one tried, and a slow machine is no failure; HYPOTHESIS_PROFILE=default looks for more.
+hypothesis.settings.register_profile("suite", derandomize=True, deadline=None, database=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
+
+
 @pytest.fixture(scope="session")
-def servers() -> Iterator[EmbeddedServers]:
-    """The running servers: `servers.urls`, and `servers.server("postgres").stop()` and the like."""
+def _running() -> Iterator[EmbeddedServers]:
     with (
         tempfile.TemporaryDirectory(prefix="nexfit-test-") as folder,
         EmbeddedServers(Path(folder) / "servers", durable=False) as running,
     ):
         yield running
+
+
+@pytest.fixture(scope="session")
+async def servers(_running: EmbeddedServers) -> AsyncIterator[EmbeddedServers]:
+    """The running servers: `servers.urls`, and `servers.server("postgres").stop()` and the like."""
+    yield _running
+    await drop_template(_running.urls)
 
 
 @pytest.fixture(scope="module")

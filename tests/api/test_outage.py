@@ -21,7 +21,7 @@ import pytest
 
 from nexfit.embedded import EmbeddedServers, ServerName
 from nexfit.embedded.processes import _children
-from nexfit.settings import RedisSettings, Settings
+from nexfit.settings import Settings
 from nexfit.stores.connections import Stores, open_stores
 
 from .conftest import Client, assert_refused, facility_of, forget_views, global_id, login, running, seeded
@@ -101,8 +101,8 @@ async def outage() -> AsyncIterator[Outage]:
         urls = await asyncio.to_thread(servers.start)
         try:
             async with (
-                seeded(urls, scale=0.1, redis_database=0) as made,
-                running(settings := _with_limits(made)) as http,
+                seeded(urls, scale=0.1, redis_database=0, patient=False) as settings,
+                running(settings) as http,
                 open_stores(settings) as stores,
             ):
                 owner = await login(http, "owner@demo.nexfit.app")
@@ -110,11 +110,6 @@ async def outage() -> AsyncIterator[Outage]:
                 yield Outage(servers, settings, owner, facility, stores)
         finally:
             await asyncio.to_thread(servers.stop)
-
-
-def _with_limits(made: Settings) -> Settings:
-    """With the time limits that the application has for Redis by itself, which other tests do not want to meet."""
-    return made.model_copy(update={"redis": RedisSettings(url=made.redis.url)})
 
 
 def is_stopped(pid: int) -> bool:

@@ -183,7 +183,7 @@ async def test_five_wrong_codes_are_the_end_of_a_code_however_parallel(
     assert codes((await somebody.data(PROVE, {"i": {"code": again}}))["verifyPhone"]) == []
 
 
-async def test_time_tells_neither_an_old_hash_nor_an_unknown_account() -> None:
+async def test_time_tells_neither_an_old_hash_nor_an_unknown_account(true_cost: None) -> None:
     """A refusal does the work of both kinds of hash, measured in CPU time, so that a busy machine does not matter."""
     passwords = Passwords(1)
     try:
@@ -199,7 +199,7 @@ async def test_time_tells_neither_an_old_hash_nor_an_unknown_account() -> None:
                 assert not await passwords.verify("wrong", hash_)
                 spent[name].append(time.process_time() - started)
         least = {name: min(times) for name, times in spent.items()}
-        assert max(least.values()) / min(least.values()) < 1.5, least
+        assert max(least.values()) / min(least.values()) < 2, least
         assert await passwords.verify(PASSWORD, stored["old"])
     finally:
         passwords.close()

@@ -72,7 +72,7 @@ async def exchange(port: int, sent: bytes) -> Reply | None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         writer.write(sent)
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(30):
             await writer.drain()
             head = await reader.readuntil(b"\r\n\r\n")
             first, *lines = head.decode("latin-1").split("\r\n")

@@ -98,7 +98,10 @@ async def platform(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pl
     urls = await asyncio.to_thread(servers.start)
     log = folder / "serve.log"
     try:
-        async with seeded(urls, scale=0.1, redis_database=0) as settings, open_stores(settings) as stores:
+        async with (
+            seeded(urls, scale=0.1, redis_database=0, patient=False) as settings,
+            open_stores(settings) as stores,
+        ):
             facility = await facility_of(stores, "karsiyaka")
             plan, dates, people = await _market(stores, facility)
             quiet = {"NEXFIT_HTTP_LOG_REQUESTS": "false", "NEXFIT_LIMITS_POINTS_PER_SECOND": "0"}
@@ -193,9 +196,12 @@ async def test_nothing_that_was_answered_is_lost(platform: Platform, gone: Serve
     await _both_stores_agree(platform)
 
 
+PREPARED = "SELECT count(*) AS n FROM pg_prepared_xacts WHERE database = current_database()"
+
+
 async def _nothing_is_prepared(stores: Stores) -> None:
     deadline = time.monotonic() + PATIENCE
-    while (await stores.postgres.fetch("SELECT count(*) AS n FROM pg_prepared_xacts"))[0]["n"]:
+    while (await stores.postgres.fetch(PREPARED))[0]["n"]:
         assert time.monotonic() < deadline, "a transaction stayed prepared"
         await asyncio.sleep(0.1)
 

@@ -1,13 +1,12 @@
 """Random operations, executed by plans and by graphql-core: the same bytes, whatever goes wrong in the fields.
 
-`ENGINE_SEED` repeats a run, `ENGINE_OPERATIONS` sets how many operations the first comparison makes.
+The same ones every time; `ENGINE_SEED` makes others, `ENGINE_OPERATIONS` sets how many the first comparison makes.
 """
 
 from __future__ import annotations
 
 import gc
 import os
-import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count, islice
@@ -23,7 +22,7 @@ from .answers import nulled, reference, text, without_propagation, written
 from .operations import generate
 from .world import World, build
 
-SEED = os.environ.get("ENGINE_SEED") or str(random.SystemRandom().randrange(10**9))
+SEED = os.environ.get("ENGINE_SEED", "1")
 OPERATIONS = int(os.environ.get("ENGINE_OPERATIONS", "5000"))
 FAULT_RATES = (0.0, 0.01, 0.1)
 

@@ -119,7 +119,7 @@ async def _term(stores: Stores) -> int:
     return int(held.partition(b":")[0]) if isinstance(held, bytes) else 0
 
 
-async def until(holds: Callable[[], Awaitable[Any]], seconds: float = 10.0) -> float:
+async def until(holds: Callable[[], Awaitable[Any]], seconds: float = 30.0) -> float:
     """How long it took (seconds) until it holds; fails when that takes too long.
 
     On a machine with much else to do a look takes long, too: so many looks have to be in vain as well.

@@ -13,16 +13,23 @@ from bson import Decimal128, ObjectId
 
 from nexfit.domains.memberships.projection import project
 from nexfit.hybrid import feed_positions
+from nexfit.operations import feeds
 from nexfit.settings import Settings
 from nexfit.stores.connections import Stores
 
 from .conftest import Database, following, now, until
 from .members import Member, fact, pay, somebody, told_by_rows, told_by_stores, visit
 
-pytestmark = pytest.mark.usefixtures("followed")
+pytestmark = pytest.mark.usefixtures("swept_often", "followed")
 
-SOON = 1.0
-"""Seconds a change may take."""
+SOON = 20.0
+"""Seconds a change may take where the machine has much else to do; `bench feeds` measures what it does take."""
+
+
+@pytest.fixture
+def swept_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What no event tells is looked for more than once in ten seconds."""
+    monkeypatch.setattr(feeds, "SWEEP", 0.5)
 
 
 @pytest.fixture
@@ -87,14 +94,14 @@ async def test_a_booking_is_the_next_one_until_it_is_cancelled_or_begins(mongo: 
         "status": "booked",
         "bookedAt": now(),
     }
-    soon = booking | {"occurrenceId": ObjectId(), "date": now() + timedelta(seconds=2)}
+    soon = booking | {"occurrenceId": ObjectId(), "date": now() + timedelta(seconds=5)}
     await mongo.class_bookings.insert_one(dict(booking))
     await says(member, next_booking_at=booking["date"])
     await mongo.class_bookings.insert_one(dict(soon))
     await says(member, next_booking_at=soon["date"])
     await mongo.class_bookings.update_one({"occurrenceId": booking["occurrenceId"]}, {"$set": {"status": "cancelled"}})
     # No event tells that a moment has passed: the sweep does.
-    await says(member, seconds=14, next_booking_at=None)
+    await says(member, seconds=40, next_booking_at=None)
 
 
 async def test_a_new_name_and_birthday(mongo: Database, postgres: asyncpg.Connection, says: Says) -> None:
@@ -230,10 +237,10 @@ async def test_a_row_that_somebody_holds_keeps_nobody_else_waiting(
         await mongo.member_subscriptions.insert_one(contract)
         for member in (held, free):
             await visit(mongo, member, at)
-        await says(free, seconds=3, last_visit_at=at)
+        await says(free, last_visit_at=at)
         later = at + timedelta(milliseconds=1)
         await visit(mongo, free, later)
-        await says(free, seconds=3, last_visit_at=later)
+        await says(free, last_visit_at=later)
         row = await fact(postgres, held.pair)
         assert row is not None
         assert row["last_visit_at"] != at
@@ -241,8 +248,8 @@ async def test_a_row_that_somebody_holds_keeps_nobody_else_waiting(
     finally:
         await postgres.execute("COMMIT PREPARED 'held-0'")
         await postgres.execute("ROLLBACK PREPARED 'held-1'")
-    await says(held, seconds=3, last_visit_at=at)
-    await says(newcomer, seconds=3, status="active")
+    await says(held, last_visit_at=at)
+    await says(newcomer, status="active")
     await mongo.member_subscriptions.delete_one({"_id": contract["_id"]})
 
 
@@ -261,7 +268,7 @@ async def test_two_projectors_never_leave_the_older_state(
     for number in range(60):
         at = now() + timedelta(milliseconds=number)
         await visit(mongo, member, at)
-    await says(member, seconds=3, last_visit_at=at)
+    await says(member, last_visit_at=at)
     await asyncio.sleep(0.2)
     done.set()
     await asyncio.gather(*others)
@@ -279,7 +286,7 @@ async def test_the_cheapest_plan_of_a_facility_follows_its_plans(mongo: Database
             found = await mongo.facilities.find_one(facility)
             return bool(found["listing"]["price"] == price)
 
-        await until(holds, 20)
+        await until(holds)
 
     cheap = {**plan, "_id": ObjectId(), "name": "Günlük", "price": Decimal128("7.5")}
     await mongo.memberships.insert_one(cheap)

@@ -16,7 +16,7 @@ from nexfit.hybrid import leadership
 from nexfit.hybrid.leadership import lead
 from nexfit.settings import PostgresSettings
 
-TAKEOVER = 5.0
+TAKEOVER = 20.0
 """Seconds."""
 
 Process = asyncio.subprocess.Process
@@ -78,7 +78,7 @@ async def test_a_task_that_fails_is_tried_again_and_other_tasks_go_on(
         await asyncio.Event().wait()
 
     leading = asyncio.create_task(lead(PostgresSettings(url=SecretStr(postgres_url)), {"a": fails, "b": works}))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         seen = [await runs.get() for _ in range(4)]
     leading.cancel()
     assert sorted(seen) == ["fails", "fails", "fails", "works"]

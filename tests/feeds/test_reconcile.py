@@ -371,8 +371,8 @@ async def _at_rest(mongo: Database, postgres: asyncpg.Connection) -> None:
     async def projected() -> bool:
         return await told_by_rows(postgres) == await told_by_stores(mongo, postgres, now())
 
-    await until(mirrored, 5)
-    await until(projected, 5)
+    await until(mirrored)
+    await until(projected)
 
 
 async def test_four_writers_and_then_rest(

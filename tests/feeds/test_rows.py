@@ -31,8 +31,8 @@ from nexfit.stores.connections import Stores
 from .conftest import Database, until
 from .members import Member, fact, pay, somebody
 
-SOON = 1.0
-"""Seconds a change may take."""
+SOON = 20.0
+"""Seconds a change may take where the machine has much else to do; `bench feeds` measures what it does take."""
 
 ZONE = "Europe/Istanbul"
 FOREVER = View("feeds_test", 1, lifetime=300)

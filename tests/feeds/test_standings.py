@@ -31,8 +31,8 @@ from nexfit.stores.connections import Stores, open_stores
 from .conftest import Database, following, now, until
 from .members import Member, Pair, pay, somebody, told_by_stores, visit
 
-SOON = 1.0
-"""Seconds a change made elsewhere may take."""
+SOON = 20.0
+"""Seconds a change made elsewhere may take where the machine has much else to do; `bench feeds` measures them."""
 
 
 async def _standings(stores: Stores, views: JoinedViews, *pairs: Pair) -> dict[Pair, Standing]:
@@ -168,7 +168,7 @@ async def test_no_reader_sees_less_than_was_acknowledged(
     """Members come in by units of work and past the application, while 12 clients of three processes read."""
     members = [await somebody(mongo, status="active") for _ in range(3)]
     acknowledged: dict[Pair, datetime] = {}
-    out_of_band: list[tuple[float, Pair, datetime]] = []
+    out_of_band: dict[Pair, datetime] = {}
     wrong: list[str] = []
     done: Counter[str] = Counter()
     start, ends = now() + timedelta(hours=2), time.monotonic() + 4
@@ -206,19 +206,25 @@ async def test_no_reader_sees_less_than_was_acknowledged(
             elif what < 0.13:
                 at = next_time()
                 await visit(mongo, member, at)
-                out_of_band.append((time.monotonic(), member.pair, at))
+                out_of_band[member.pair] = max(at, out_of_band.get(member.pair, at))
             else:
-                late = [at for when, pair, at in out_of_band if pair == member.pair and time.monotonic() - when > SOON]
-                least = max([*late, *filter(None, [acknowledged.get(member.pair)])], default=None)
+                least = acknowledged.get(member.pair)
                 seen = (await _standings(stores, views, member.pair))[member.pair].last_visit_at
                 done["reads"] += 1
                 if least is not None and (seen is None or seen < least):
                     wrong.append(f"client {number} saw {seen}, not {least}")
             await asyncio.sleep(chance.random() * 0.01)
 
+    async def sees_all(stores: Stores, views: JoinedViews) -> bool:
+        seen = await _standings(stores, views, *out_of_band)
+        return all((last := seen[pair].last_visit_at) and at <= last for pair, at in out_of_band.items())
+
     async with following(settings):
         await asyncio.gather(*map(client, range(12)))
+        for stores, views, _ in three:
+            await until(lambda stores=stores, views=views: sees_all(stores, views), SOON)
     assert wrong == []
+    assert out_of_band
     counted = [views.counters[STANDING.name] for _, views, _ in three]
     assert sum(one.memory + one.redis for one in counted) > 0.2 * done["reads"]
     assert done["writes"] > 20

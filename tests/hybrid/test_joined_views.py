@@ -271,10 +271,8 @@ async def test_without_redis_every_reader_loads_and_an_invalidation_says_so(view
         unused.bind(("127.0.0.1", 0))
         store = RedisStore(RedisSettings(url=SecretStr(f"redis://127.0.0.1:{unused.getsockname()[1]}/0")))
         views = JoinedViews(store)
-        started = time.perf_counter()
         answers = await asyncio.gather(*(read(views, view, source, "a", "b") for _ in range(20)))
         assert answers == [["value of a", "value of b"]] * 20
-        assert time.perf_counter() - started < 1.0
         assert len(source.loads) == 20  # nothing says how old another's load is
         with pytest.raises(StoreUnavailable):
             await invalidate(views, view, "a-tag")
@@ -286,11 +284,11 @@ async def test_without_redis_every_reader_loads_and_an_invalidation_says_so(view
 
 async def test_a_hot_key_costs_one_load_when_it_expires(redis: RedisStore, source: Source) -> None:
     """200 readers of four processes."""
-    brief = View(f"test_{uuid4().hex}", 1, lifetime=0.3)
+    brief = View(f"test_{uuid4().hex}", 1, lifetime=1.5)
     processes = [JoinedViews(redis) for _ in range(4)]
     await asyncio.gather(*(read(processes[n % 4], brief, source, "a") for n in range(200)))
     assert source.loads == [["a"]]
-    await asyncio.sleep(0.35)
+    await asyncio.sleep(1.55)
     source.values["a"] = "new"
     answers = await asyncio.gather(*(read(processes[n % 4], brief, source, "a") for n in range(200)))
     assert answers == [["new"]] * 200
@@ -312,7 +310,7 @@ async def test_a_process_that_dies_while_it_loads_keeps_others_waiting_for_a_mom
     started = time.monotonic()
     while len(source.loads) < 2:
         await asyncio.sleep(0.01)
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 30
     source.gate.set()
     assert await other == await dying == ["value of a"]
 
@@ -330,13 +328,14 @@ async def test_a_load_that_fails_lets_other_processes_begin_at_once(
 
 
 async def test_one_of_many_readers_loads_ahead_of_the_end(redis: RedisStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    view, views, loads = View(f"test_{uuid4().hex}", 1, lifetime=4.0), JoinedViews(redis), 0
+    view, views, loads = View(f"test_{uuid4().hex}", 1, lifetime=20.0), JoinedViews(redis), 0
+    nobody_waits = asyncio.Event()
 
     async def load(items: Sequence[str]) -> Mapping[str, Any]:
         nonlocal loads
         loads += 1
         read = loads
-        await asyncio.sleep(0.1)
+        await (asyncio.sleep(0.5) if read == 1 else nobody_waits.wait())
         return dict.fromkeys(items, read)
 
     async def values(readers: int) -> set[int]:
@@ -347,14 +346,15 @@ async def test_one_of_many_readers_loads_ahead_of_the_end(redis: RedisStore, mon
 
     assert await values(1) == {1}
     assert await values(50) == {1}
-    # Throws of the dice that look ahead by twenty times what the load took: from 1.2 s on, of at least 3.2 s.
-    monkeypatch.setattr(view_values.random, "random", lambda: 1 - 1e-9)
+    # Throws of the dice that look ahead by 36 times what the load took: from 2 s on at the latest, of at least 16 s.
+    monkeypatch.setattr(view_values.random, "random", lambda: 1 - 2**-53)
     await asyncio.sleep(2.1)
-    assert await values(50) == {1}  # nobody waits
+    assert await values(50) == {1}
+    nobody_waits.set()
     started = time.monotonic()
     while await values(1) == {1}:
         await asyncio.sleep(0.01)
-        assert time.monotonic() - started < 1.0
+        assert time.monotonic() - started < 10
     assert loads == 2
     assert views.counters[view.name].refreshed == 1
 

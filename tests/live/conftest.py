@@ -204,7 +204,7 @@ class Socket:
     async def send(self, **message: Any) -> None:
         await self.connection.send(orjson.dumps(message).decode())
 
-    async def receive(self, seconds: float = 10) -> dict[str, Any]:
+    async def receive(self, seconds: float = 30) -> dict[str, Any]:
         async with asyncio.timeout(seconds):
             message: dict[str, Any] = orjson.loads(await self.connection.recv())
         return message
@@ -224,7 +224,7 @@ class Socket:
         await self.subscribe(id_, query, facility=global_id("Facility", facility), after=after)
         return await self.activity(id_)
 
-    async def activity(self, id_: str = "1", seconds: float = 10) -> Any:
+    async def activity(self, id_: str = "1", seconds: float = 30) -> Any:
         """The next value of a subscription."""
         message = await self.receive(seconds)
         assert (message["id"], message["type"]) == (id_, "next"), message
@@ -235,7 +235,7 @@ class Socket:
         """The cursors of the next values."""
         return [int((await self.activity(id_))["cursor"]) for _ in range(count)]
 
-    async def closed(self, seconds: float = 10) -> tuple[int, str]:
+    async def closed(self, seconds: float = 30) -> tuple[int, str]:
         """Code and reason of the server's close, after what it sent before."""
         async with asyncio.timeout(seconds):
             try:

@@ -69,7 +69,7 @@ async def platform() -> AsyncIterator[Platform]:
         servers = EmbeddedServers(Path(folder) / "servers", durable=False)
         urls = await asyncio.to_thread(servers.start)
         try:
-            async with seeded(urls, scale=0.1, redis_database=0) as made, open_stores(made) as stores:
+            async with seeded(urls, scale=0.1, redis_database=0, patient=False) as made, open_stores(made) as stores:
                 settings = made.model_copy(update={"background": True})
                 facility = await facility_of(stores, "kadikoy")
                 with serve(create_app(settings), settings) as one, serve(create_app(settings), settings) as other:

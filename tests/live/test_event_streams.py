@@ -32,7 +32,7 @@ class Events:
         """The next event and its data."""
         while True:
             while "\n\n" not in self._text:
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(30):
                     self._text += await anext(self._chunks)
             event, _, self._text = self._text.partition("\n\n")
             if event == ":":

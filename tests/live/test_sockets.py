@@ -273,7 +273,7 @@ async def test_a_change_is_made_although_the_client_has_left(address: str, live_
         await socket.init()
         await socket.subscribe("1", LOGIN)
         socket.connection.transport.abort()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while await sessions.count_documents({}) == before:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
 

@@ -3,11 +3,13 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
+from uuid import uuid4
 
 import asyncpg
 import pytest
 
-from nexfit.operations import migrations
+from nexfit.embedded import EmbeddedServers
+from tests.databases import migrated_postgres
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations_pg"
 
@@ -15,14 +17,10 @@ Connect = Callable[[], Awaitable[asyncpg.Connection]]
 
 
 @pytest.fixture(scope="module")
-async def database(postgres_url: str) -> str:
+async def database(servers: EmbeddedServers) -> AsyncIterator[str]:
     """URL of the module's database with every migration applied."""
-    connection = await asyncpg.connect(postgres_url)
-    try:
-        await migrations.up(connection, MIGRATIONS)
-    finally:
-        await connection.close()
-    return postgres_url
+    async with migrated_postgres(servers.urls, f"nexfit_test_{uuid4().hex[:12]}") as url:
+        yield url
 
 
 @pytest.fixture

@@ -236,13 +236,17 @@ async def test_two_migrators_at_once_apply_each_version_once(connection: asyncpg
 async def test_a_migrator_gives_up_when_another_holds_the_lock_for_long(
     connection: asyncpg.Connection, postgres_url: str, tmp_path: Path
 ) -> None:
-    folder = _folder(tmp_path, _0001_slow_up="SELECT pg_sleep(1.5)")
+    folder = _folder(tmp_path, _0001_slow_up="SELECT pg_advisory_xact_lock(1)")
     other = await asyncpg.connect(postgres_url)
+    waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND datname = current_database()"
     try:
-        running = asyncio.create_task(migrations.up(other, folder))
-        await asyncio.sleep(0.5)
+        await connection.execute("SELECT pg_advisory_lock(1)")
+        running = asyncio.create_task(migrations.up(other, folder, lock_timeout=60))
+        while not await connection.fetchval(waits):  # noqa: ASYNC110 - another process's doing
+            await asyncio.sleep(0.02)
         with pytest.raises(MigratorBusy):
             await migrations.up(connection, folder, wait=0.2)
+        await connection.execute("SELECT pg_advisory_unlock(1)")
         assert len(await running) == 1
     finally:
         await other.close()
@@ -258,7 +262,7 @@ async def test_a_locked_table_stops_a_migration_within_the_lock_time_out(
     try:
         async with reader.transaction():
             await reader.execute("SELECT * FROM trial.one")
-            async with asyncio.timeout(3):
+            async with asyncio.timeout(30):
                 with pytest.raises(FailedMigration, match="lock timeout"):
                     await migrations.up(connection, folder, lock_timeout=0.2)
         assert len(await migrations.up(connection, folder)) == 1

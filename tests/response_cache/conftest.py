@@ -109,7 +109,7 @@ def store_commands(log: CommandLog) -> int:
     return log.count("mongo") + log.count("postgres")
 
 
-async def until(what: Callable[[], Any], seconds: float = 10.0) -> None:
+async def until(what: Callable[[], Any], seconds: float = 30.0) -> None:
     """Wait for an async condition."""
     import asyncio
 

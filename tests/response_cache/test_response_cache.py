@@ -184,13 +184,13 @@ async def test_a_change_made_by_anybody_ends_it_soon(settings: Settings, stores:
                 await asyncio.sleep(0.3)
                 return store_commands((await asked(viewers.guest, NAME, id_of(facility)))[1]) == 0
 
-            await until(lasts, 20)
+            await until(lasts)
             async with changed(stores, "facilities", facility, name="Changed by a script"):
 
                 async def shown() -> bool:
                     return b"Changed by a script" in (await asked(viewers.guest, NAME, id_of(facility)))[0].content
 
-                await until(shown, 3)
+                await until(shown)
         finally:
             following.cancel()
             await asyncio.gather(following, return_exceptions=True)

@@ -19,7 +19,7 @@ from nexfit.embedded import EmbeddedServers, ServerUrls
 from nexfit.hybrid import fault_points
 from nexfit.hybrid.events import Event, Home
 from nexfit.hybrid.unit_of_work import BothWork, MongoWork, PostgresWork, UnitsOfWork
-from nexfit.settings import Settings
+from nexfit.settings import MongoSettings, PostgresSettings, Settings
 from nexfit.stores.connections import Stores, open_stores
 from tests.databases import migrated
 from tests.stores.conftest import Proxy, proxying
@@ -54,9 +54,9 @@ class PairFiled(PairWritten):
 
 
 @asynccontextmanager
-async def with_pairs(urls: ServerUrls, redis_database: int) -> AsyncIterator[Settings]:
+async def with_pairs(urls: ServerUrls, redis_database: int, *, patient: bool = True) -> AsyncIterator[Settings]:
     """Settings of new stores, with the schemas and nothing in them but empty pairs; dropped afterwards."""
-    async with migrated(urls, redis_database=redis_database) as made:
+    async with migrated(urls, redis_database=redis_database, patient=patient) as made:
         program = await asyncpg.connect(made.postgres.url.get_secret_value())
         await program.execute("CREATE TABLE pairs (name text PRIMARY KEY, value int NOT NULL CHECK (value >= 0))")
         await program.close()
@@ -211,17 +211,18 @@ async def guarded(settings: Settings, purged: Purged) -> AsyncIterator[Guarded]:
     """Units of work behind proxies."""
 
     async with proxying(upstream(settings.postgres.url)) as postgres, proxying(upstream(settings.mongo.url)) as mongo:
-        way = settings.model_copy(
+        database = settings.mongo.database
+        way = settings.model_copy(  # with the time limits that the application has by itself
             update={
-                "postgres": settings.postgres.model_copy(update={"url": through(settings.postgres.url, postgres)}),
-                "mongo": settings.mongo.model_copy(update={"url": through(settings.mongo.url, mongo)}),
+                "postgres": PostgresSettings(url=through(settings.postgres.url, postgres)),
+                "mongo": MongoSettings(url=through(settings.mongo.url, mongo), database=database),
             }
         )
         async with open_stores(way) as stores:
             yield Guarded(UnitsOfWork(stores, purged), stores, postgres, mongo)
 
 
-async def until(holds: Callable[[], Awaitable[Any]], seconds: float = 10.0) -> None:
+async def until(holds: Callable[[], Awaitable[Any]], seconds: float = 30.0) -> None:
     """Wait until it holds; on a machine with much else to do many looks have to be in vain as well."""
     clock = asyncio.get_running_loop().time
     started, looks = clock(), 0

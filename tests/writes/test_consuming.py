@@ -122,7 +122,7 @@ async def test_what_is_in_the_stream_again_has_no_effect_again(
                 held = await postgres.fetchval("SELECT entry FROM platform.consumers WHERE name = $1", name)
                 return bool(held == number)
 
-            await until(has_read_on, 20)
+            await until(has_read_on)
         await cache.delete(STREAM)  # in which the relay did not write these
     assert await effects_of(postgres, name) == Counter(names)
 

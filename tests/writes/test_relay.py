@@ -409,7 +409,7 @@ def _fields(event: PairFiled) -> list[bytes]:
 async def test_news_reach_the_stream_at_once(
     settings: Settings, stores: Any, cache: Redis, purged: Purged, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(relay_module, "POLL", 5.0)
+    monkeypatch.setattr(relay_module, "POLL", 60.0)
     news = asyncio.Event()
     units = UnitsOfWork(stores, purged, news.set)
     async with relaying(settings, purged, news):
@@ -422,4 +422,4 @@ async def test_news_reach_the_stream_at_once(
                 return len(await told_of(cache, f"{name} {kind}" + (" document" if kind == "mongo" else ""))) == 1
 
             await until(is_there)
-            assert time.perf_counter() - started < 2.5  # a look would come after up to 5 s
+            assert time.perf_counter() - started < 30  # a look would come after up to 60 s

@@ -70,7 +70,7 @@ async def test_everything_is_there_with_the_commit_and_not_before(
     assert "s3cret" not in state
     assert REMOVED in state
     assert sorted(purged.tags) == [f"extra:{name}", f"pair:{name}"]
-    assert await postgres.fetchval("SELECT count(*) FROM pg_prepared_xacts") == 0
+    assert await postgres.fetchval("SELECT count(*) FROM pg_prepared_xacts WHERE database = current_database()") == 0
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -123,7 +123,7 @@ async def test_a_cancellation_in_the_middle_of_a_commit_waits_for_its_outcome(
         await running
     assert await kept(postgres, mongo, name) == _expected("both", 7)
     assert f"pair:{name}" in purged.tags
-    assert await postgres.fetchval("SELECT count(*) FROM pg_prepared_xacts") == 0
+    assert await postgres.fetchval("SELECT count(*) FROM pg_prepared_xacts WHERE database = current_database()") == 0
 
 
 @pytest.mark.parametrize("inner", KINDS)
@@ -331,7 +331,7 @@ async def test_connections_to_postgres_cut_in_the_middle_of_a_commit_over_both(
     with at_point(point, guarded.postgres.cut):
         await guarded.units.both("test").run(body)
     assert await kept(postgres, mongo, name) == _expected("both", body.count)
-    assert await postgres.fetchval("SELECT count(*) FROM pg_prepared_xacts") == 0
+    assert await postgres.fetchval("SELECT count(*) FROM pg_prepared_xacts WHERE database = current_database()") == 0
 
 
 async def test_mongo_out_of_reach_at_the_decision_leaves_it_open(

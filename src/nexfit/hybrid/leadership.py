@@ -66,7 +66,7 @@ class _Session:
                 now = asyncio.get_running_loop().time()
                 wanted = [name for name in self._tasks if name not in self._led and self._resting.get(name, 0) <= now]
                 for name in await self._locks.take(wanted):
-                    log.info("leading", task=name)
+                    log.debug("leading", task=name)
                     self._led[name] = asyncio.create_task(_run(name, self._tasks[name]), name=f"leading {name}")
                 await _first(lost.wait(), PULSE)
         finally:

@@ -15,7 +15,8 @@ T = TypeVar("T")
 
 MAX_PASSWORD_BYTES = 1024
 
-_hasher = PasswordHasher()
+hasher = PasswordHasher()
+"""Makes every new hash, of the cost that argon2-cffi advises."""
 
 _NOBODY_OLD = "$2b$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW"
 """A bcrypt hash of as many rounds as the earlier system's."""
@@ -28,7 +29,7 @@ class Passwords:
         self._bcrypt_hashes = bcrypt_hashes
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="passwords")
         # Verified against for unknown users, so that they take as long as known ones.
-        self._nobody = _hasher.hash("nobody's password")
+        self._nobody = hasher.hash("nobody's password")
 
     def close(self) -> None:
         """Let the threads end."""
@@ -36,7 +37,7 @@ class Passwords:
 
     async def hash(self, password: str) -> str:
         """An Argon2id hash in PHC string format."""
-        return await self._run(_hasher.hash, password)
+        return await self._run(hasher.hash, password)
 
     async def verify(self, password: str, stored: str | None) -> bool:
         """Whether the password belongs to the stored hash; None (no such user) takes the same time and is False.
@@ -63,7 +64,7 @@ def needs_rehash(stored: str) -> bool:
     if stored.startswith("$2"):
         return True
     try:
-        return _hasher.check_needs_rehash(stored)
+        return hasher.check_needs_rehash(stored)
     except InvalidHashError:
         return True
 
@@ -73,6 +74,6 @@ def _verify(password: str, stored: str) -> bool:
         if stored.startswith("$2"):
             # bcrypt reads 72 bytes; hashes made by the earlier system were cut there.
             return bcrypt.checkpw(password.encode()[:72], stored.encode())
-        return _hasher.verify(stored, password)
+        return hasher.verify(stored, password)
     except (VerificationError, InvalidHashError, ValueError):
         return False

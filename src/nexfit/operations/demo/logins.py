@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
-from argon2 import PasswordHasher
 from bson import ObjectId
 
+from nexfit.domains.identity import passwords
 from nexfit.operations.demo.businesses import LOGIN_EMAILS, Row
 from nexfit.operations.demo.people import CLIENT_EMAIL
 
@@ -37,5 +37,5 @@ def demo_logins() -> list[DemoLogin]:
 
 def credentials(people: Iterable[ObjectId], seed: int, at: datetime) -> list[Row]:
     """`credentials` documents with the demo's password, hashed once with a salt from the seed."""
-    hashed = PasswordHasher().hash(PASSWORD, salt=f"nexfit-demo-{seed}".encode().ljust(16, b"-"))
+    hashed = passwords.hasher.hash(PASSWORD, salt=f"nexfit-demo-{seed}".encode().ljust(16, b"-"))
     return [{"_id": person, "passwordHash": hashed, "updatedAt": at} for person in people]
