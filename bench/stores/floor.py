@@ -97,12 +97,13 @@ class Floor:
         record = (await self._reads.find("facilities", {"_id": {"$in": [ObjectId(id_)]}}, (*columns, *rights)))[0]
         zone, address = record["timezone"], record["address"]
         today = local_today(zone, now)
+        plans = asyncio.ensure_future(self._plans(id_))
         classes, memberships, revenue, outstanding, members = await asyncio.gather(
             self._classes(id_, now),
-            self._memberships(id_),
+            self._memberships(plans),
             self._revenue(id_, zone, date.fromisoformat(variables["from"]), date.fromisoformat(variables["to"])),
             self._outstanding(id_, today),
-            self._members(id_, today),
+            self._members(id_, today, plans),
         )
         longitude, latitude = address["coordinates"]["coordinates"]
         return {
@@ -169,13 +170,16 @@ class Floor:
             for found in await self._reads.aggregate(parents)
         }
 
-    async def _memberships(self, facility: str) -> list[Json]:
-        plans = await self._reads.find(
+    async def _plans(self, facility: str) -> list[Json]:
+        return await self._reads.find(
             "memberships",
             {"facilityId": {"$in": [ObjectId(facility)]}, "isActive": True},
             ("currency", "facilityId", "name", "price"),
             sort=[("name", 1), ("_id", 1)],
         )
+
+    async def _memberships(self, loading: asyncio.Future[list[Json]]) -> list[Json]:
+        plans = await loading
         ids = [str(plan["_id"]) for plan in plans]
 
         async def load() -> Mapping[str, Any]:
@@ -221,15 +225,17 @@ class Floor:
         value = (await self._views.get([(key, money_tag(facility))], [facility], load))[facility]
         return {"invoices": value["invoices"], "total": {"amount": value["total"], "currency": value["currency"]}}
 
-    async def _members(self, facility: str, today: date) -> list[Json]:
+    async def _members(self, facility: str, today: date, plans: asyncio.Future[list[Json]]) -> list[Json]:
         found = (await self._reads.fetch(MEMBERS_SQL, [facility], [today], [facility]))[:PAGE]
-        plan_ids = {ObjectId(row["plan_id"]) for row in found}
-        people, plans, visits = await asyncio.gather(
+        people, visits = await asyncio.gather(
             self._people({ObjectId(row["user_id"]) for row in found}),
-            self._reads.find("memberships", {"_id": {"$in": list(plan_ids)}}, ("name",)),
             self._last_visits(ObjectId(facility), [ObjectId(row["user_id"]) for row in found]),
         )
-        names = {str(plan["_id"]): {"name": plan["name"]} for plan in plans}
+        names = {str(plan["_id"]): {"name": plan["name"]} for plan in await plans}
+        other_ids = {row["plan_id"] for row in found if row["plan_id"]} - names.keys()
+        if other_ids:
+            others = await self._reads.find("memberships", {"_id": {"$in": list(map(ObjectId, other_ids))}}, ("name",))
+            names |= {str(plan["_id"]): {"name": plan["name"]} for plan in others}
         return [
             {
                 "user": people[id_],
@@ -244,27 +250,12 @@ class Floor:
         ]
 
     async def _last_visits(self, facility: ObjectId, users: list[ObjectId]) -> dict[ObjectId, datetime]:
-        joined = {
-            "from": "visits",
-            "localField": "user",
-            "foreignField": "userId",
-            "let": {"facility": "$facility"},
-            "pipeline": [
-                {"$match": {"$expr": {"$eq": ["$facilityId", "$$facility"]}}},
-                {"$sort": {"at": -1}},
-                {"$limit": 1},
-                {"$project": {"_id": 0, "at": 1}},
-            ],
-            "as": "visits",
-        }
-        parents: list[Json] = [
-            {"$documents": [{"_id": at, "facility": facility, "user": user} for at, user in enumerate(users)]},
-            {"$lookup": joined},
-            {"$project": {"visits": 1}},
+        latest: list[Json] = [
+            {"$match": {"facilityId": facility, "userId": {"$in": users}}},
+            {"$sort": {"userId": 1, "at": -1}},
+            {"$group": {"_id": "$userId", "at": {"$first": "$at"}}},
         ]
-        return {
-            users[row["_id"]]: row["visits"][0]["at"] for row in await self._reads.aggregate(parents) if row["visits"]
-        }
+        return {row["_id"]: row["at"] for row in await self._reads.aggregate(latest, "visits")}
 
     async def _people(self, ids: set[ObjectId]) -> dict[Any, Json]:
         found = await self._reads.find("users", {"_id": {"$in": list(ids)}}, ("firstName", "lastName"))

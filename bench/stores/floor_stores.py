@@ -51,8 +51,8 @@ class Reads(Protocol):
     ) -> list[Json]:
         """MongoDB documents."""
 
-    async def aggregate(self, pipeline: Sequence[Json]) -> list[Json]:
-        """MongoDB documents of a pipeline that starts from `$documents`."""
+    async def aggregate(self, pipeline: Sequence[Json], collection: str | None = None) -> list[Json]:
+        """MongoDB documents of a pipeline over a collection, or one that starts from `$documents`."""
 
     async def fetch(self, sql: str, *arguments: object) -> Sequence[Any]:
         """PostgreSQL rows."""
@@ -70,7 +70,6 @@ class StoreLayer:
     def __init__(self, mongo: Mongo, postgres: Postgres, redis: RedisStore) -> None:
         self._stores = (mongo, postgres, redis)
         self.find = partial(mongo.find, zoneless=True)
-        self.aggregate = partial(mongo.aggregate_documents, zoneless=True)
         self.fetch = postgres.fetch
         self.send = redis.send
 
@@ -78,6 +77,13 @@ class StoreLayer:
     async def open(cls, settings: Settings) -> StoreLayer:
         """Open it inside the running loop."""
         return cls(Mongo(settings.mongo), await Postgres.connect(settings.postgres), RedisStore(settings.redis))
+
+    async def aggregate(self, pipeline: Sequence[Json], collection: str | None = None) -> list[Json]:
+        """MongoDB documents of a pipeline over a collection, or one that starts from `$documents`."""
+        mongo = self._stores[0]
+        if collection is None:
+            return await mongo.aggregate_documents(pipeline, zoneless=True)
+        return await mongo.aggregate(collection, pipeline, zoneless=True)
 
     async def close(self) -> None:
         """Close every connection."""
@@ -123,9 +129,10 @@ class PlainDrivers:
         cursor = self._mongo[collection].find(filter, selected, sort=sort, limit=limit, batch_size=batch)
         return await cursor.to_list()
 
-    async def aggregate(self, pipeline: Sequence[Json]) -> list[Json]:
-        """MongoDB documents of a pipeline that starts from `$documents`."""
-        return await (await self._mongo.aggregate(pipeline, batchSize=SINGLE_BATCH)).to_list()
+    async def aggregate(self, pipeline: Sequence[Json], collection: str | None = None) -> list[Json]:
+        """MongoDB documents of a pipeline over a collection, or one that starts from `$documents`."""
+        source = self._mongo if collection is None else self._mongo[collection]
+        return await (await source.aggregate(pipeline, batchSize=SINGLE_BATCH)).to_list()
 
     async def command(self, command: Mapping[str, Any], codec: CodecOptions[Json]) -> list[Json]:
         """MongoDB's first batch of a command that reads, which is all there is of a page."""

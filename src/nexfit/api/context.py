@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import asyncio
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+
+from bson import ObjectId
 
 from nexfit.api.language import Speech
 from nexfit.domains.classes.places import ClassDesk
@@ -21,6 +24,7 @@ from nexfit.domains.identity.passwords import Passwords
 from nexfit.domains.identity.sessions import Sessions
 from nexfit.domains.identity.tokens import Tokens
 from nexfit.domains.memberships.purchase import OnlineSales
+from nexfit.engine.fields import Record
 from nexfit.hybrid.allowances import Allowances
 from nexfit.hybrid.joined_views import JoinedViews
 from nexfit.hybrid.turns import Turns
@@ -74,6 +78,7 @@ class Context:
         "loaders",
         "max_staleness",
         "now",
+        "plans",
         "services",
         "speech",
         "touched",
@@ -104,6 +109,8 @@ class Context:
         """The reference executor's DataLoaders; the engine needs none."""
         self.health_reads: dict[str, set[str]] = {}
         """Fields that tell of somebody else's health and are about to be given out, by the person's id."""
+        self.plans: list[tuple[frozenset[str], asyncio.Future[Mapping[ObjectId, Record]]]] = []
+        """Membership plans that a field of this request loads, with their columns, for others that need them, too."""
         self.max_staleness = 0.0
         """Seconds for which the viewer bears not to see a change, his own among them."""
         self.touched: set[str] | None = None

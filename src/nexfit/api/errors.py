@@ -70,6 +70,7 @@ def answering(
             payload = {**(refused or {}), "userErrors": [user_error(refusal)]}
         except InvalidInput as invalid:
             payload = {**(refused or {}), "userErrors": [user_error(refusal) for refusal in invalid.refusals]}
+        context.plans.clear()  # what an earlier mutation of the operation has shown may have changed
         return [payload] * len(parents)
 
     return load

@@ -23,7 +23,11 @@ BATCH = 500
 """Entries that one read looks at, at most."""
 
 PAUSE = 0.2
-"""Seconds after a failed read."""
+"""Seconds after a failed read; twice as many after each one that follows, because an attempt to connect costs the
+process as much as a request does."""
+
+LONGEST_PAUSE = 1.0
+"""Seconds at most."""
 
 CLOCKS = 60.0
 """Seconds by which this process' clock may differ from the one that numbers the entries."""
@@ -63,7 +67,7 @@ class EventReader:
     async def run(self) -> NoReturn:
         """Read until cancelled, through every outage of Redis."""
         connection: RedisConnection | None = None
-        is_lost = False
+        is_lost, pause = False, PAUSE
         try:
             while True:
                 stop_if_cancelled()
@@ -80,9 +84,10 @@ class EventReader:
                     if not is_lost:
                         log.warning("the event stream is not read", error=str(error))
                     is_lost = True
-                    await asyncio.sleep(PAUSE)
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, LONGEST_PAUSE)
                     continue
-                is_lost = False
+                is_lost, pause = False, PAUSE
                 if passage is not None:
                     await self._told(passage)
                     self._read_to = passage.end

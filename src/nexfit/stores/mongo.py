@@ -133,14 +133,16 @@ class Mongo:
 
         return await self._read({**command, "batchSize": SINGLE_BATCH}, by_pymongo, zoneless=zoneless)
 
-    async def aggregate(self, collection: str, pipeline: Sequence[Mapping[str, Any]]) -> list[Document]:
-        """Result documents of a pipeline, in one command; raises StoreError."""
+    async def aggregate(
+        self, collection: str, pipeline: Sequence[Mapping[str, Any]], *, zoneless: bool = False
+    ) -> list[Document]:
+        """Result documents of a pipeline, in one command; raises StoreError. `zoneless` is as for `find`."""
 
         async def by_pymongo() -> list[Document]:
-            cursor = await self.database[collection].aggregate(list(pipeline), batchSize=SINGLE_BATCH)
+            cursor = await self._database(zoneless)[collection].aggregate(list(pipeline), batchSize=SINGLE_BATCH)
             return await cursor.to_list()
 
-        return await self._read(_aggregate(collection, pipeline), by_pymongo)
+        return await self._read(_aggregate(collection, pipeline), by_pymongo, zoneless=zoneless)
 
     async def aggregate_documents(
         self, pipeline: Sequence[Mapping[str, Any]], *, zoneless: bool = False

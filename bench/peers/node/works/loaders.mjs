@@ -79,32 +79,18 @@ export class Loaders {
   // The keys are members' rows.
   get lastVisitOfMember() {
     return this.#loader('lastVisitOfMember', async (members) => {
+      // The overview's members are of one facility.
+      const facilityId = ObjectId.createFromHexString(members[0].facility_id);
       const found = await this.mongo
+        .collection('visits')
         .aggregate([
-          {
-            $documents: members.map(({ facility_id, user_id }) => ({
-              facility: ObjectId.createFromHexString(facility_id),
-              user: ObjectId.createFromHexString(user_id),
-            })),
-          },
-          {
-            $lookup: {
-              from: 'visits',
-              localField: 'user',
-              foreignField: 'userId',
-              let: { facility: '$facility' },
-              pipeline: [
-                { $match: { $expr: { $eq: ['$facilityId', '$$facility'] } } },
-                { $sort: { at: -1 } },
-                { $limit: 1 },
-                { $project: { _id: 0, at: 1 } },
-              ],
-              as: 'visits',
-            },
-          },
+          { $match: { facilityId, userId: { $in: objectIds(members.map(({ user_id }) => user_id)) } } },
+          { $sort: { userId: 1, at: -1 } },
+          { $group: { _id: '$userId', at: { $first: '$at' } } },
         ])
         .toArray();
-      return found.map(({ visits }) => visits[0]?.at ?? null); // in the order of `$documents`
+      const latest = new Map(found.map(({ _id, at }) => [_id.toHexString(), at]));
+      return members.map(({ user_id }) => latest.get(user_id) ?? null);
     });
   }
 

@@ -32,7 +32,7 @@ def value_at(record: Any, path: str) -> Any:
 
 async def users_at(parents: Sequence[Record], path: str, args: Args, context: Context) -> Sequence[Any]:
     """The person each parent names at a path, in one command."""
-    named = [value_at(parent, path) for parent in parents]
+    named = [value_at(parent, path) for parent in parents] if "." in path else [parent.get(path) for parent in parents]
     ids = [object_id(id_) if isinstance(id_, str) and id_ else id_ or None for id_ in named]
     found = await people.by_ids(context.stores.mongo, (id_ for id_ in ids if id_), args.selection.columns)
     return [_inheriting(parent, found.get(id_)) if id_ else None for parent, id_ in zip(parents, ids, strict=True)]

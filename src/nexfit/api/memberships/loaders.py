@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
+
+from bson import ObjectId
 
 from nexfit.api.access import PERMITTED
 from nexfit.api.context import Context
@@ -19,9 +22,16 @@ from nexfit.hybrid.ids import object_id
 
 async def plans_of_facilities(parents: Sequence[Record], args: Args, context: Context) -> Sequence[Any]:
     """The plans each facility sells now; each remembers whether the viewer may see its subscribers."""
-    found = await plans.of_facilities(
-        context.stores.mongo, [parent["_id"] for parent in parents], args.selection.columns
-    )
+    columns = args.selection.columns
+    landed: asyncio.Future[Mapping[ObjectId, Record]] = asyncio.get_running_loop().create_future()
+    context.plans.append((columns, landed))
+    loaded: dict[ObjectId, Record] = {}
+    try:
+        found = await plans.of_facilities(context.stores.mongo, [parent["_id"] for parent in parents], columns)
+        # Copies: what is permitted for these records is not for those that are reached by another way.
+        loaded = {plan["_id"]: {**plan} for some in found.values() for plan in some}
+    finally:
+        landed.set_result(loaded)
     # Only the subscribers depend on who asks: a price list is the same for everybody, and is cached for all.
     guarded = parents if "activeSubscribers" in args.selection.fields else ()
     for parent in guarded:
@@ -49,8 +59,23 @@ async def plans_of_contracts(parents: Sequence[Record], args: Args, context: Con
 async def plans_of_rows(parents: Sequence[Record], args: Args, context: Context) -> Sequence[Any]:
     """The plan each row names in `plan_id`."""
     ids = [object_id(parent["plan_id"]) if parent["plan_id"] else None for parent in parents]
-    found = await plans.by_ids(context.stores.mongo, (id_ for id_ in ids if id_), args.selection.columns)
+    found = await _plans_by_ids({id_ for id_ in ids if id_}, args.selection.columns, context)
     return [found.get(id_) if id_ else None for id_ in ids]
+
+
+async def _plans_by_ids(
+    ids: Collection[ObjectId], columns: frozenset[str], context: Context
+) -> Mapping[ObjectId, Record]:
+    """Plans by id: from another field of the request that has loaded them, or is about to; the rest in one command."""
+    found: dict[ObjectId, Record] = {}
+    for held, landed in context.plans:
+        if columns <= held:
+            # Shielded: who leaves must not take from the others what they wait for.
+            known = landed.result() if landed.done() else await asyncio.shield(landed)
+            found |= {id_: known[id_] for id_ in ids if id_ in known}
+    if missing := [id_ for id_ in ids if id_ not in found]:
+        found |= await plans.by_ids(context.stores.mongo, missing, columns)
+    return found
 
 
 async def subscriptions_of_contracts(parents: Sequence[Record], args: Args, context: Context) -> Sequence[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from bson import ObjectId
@@ -30,12 +31,13 @@ class ClassOrder(StrEnum):
     START_TIME = "START_TIME"
 
 
-def keys_of(order: ClassOrder, *, descending: bool) -> list[Key]:
+@lru_cache
+def keys_of(order: ClassOrder, *, descending: bool) -> Sequence[Key]:
     """Ordering columns of a list of classes."""
     unique = Key("_id", object_id, descending)
     if order is ClassOrder.NAME:
-        return [Key("name", text, descending), unique]
-    return [Key("schedule.startTime", instant, descending), unique]
+        return (Key("name", text, descending), unique)
+    return (Key("schedule.startTime", instant, descending), unique)
 
 
 async def pages_of_facilities(

@@ -57,7 +57,7 @@ async def revenue(
         rows = await postgres.fetch(sql.revenue_by_period, ids, [zones[id_] for id_ in ids], first, last, str(by))
         found: dict[str, list[Any]] = {id_: [] for id_ in ids}
         for row in rows:
-            found[row["facility_id"]].append(_as_json(row, without="facility_id"))
+            found[row["facility_id"]].append(_taken(row))
         return dict(zip(items, (found[id_] for id_ in ids), strict=True))
 
     items = [f"{id_}:{first}:{last}:{by}" for id_ in zones]
@@ -82,7 +82,7 @@ async def outstanding(
     async def load(items: Sequence[str]) -> dict[str, Any]:
         ids = [item.partition(":")[0] for item in items]
         rows = await postgres.fetch(sql.outstanding, ids, [todays[id_] for id_ in ids])
-        found = {row["facility_id"]: _as_json(row, without="facility_id") for row in rows}
+        found = {row["facility_id"]: _owed(row) for row in rows}
         return {item: found.get(id_) for item, id_ in zip(items, ids, strict=True)}
 
     items = [f"{id_}:{today}" for id_, today in todays.items()]
@@ -113,8 +113,23 @@ async def analytics(postgres: Postgres, facilities: Sequence[str], first: date, 
     return found
 
 
-def _as_json(row: Row, *, without: str) -> dict[str, Any]:
-    """A row as JSON can carry it: days in ISO 8601, decimals as text."""
+def _taken(row: Row) -> dict[str, Any]:
+    """A row as JSON can carry it: the day in ISO 8601, the decimal as text."""
     return {
-        key: str(value) if isinstance(value, Decimal | date) else value for key, value in row.items() if key != without
+        "period": str(row["period"]),
+        "total": str(row["total"]),
+        "currency": row["currency"],
+        "transactions": row["transactions"],
+        "refunds": row["refunds"],
+    }
+
+
+def _owed(row: Row) -> dict[str, Any]:
+    """A row as JSON can carry it."""
+    return {
+        "currency": row["currency"],
+        "invoices": row["invoices"],
+        "total": str(row["total"]),
+        "overdue_invoices": row["overdue_invoices"],
+        "overdue_total": str(row["overdue_total"]),
     }
