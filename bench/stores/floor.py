@@ -252,7 +252,7 @@ class Floor:
     async def _last_visits(self, facility: ObjectId, users: list[ObjectId]) -> dict[ObjectId, datetime]:
         latest: list[Json] = [
             {"$match": {"facilityId": facility, "userId": {"$in": users}}},
-            {"$sort": {"userId": 1, "at": -1}},
+            {"$sort": {"facilityId": 1, "userId": 1, "at": -1}},
             {"$group": {"_id": "$userId", "at": {"$first": "$at"}}},
         ]
         return {row["_id"]: row["at"] for row in await self._reads.aggregate(latest, "visits")}

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 import pytest
 from bson import ObjectId
 
+from nexfit.api.context import Context, Services
+from nexfit.api.errors import answering
+from nexfit.api.memberships.loaders import plans_of_facilities
 from nexfit.hybrid.versions import GENERATION
 from nexfit.settings import Settings
 from nexfit.stores.connections import Stores
@@ -35,8 +40,8 @@ query OwnerOverview(
 DATES = {"from": "2026-01-01", "to": TODAY.isoformat()}
 FACILITIES = "{ viewer { facilities(first: 10) { nodes { id name } } } }"
 
-MONGO = ["find"] * 6 + ["aggregate"] * 2
-"""Facility, classes, instructors, occurrences, plans sold, people, their plans, last visits."""
+MONGO = ["find"] * 5 + ["aggregate"] * 2
+"""Facility, classes, instructors, occurrences, plans (for the list and the members), people, last visits."""
 
 
 async def test_the_overview_joins_all_stores(owner: Client, stores: Stores) -> None:
@@ -116,6 +121,49 @@ async def test_the_overview_takes_the_same_commands_whatever_the_sizes(
     assert 6 <= sent["MGET"] <= 9
     assert 2 * values < sent["SET"] <= 3 * values
     assert warm.sent["redis"] == ["MGET"] * 3
+
+
+async def test_a_plan_that_the_facility_lists_is_not_read_again(owner: Client, stores: Stores) -> None:
+    facility = await facility_of(stores, "kadikoy")
+    variables = {"facility": global_id("Facility", facility)}
+    query = "query ($facility: ID!) { facility(id: $facility) { %s members(first: 50) { nodes { plan { %s } } } } }"
+    for listed, shown, sent in (
+        ("memberships { name price { amount } }", "name", 2),
+        ("memberships { name }", "name price { amount }", 3),  # which the list does not know of
+        ("memberships { name activeSubscribers }", "name activeSubscribers", 3),  # who may see it is asked anew
+        ("", "name", 2),
+    ):
+        await owner.data(query % (listed, shown), variables)  # fills the views
+        data, log = await owner.counted(query % (listed, shown), variables)
+        alone = await owner.data(query % ("", shown), variables)
+        assert data["facility"]["members"] == alone["facility"]["members"]
+        assert log.count("mongo") == sent, log.sent
+    plans = stores.mongo.database["memberships"]
+    held = data["facility"]["members"]["nodes"][0]["plan"]["name"]
+    one = await plans.find_one({"facilityId": facility, "name": held})
+    assert one is not None
+    await plans.update_one({"_id": one["_id"]}, {"$set": {"isActive": False}})
+    try:  # what is sold no more is still somebody's
+        data, log = await owner.counted(query % ("memberships { name }", "name"), variables)
+    finally:
+        await plans.replace_one({"_id": one["_id"]}, one)
+    assert held not in [plan["name"] for plan in data["facility"]["memberships"]]
+    assert data["facility"]["members"] == alone["facility"]["members"]
+    assert log.count("mongo") == 3
+
+
+async def test_what_one_mutation_showed_is_read_again_by_the_next(owner: Client, stores: Stores) -> None:
+    facility = await facility_of(stores, "kadikoy")
+    context = Context(cast("Services", SimpleNamespace(stores=stores)), datetime.now(UTC))
+    args = cast("Any", SimpleNamespace(selection=SimpleNamespace(columns=frozenset({"name"}), fields=frozenset())))
+    await plans_of_facilities([{"_id": facility}], args, context)
+    assert context.plans
+
+    async def change(_: object, context: Context) -> dict[str, object]:
+        return {}
+
+    await answering(change)([{}], args, context)
+    assert not context.plans
 
 
 async def test_the_overview_takes_the_same_commands_however_many_members(

@@ -85,7 +85,7 @@ export class Loaders {
         .collection('visits')
         .aggregate([
           { $match: { facilityId, userId: { $in: objectIds(members.map(({ user_id }) => user_id)) } } },
-          { $sort: { userId: 1, at: -1 } },
+          { $sort: { facilityId: 1, userId: 1, at: -1 } },
           { $group: { _id: '$userId', at: { $first: '$at' } } },
         ])
         .toArray();

@@ -207,7 +207,7 @@ async def _last_visits_at(mongo: Mongo, facility: ObjectId, users: Collection[Ob
         "visits",
         [
             {"$match": {"facilityId": facility, "userId": {"$in": list(users)}}},
-            {"$sort": {"userId": 1, "at": -1}},
+            {"$sort": {"facilityId": 1, "userId": 1, "at": -1}},
             {"$group": {"_id": "$userId", "at": {"$first": "$at"}}},
         ],
         zoneless=True,
