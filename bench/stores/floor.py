@@ -199,7 +199,7 @@ class Floor:
 
     async def _revenue(self, facility: str, zone: str, first: date, last: date) -> list[Json]:
         async def load() -> Mapping[str, Any]:
-            rows = await self._reads.fetch(sql.revenue_by_period, [facility], [zone], first, last, "month")
+            rows = await self._reads.fetch(sql.revenue, [facility], [zone], first, last, "month")
             keys = ("period", "total", "currency", "transactions", "refunds")
             return {facility: [{key: _stored(row[key]) for key in keys} for row in rows]}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
@@ -16,19 +17,29 @@ import orjson
 import pytest
 from bson import ObjectId
 
-from nexfit.domains.analytics import charts
+from nexfit.domains.analytics import charts, keeping
+from nexfit.domains.analytics.figures import Happened
 from nexfit.domains.analytics.keeping import rebuild, refresh
+from nexfit.domains.analytics.reading import happened
 from nexfit.embedded import EmbeddedServers
 from nexfit.hybrid.feed_positions import transaction
 from nexfit.operations import daily_figures
 from nexfit.stores.change_stream import DocumentChange
 from nexfit.stores.connections import Stores, open_stores
+from nexfit.stores.errors import StoreError
+from nexfit.stores.postgres_transactions import Isolation, PostgresTransaction
+from nexfit.stores.sql import load_sql
 from tests.databases import migrated
 
 ROW = """SELECT date, new_members, active_members, total_revenue::text AS revenue, currency, class_attendance,
     subscription_renewals, subscription_cancellations, metrics::text AS metrics
   FROM finance.analytics_daily WHERE business_id = $1 ORDER BY date"""
 NOW = datetime(2026, 11, 10, 9, 0, tzinfo=UTC)
+
+SURE = ["succeeded"]
+NOT_ALWAYS = [*SURE * 5, "failed"]
+
+finance = load_sql("nexfit.domains.finance")
 
 
 @dataclass(slots=True)
@@ -85,12 +96,14 @@ class Life:
             payment, user, amount, _ = self.payments.pop(self.chance.randrange(len(self.payments)))
             await self.move(uuid4(), user, amount, self.chance.choice(["refund", "chargeback"]), at, payment)
 
-    async def move(self, id_: Any, user: str, amount: Decimal, kind: str, at: datetime, original: Any) -> None:
+    async def move(
+        self, id_: Any, user: str, amount: Decimal, kind: str, at: datetime, original: Any, statuses: Any = NOT_ALWAYS
+    ) -> None:
         await self.stores.postgres.fetch(
             """INSERT INTO finance.transactions (transaction_id, business_id, facility_id, user_id, amount, currency,
                  payment_method, transaction_type, status, original_transaction_id, created_at)
                VALUES ($1, $2, $2, $3, $4, 'TRY', 'cash', $5, $6, $7, $8)""",
-            *(id_, self.key, user, amount, kind, self.chance.choice(["succeeded"] * 5 + ["failed"]), original, at),
+            *(id_, self.key, user, amount, kind, self.chance.choice(statuses), original, at),
         )
 
     async def joins(self, at: datetime) -> None:
@@ -286,9 +299,12 @@ async def test_kept_equals_rebuilt_equals_recomputed_over_weeks_with_a_clock_cha
     # From the end of October, when Berlin's and St John's clocks are set back, to the tenth of November.
     for step in range(12):
         now = NOW - timedelta(days=11 - step)
-        for _ in range(14):
+        for number in range(14):
             await life.step(now)
+            if number % 5 == step % 5:  # some are marked, some were computed
+                await agreed(life)
         await refresh(life.stores.mongo, life.stores.postgres, now=now)
+        await agreed(life)
         assert await refresh(life.stores.mongo, life.stores.postgres, now=now) == 0
     kept = await life.rows()
     days = [row["date"] for row in kept]
@@ -306,8 +322,110 @@ async def test_kept_equals_rebuilt_equals_recomputed_over_weeks_with_a_clock_cha
     await life.stores.postgres.fetch(
         "INSERT INTO finance.analytics_daily (business_id, date, currency) VALUES ($1, '2025-01-01', 'TRY')", life.key
     )
+    await agreed(life)  # days without their counts are nobody's figures
     assert await rebuild(life.stores.mongo, life.stores.postgres, now=NOW, facilities=[life.facility]) == 4
     assert await life.rows() == kept
+
+
+async def agreed(life: Life) -> None:
+    """Revenue is the same whether stored days are read or all movements are added up, in one snapshot."""
+    zone, first, last = life.zone.key, date(2026, 10, 1), date(2026, 11, 12)
+    work = await PostgresTransaction.begin(life.stores.postgres, Isolation.REPEATABLE_READ)
+    try:
+        for unit, begins in (("day", first), ("week", first), ("month", first), ("month", date(2026, 11, 3))):
+            asked = ([life.key], [zone], begins, last, unit)
+            stored = [tuple(row) for row in await work.fetch(finance.revenue, *asked)]
+            assert stored == [tuple(row) for row in await work.fetch(finance.revenue_by_period, *asked)]
+            assert stored
+    finally:
+        await work.rollback()
+        await work.close()
+
+
+async def test_revenue_is_taken_from_stored_days_that_no_mark_speaks_of(stores: Stores) -> None:
+    life = await began(stores, "Europe/Istanbul")
+    for day in (2, 3, 4):
+        await life.move(uuid4(), str(ObjectId()), Decimal(10), "manual_payment", NOW - timedelta(days=day), None, SURE)
+    await refresh(stores.mongo, stores.postgres, now=NOW)
+
+    async def revenue() -> list[Decimal]:
+        days = (NOW.date() - timedelta(days=5), NOW.date() - timedelta(days=1))
+        rows = await stores.postgres.fetch(finance.revenue, [life.key], [life.zone.key], *days, "day")
+        return [row["total"] for row in rows]
+
+    assert await revenue() == [0, 10, 10, 10, 0]
+    spoilt = "UPDATE finance.analytics_daily SET total_revenue = total_revenue + 1 WHERE business_id = $1"
+    await stores.postgres.fetch(spoilt, life.key)
+    assert await revenue() == [1, 11, 11, 11, 1]  # which shows where it comes from
+    await life.move(uuid4(), str(ObjectId()), Decimal(7), "manual_payment", NOW - timedelta(days=3), None, SURE)
+    assert await revenue() == [1, 10, 17, 10, 0]  # a mark speaks for the days beside it, too, and what follows is open
+    await refresh(stores.mongo, stores.postgres, now=NOW)
+    assert await revenue() == [1, 10, 17, 10, 1]
+
+
+async def test_readers_beside_payments_and_computations_agree(stores: Stores) -> None:
+    life = await began(stores, "Europe/Berlin")
+    await life.pays(NOW - timedelta(days=1))
+    await refresh(stores.mongo, stores.postgres, now=NOW)
+    done = asyncio.Event()
+
+    async def pay() -> None:
+        for _ in range(25):
+            await life.pays(life.moment(NOW))
+            await life.gets_back(life.moment(NOW))
+
+    async def compute() -> None:
+        while not done.is_set():
+            await refresh(stores.mongo, stores.postgres, now=NOW)
+
+    async def read() -> None:
+        while not done.is_set():
+            await agreed(life)
+
+    async with asyncio.TaskGroup() as group:
+        beside = [group.create_task(compute()), group.create_task(read())]
+        await asyncio.gather(pay(), pay())
+        done.set()
+        await asyncio.gather(*beside)
+    await refresh(stores.mongo, stores.postgres, now=NOW)
+    await agreed(life)
+
+
+async def test_a_computation_that_was_held_up_does_not_undo_a_later_one(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    life = await began(stores, "Europe/Berlin")
+    await life.move(uuid4(), str(ObjectId()), Decimal(10), "manual_payment", NOW, None, SURE)
+    await refresh(stores.mongo, stores.postgres, now=NOW)
+    has_read, go_on = asyncio.Event(), asyncio.Event()
+
+    async def held_up(*asked: Any) -> AsyncIterator[Happened]:
+        async for event in happened(*asked):
+            yield event
+        has_read.set()
+        await go_on.wait()
+
+    monkeypatch.setattr(keeping, "happened", held_up)
+    first = asyncio.create_task(rebuild(stores.mongo, stores.postgres, now=NOW, facilities=[life.facility]))
+    await has_read.wait()
+    monkeypatch.undo()
+    await life.move(uuid4(), str(ObjectId()), Decimal(7), "manual_payment", NOW, None, SURE)
+
+    async def follow() -> None:
+        while True:
+            try:
+                await refresh(stores.mongo, stores.postgres, now=NOW)
+            except StoreError:  # it does not wait for ever
+                continue
+            return
+
+    second = asyncio.create_task(follow())
+    await asyncio.wait([second], timeout=0.3)  # it takes its turn behind the first one
+    assert not second.done()
+    go_on.set()
+    await asyncio.gather(first, second)
+    assert (await life.rows())[-1]["revenue"] == "17.00"
+    await agreed(life)
 
 
 async def test_nothing_is_marked_by_what_was_not_committed(life: Life) -> None:

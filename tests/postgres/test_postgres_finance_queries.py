@@ -15,7 +15,7 @@ sql = load_sql("nexfit.domains.finance")
 
 def test_every_statement_says_what_it_is_for() -> None:
     assert sql.names() == [
-        *("revenue_by_period", "outstanding", "active_subscribers", "analytics_by_day"),
+        *("revenue_by_period", "revenue", "outstanding", "active_subscribers", "analytics_by_day"),
         *("credit_notes_of_invoices", "invoice_paper", "credit_note_paper"),
     ]
     assert all(getattr(sql, name).startswith("-- for: ") for name in sql.names())

@@ -238,6 +238,10 @@ CASES: dict[str, tuple[Callable[[Any], Awaitable[Any]], set[str]]] = {
         plain(sql.revenue_by_period, FACILITIES[:2], ["Europe/Istanbul"] * 2, *PERIOD, "month"),
         {"idx_transactions_created_at"},
     ),
+    "revenue, as far as it is stored": (
+        plain(sql.revenue, FACILITIES[:2], ["Europe/Istanbul"] * 2, *PERIOD, "month"),
+        {"idx_transactions_created_at", "analytics_daily_pkey", "idx_analytics_marks_facility"},
+    ),
     "outstanding": (plain(sql.outstanding, FACILITIES[:5], [TODAY] * 5), {"idx_invoices_status"}),
     "subscribers of plans": (plain(sql.active_subscribers, PLANS[:8]), {"idx_subscriptions_status"}),
     "analytics": (plain(sql.analytics_by_day, FACILITIES[:2], *PERIOD), {"analytics_daily_pkey"}),

@@ -1,7 +1,9 @@
 """Keeps `finance.analytics_daily` what the fold says, day by day as things happen, or all of it anew.
 
 Both ways run the same pure fold over the same reads, so what was kept while it happened equals what a rebuild makes.
-A mark names days that may be out of date; computing a day too often, or twice, changes nothing.
+A mark names days that may be out of date; computing a day too often, or twice, changes nothing. Days without a mark are
+right, and are read in place of the movements (`revenue` in domains/finance/queries.sql): so a facility's days are
+computed in turns, each of which reads what is committed when it begins.
 """
 
 from __future__ import annotations
@@ -109,10 +111,12 @@ async def _compute(mongo: Mongo, postgres: Postgres, place: _Place, days: Iterab
     changed = 0
     for first, last in _ranges(sorted(days)):
         figures = Fold(place.zone, first, last)
-        async for event in happened(mongo, postgres, place.id, place.zone, first, last):
-            figures.take(event)
-        rows = figures.days(place.currency, get_currency_precision(place.currency))
-        changed += len(await postgres.fetch(sql.keep, str(place.id), rows))
+        async with transaction(postgres) as work:
+            await work.execute(sql.take_turn, str(place.id))
+            async for event in happened(mongo, work, place.id, place.zone, first, last):
+                figures.take(event)
+            rows = figures.days(place.currency, get_currency_precision(place.currency))
+            changed += len(await work.fetch(sql.keep, str(place.id), rows))
     return changed
 
 

@@ -51,6 +51,12 @@ SELECT (SELECT min(created_at) FROM finance.transactions WHERE facility_id = $1)
 -- for: what changed since figures were last computed. $1 at most so many.
 SELECT mark_id, facility_id, first_day, last_day FROM finance.analytics_marks ORDER BY mark_id LIMIT $1
 
+-- name: take_turn
+-- for: one computation of a facility's days at a time, so that none writes over a later one what it read before. $1 facility.
+-- The transaction waits while the documents are read.
+SELECT set_config('idle_in_transaction_session_timeout', '60s', true),
+  pg_advisory_xact_lock(hashtextextended('nexfit figures ' || $1::text, 0))
+
 -- name: unmark
 -- for: marks that were looked after. $1 marks.
 DELETE FROM finance.analytics_marks WHERE mark_id = ANY ($1::bigint[])

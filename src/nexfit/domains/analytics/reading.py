@@ -11,6 +11,7 @@ from bson import ObjectId
 from nexfit.domains.analytics.figures import Booked, Cancelled, Happened, Held, Joined, Moved, Offered, Renewed, Visited
 from nexfit.stores.mongo import Mongo
 from nexfit.stores.postgres import Postgres
+from nexfit.stores.postgres_transactions import PostgresTransaction
 from nexfit.stores.sql import load_sql
 
 sql = load_sql("nexfit.domains.analytics")
@@ -24,7 +25,7 @@ def midnight(zone: ZoneInfo, day: date) -> datetime:
 
 
 async def happened(
-    mongo: Mongo, postgres: Postgres, facility: ObjectId, zone: ZoneInfo, first: date, last: date
+    mongo: Mongo, postgres: PostgresTransaction, facility: ObjectId, zone: ZoneInfo, first: date, last: date
 ) -> AsyncIterator[Happened]:
     """Everything the figures of these days are made of; documents come in batches, however many. Raises StoreError."""
     key, begins, ends = str(facility), midnight(zone, first), midnight(zone, last + timedelta(days=1))

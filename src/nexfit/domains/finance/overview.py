@@ -10,7 +10,10 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
+
+from babel.numbers import get_currency_precision
 
 from nexfit.hybrid.joined_views import JoinedViews, View
 from nexfit.stores.postgres import Postgres, Row
@@ -54,7 +57,7 @@ async def revenue(
 
     async def load(items: Sequence[str]) -> dict[str, Any]:
         ids = [item.partition(":")[0] for item in items]
-        rows = await postgres.fetch(sql.revenue_by_period, ids, [zones[id_] for id_ in ids], first, last, str(by))
+        rows = await postgres.fetch(sql.revenue, ids, [zones[id_] for id_ in ids], first, last, str(by))
         found: dict[str, list[Any]] = {id_: [] for id_ in ids}
         for row in rows:
             found[row["facility_id"]].append(_taken(row))
@@ -117,11 +120,17 @@ def _taken(row: Row) -> dict[str, Any]:
     """A row as JSON can carry it: the day in ISO 8601, the decimal as text."""
     return {
         "period": str(row["period"]),
-        "total": str(row["total"]),
+        "total": str(row["total"].quantize(_unit(row["currency"]))),
         "currency": row["currency"],
         "transactions": row["transactions"],
         "refunds": row["refunds"],
     }
+
+
+@lru_cache(256)
+def _unit(currency: str) -> Decimal:
+    """The smallest amount of a currency: a total is written alike whether it was stored or has just been added up."""
+    return Decimal(1).scaleb(-get_currency_precision(currency))
 
 
 def _owed(row: Row) -> dict[str, Any]:

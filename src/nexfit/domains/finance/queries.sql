@@ -1,7 +1,7 @@
 -- Finance reads that are more than a list of rows. Every statement answers for all its parents at once.
 
 -- name: revenue_by_period
--- for: Facility.revenue and the analytics jobs: net revenue by day, week or month, cut at the facility's own midnight.
+-- for: a facility's day so far, and what `revenue` has to agree with: net revenue by day, week or month, cut at the facility's midnight.
 -- $1 facility ids, $2 their IANA time zones (same order), $3 first and $4 last local day, $5 day | week | month.
 -- One row per facility (that has an account) and period, also for a period without money; the caller bounds their number. `period` is
 -- the period's first day; the first and last one hold only the days asked for. A movement counts on the local day it was made, and
@@ -27,6 +27,55 @@ CROSS JOIN LATERAL (
     AND t.created_at < ($4::date + 2)::timestamp AT TIME ZONE 'UTC'
 ) r
 ORDER BY a.facility_id, p.starts
+
+-- name: revenue
+-- for: Facility.revenue. The same as `revenue_by_period`, with the same parameters, but money of days whose stored figures are right is
+-- not added up again: their totals are taken from `finance.analytics_daily`, one row for each day instead of one for each movement.
+-- Every movement leaves a mark in its own transaction, and the mark goes after the figures with the movement in them were committed
+-- (docs/decisions/0030): so what no mark of this very snapshot speaks of, is what the movements of this snapshot come to. A period's
+-- stored days count as far as there is one for each from its first on and none is marked; what follows is read from the movements.
+WITH f AS MATERIALIZED (
+  SELECT a.facility_id, a.currency, g.timezone, m.marked
+  FROM unnest($1::text[], $2::text[]) AS g (facility_id, timezone)
+  JOIN finance.facility_accounts a ON a.facility_id = g.facility_id
+  CROSS JOIN LATERAL (
+    SELECT min(n.first_day) - 1 AS marked FROM finance.analytics_marks n
+    WHERE n.facility_id = g.facility_id AND n.last_day >= $3::date - 1
+  ) m
+), kept AS MATERIALIZED (
+  SELECT d.business_id AS facility_id, date_trunc($5::text, d.date::timestamp) AS starts,
+    min(d.date) AS first, max(d.date) AS last, count(d.metrics->>'payments') AS days,
+    sum(d.total_revenue) AS total, sum((d.metrics->>'payments')::bigint)::bigint AS transactions,
+    sum((d.metrics->>'refunds')::bigint)::bigint AS refunds
+  FROM f JOIN finance.analytics_daily d ON d.business_id = f.facility_id
+    AND d.date BETWEEN $3::date AND $4::date AND (f.marked IS NULL OR d.date < f.marked)
+  GROUP BY 1, 2
+)
+SELECT f.facility_id, p.starts::date AS period, r.total, f.currency, r.transactions, r.refunds
+FROM f
+CROSS JOIN LATERAL generate_series(
+  date_trunc($5::text, $3::date::timestamp), $4::date::timestamp, ('1 ' || $5::text)::interval
+) AS p (starts)
+CROSS JOIN LATERAL (
+  SELECT greatest(p.starts::date, $3::date) AS first, least((p.starts + ('1 ' || $5::text)::interval)::date, $4::date + 1) AS after
+) s
+LEFT JOIN kept k ON k.facility_id = f.facility_id AND k.starts = p.starts
+  AND k.first = s.first AND k.days = k.last - k.first + 1
+CROSS JOIN LATERAL (
+  SELECT
+    coalesce(k.total, 0) + coalesce(sum(CASE WHEN t.transaction_type IN ('refund', 'chargeback') THEN -t.amount ELSE t.amount END), 0) AS total,
+    coalesce(k.transactions, 0) + count(*) FILTER (WHERE t.transaction_type IN ('charge', 'manual_payment')) AS transactions,
+    coalesce(k.refunds, 0) + count(*) FILTER (WHERE t.transaction_type IN ('refund', 'chargeback')) AS refunds
+  FROM finance.transactions t
+  WHERE coalesce(k.last + 1, s.first) < s.after
+    AND t.facility_id = f.facility_id
+    AND t.status = 'succeeded'
+    AND t.created_at >= coalesce(k.last + 1, s.first)::timestamp AT TIME ZONE f.timezone
+    AND t.created_at < s.after::timestamp AT TIME ZONE f.timezone
+    AND t.created_at >= ($3::date - 1)::timestamp AT TIME ZONE 'UTC'
+    AND t.created_at < ($4::date + 2)::timestamp AT TIME ZONE 'UTC'
+) r
+ORDER BY f.facility_id, p.starts
 
 -- name: outstanding
 -- for: Facility.outstanding: what members owe now, and how much of it is overdue. One row per facility that has an account.

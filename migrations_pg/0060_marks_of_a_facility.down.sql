@@ -1,0 +1,1 @@
+DROP INDEX finance.idx_analytics_marks_facility;
