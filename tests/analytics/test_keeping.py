@@ -368,9 +368,10 @@ async def test_readers_beside_payments_and_computations_agree(stores: Stores) ->
     await life.pays(NOW - timedelta(days=1))
     await refresh(stores.mongo, stores.postgres, now=NOW)
     done = asyncio.Event()
+    reads = 0
 
     async def pay() -> None:
-        for _ in range(25):
+        while reads < 12:
             await life.pays(life.moment(NOW))
             await life.gets_back(life.moment(NOW))
 
@@ -379,8 +380,10 @@ async def test_readers_beside_payments_and_computations_agree(stores: Stores) ->
             await refresh(stores.mongo, stores.postgres, now=NOW)
 
     async def read() -> None:
+        nonlocal reads
         while not done.is_set():
             await agreed(life)
+            reads += 1
 
     async with asyncio.TaskGroup() as group:
         beside = [group.create_task(compute()), group.create_task(read())]
