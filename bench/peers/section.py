@@ -40,7 +40,9 @@ memory  one query of 232 leaves over plain data: Strawberry as it comes, Strawbe
         Yoga and Apollo Server.
 stores  OwnerOverview and a facility's timetable from real stores: `nexfit serve`, a bare handler that sends the same
         commands (the floor), and the Node servers over the official drivers with DataLoaders. Nothing is cached: NexFit
-        gets the address of a Redis that is not there, so every joined view is loaded for every request.
+        gets the address of a Redis that is not there, so every joined view is loaded for every request. The Node
+        servers send the same statements but for two that are NexFit's own doing: it takes revenue of past days from
+        the daily totals it keeps, and does not read plans again that the same request has listed.
 cache   the whole answer from Redis: Node's by a hash of the query and its variables, next to `nexfit serve` with Redis,
         which asks whether all that an answer shows is unchanged; at hand: for clients that send `maxStaleness`.
 
@@ -108,7 +110,7 @@ def _run(given: argparse.Namespace, console: Console) -> int:
     console.print(f"{cores}{f', Node {installed.label}' if installed else ''}", markup=False, highlight=False)
     windows: list[Window] = []
     kinds: dict[str, str] = {}
-    bench = _Bench(given, console, installed, cores, windows, kinds, [])
+    bench = _Bench(given, console, installed, cores, windows, kinds, [], {})
     try:
         if "memory" in wanted:
             bench.memory()
@@ -122,7 +124,8 @@ def _run(given: argparse.Namespace, console: Console) -> int:
         about = {"rounds": given.rounds, "seconds": given.seconds, "members": given.members, "cores": str(cores)}
         about["node"] = installed.label if installed else ""
         given.json.parent.mkdir(parents=True, exist_ok=True)
-        given.json.write_bytes(orjson.dumps(report.document(windows, kinds, **about), option=orjson.OPT_INDENT_2))
+        result = report.document(windows, kinds, **about, commands=bench.commands)
+        given.json.write_bytes(orjson.dumps(result, option=orjson.OPT_INDENT_2))
     return show_failures(console, [(f"{window.server}, {window.work}", window.outcome) for window in windows])
 
 
@@ -147,6 +150,7 @@ class _Bench:
     windows: list[Window]
     kinds: dict[str, str]
     stores: list[int]
+    commands: dict[str, dict[str, tuple[int, int]]]
 
     def memory(self) -> None:
         """The work in memory."""
@@ -168,8 +172,8 @@ class _Bench:
                 processes.pin(pid, self.cores.stores)
             settings = data.settings(running.urls, "api")
             counters = Counters(settings.mongo, settings.postgres, {"api": settings.redis})
+            stack.callback(counters.close)
             counters.settle()
-            counters.close()
             variables = {
                 **data.environment(settings),
                 "NEXFIT_MONGO_DATABASE": settings.mongo.database,
@@ -182,7 +186,8 @@ class _Bench:
             if "stores" in wanted:
                 uncached = {**variables, "NEXFIT_REDIS_URL": stack.enter_context(_no_redis())}
                 with self._started(home, "stores", [NEXFIT, FLOOR, *self._peers()], uncached) as servers:
-                    self._measure_on_stores("stores", servers, subject, kind="uncached")
+                    asked = works.on_stores(subject, datetime.now(UTC).date(), kind="uncached")
+                    self._measure("stores", servers, asked, subject, NEXFIT, counters)
             if "cache" in wanted:
                 names = [NEXFIT, *([NODE_CACHE] if self.node else [])]
                 with self._started(home, "cache", names, variables) as servers:
@@ -219,14 +224,29 @@ class _Bench:
             yield servers
 
     def _measure(
-        self, group: str, servers: Sequence[Peer], asked: Sequence[Work], subject: Subject, standard: str
+        self,
+        group: str,
+        servers: Sequence[Peer],
+        asked: Sequence[Work],
+        subject: Subject,
+        standard: str,
+        counters: Counters | None = None,
     ) -> None:
-        """Check that all answers are equal to the standard's, then measure in rounds."""
+        """Check that all answers are equal to the standard's, then measure in rounds.
+
+        With `counters` it says first how many commands each server sends for one answer.
+        """
         [of_standard] = [server for server in servers if server.name == standard]
         for work in asked:
             self.kinds[work.name] = group
             size = _check(work, subject, of_standard, servers)
             self.console.print(f"{work.name}: {len(servers)} servers give the same answer, {size:,} bytes")
+            if counters is not None:
+                sent = self.commands[work.name] = {
+                    server.name: _commands(work, subject, server, counters) for server in servers
+                }
+                told = ", ".join(f"{name} {mongo} + {postgres}" for name, (mongo, postgres) in sent.items())
+                self.console.print(f"  commands to MongoDB + PostgreSQL for it: {told}", highlight=False)
         pace = Pace(self.given.seconds, self.given.warm, min(1.0, self.given.warm))
         with data.bars(self.console) as bars:
             task = bars.add_task("measuring", total=self.given.rounds * len(asked) * len(servers))
@@ -270,6 +290,17 @@ def _check(work: Work, subject: Subject, standard: Peer, servers: Sequence[Peer]
                 f"The first difference: {difference}"
             )
     return len(expected)
+
+
+def _commands(work: Work, subject: Subject, server: Peer, counters: Counters) -> tuple[int, int]:
+    """Commands to MongoDB and PostgreSQL for one answer: the fewest of some, for drivers also speak by themselves."""
+    found = []
+    for _ in range(_TRIES):
+        before = counters.received()
+        server.ask(work, subject.token)
+        sent = counters.received().since(before)
+        found.append((sent.mongo, sent.postgres))
+    return min(mongo for mongo, _ in found), min(postgres for _, postgres in found)
 
 
 def _difference(expected: Any, given: Any, path: str = "") -> str | None:
