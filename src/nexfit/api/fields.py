@@ -21,7 +21,7 @@ from graphql import (
     GraphQLSchema,
     get_named_type,
     get_nullable_type,
-    is_scalar_type,
+    is_leaf_type,
 )
 from strawberry.schema.config import StrawberryConfig
 from strawberry.types.arguments import convert_argument
@@ -179,9 +179,9 @@ def _declared(schema: strawberry.Schema) -> tuple[GraphQLSchema, list[tuple[Any,
 
 
 def _converter(definition: StrawberryField, field: GraphQLField, registry: Any, config: StrawberryConfig) -> Convert:
-    """Strawberry's `convert_arguments`: names are found once, and scalars taken as graphql-core gives them."""
+    """Strawberry's `convert_arguments`: names are found once, leaves are taken as graphql-core gives them."""
     named = [(config.name_converter.from_argument(argument), argument) for argument in definition.arguments]
-    plain = {name for name, _ in named if is_scalar_type(get_nullable_type(field.args[name].type))}
+    plain = {name for name, _ in named if is_leaf_type(get_nullable_type(field.args[name].type))}
     # Of a mutation's input `answering` tells in its `userErrors`; who reads ids or a cursor takes less of them anyway.
     bounded = [
         (argument.python_name, name)

@@ -185,10 +185,17 @@ async def members_of_facilities(parents: Sequence[Record], args: MembersArgs, co
     )
     # One page per facility, which several parents may be.
     found = {
-        facility: replace(page, rows=[{**row, PERMITTED: "members_read"} for row in page.rows])
+        facility: replace(page, rows=[_of_staff(row) for row in page.rows])
         for facility, page in zip(todays, pages, strict=True)
     }
     return [connection(found[str(parent["_id"])], name, args.selection) for parent in parents]
+
+
+def _of_staff(row: Record) -> Record:
+    """The row as somebody sees it who may read members."""
+    shown = dict(row.items())  # which a driver's row gives in half the time of unpacking it
+    shown[PERMITTED] = "members_read"
+    return shown
 
 
 def _filter(given: MembersFilter | None) -> MemberFilter:
