@@ -47,6 +47,7 @@ SECTIONS: dict[str, Section] = {
     "guard": Section("bench.guard:main", "what guard, limits, points, rights and the log line add to a small query"),
     "purchases": Section("bench.purchases:main", "memberships sold per second, at the desk and online"),
     "bookings": Section("bench.bookings:main", "bookings per second, seats and waitlist, of one hot class and of many"),
+    "lastseat": Section("bench.lastseat:main", "200 clients for the last seat, 50 times, looked at by another reader"),
     "training": Section(
         "bench.training:main", "a coach's list of 50 clients, logging a workout, progress over two years of them"
     ),

@@ -99,10 +99,15 @@ class Gym:
         return self.stores.mongo.database
 
     async def dates(self, kind: Kind, window: int) -> list[ObjectId]:
-        """New dates of a window: as many seats as there are members, or one taken seat and as many places behind."""
+        """New dates of a window: a seat for every member, or none and as many places on the waitlist."""
         starts, room = NOW + timedelta(days=1) + window * APART, len(self.members)
-        ids = [ObjectId() for _ in range(kind.dates)]
-        await self.database["class_occurrences"].insert_many(
+        seats = 0 if kind.waiting else room
+        return [await self.date(starts, capacity=seats, waitlist=room) for _ in range(kind.dates)]
+
+    async def date(self, starts: datetime, *, capacity: int, waitlist: int) -> ObjectId:
+        """A new date of a class of its own, which takes a minute."""
+        id_ = ObjectId()
+        await self.database["class_occurrences"].insert_one(
             {
                 "_id": id_,
                 "classId": ObjectId(),
@@ -111,17 +116,16 @@ class Gym:
                 "startsAt": starts,
                 "endsAt": starts + APART / 2,
                 "timezone": "Europe/Istanbul",
-                "capacity": 0 if kind.waiting else room,
+                "capacity": capacity,
                 "seatsTaken": 0,
                 "waitlisted": 0,
-                "waitlistLimit": room,
+                "waitlistLimit": waitlist,
                 "status": "scheduled",
                 "createdAt": NOW,
                 "updatedAt": NOW,
             }
-            for id_ in ids
         )
-        return ids
+        return id_
 
     async def ours(self, date: ObjectId, member: ObjectId) -> object:
         """Book as the API does; requests go to the desks in turn."""
@@ -146,7 +150,7 @@ class Gym:
             await session.with_transaction(seat)
 
 
-async def _gym(stack: AsyncExitStack, where: Where, members: int) -> Gym:
+async def opened_gym(stack: AsyncExitStack, where: Where, members: Sequence[ObjectId], now: datetime = NOW) -> Gym:
     """A new facility whose members all hold a plan that includes classes."""
     opened = [await stack.enter_async_context(open_stores(where.settings())) for _ in range(2)]
 
@@ -154,8 +158,9 @@ async def _gym(stack: AsyncExitStack, where: Where, members: int) -> Gym:
         pass
 
     desks = [ClassDesk(UnitsOfWork(stores, purge), stores.mongo, Turns()) for stores in opened]
-    gym = Gym(opened[0], desks, ObjectId(), [ObjectId() for _ in range(members)])
-    plan, stamps = ObjectId(), {"createdAt": NOW, "updatedAt": NOW}
+    gym = Gym(opened[0], desks, ObjectId(), members)
+    plan, stamps = ObjectId(), {"createdAt": now, "updatedAt": now}
+    today = now.replace(hour=0, minute=0, second=0, microsecond=0)
     place = {"name": "Bench", "nameFolded": "bench", "type": "gym", "timezone": "Europe/Istanbul"}
     await gym.database["facilities"].insert_one(
         {"_id": gym.facility, **place, "ownerId": ObjectId(), "address": {}, "contact": {}, "media": {}, **stamps}
@@ -179,8 +184,8 @@ async def _gym(stack: AsyncExitStack, where: Where, members: int) -> Gym:
             "facilityId": gym.facility,
             "membershipId": plan,
             "subscriptionId": str(uuid4()),
-            "startDate": datetime(2026, 1, 1, tzinfo=UTC),
-            "endDate": datetime(2026, 12, 31, tzinfo=UTC),
+            "startDate": today - timedelta(days=30),
+            "endDate": today + timedelta(days=90),
             "status": "active",
             "autoRenew": True,
             **stamps,
@@ -211,7 +216,7 @@ async def measure(
     rates: dict[Kind, dict[int, list[float]]] = {kind: {clients: [] for clients in together} for kind in KINDS}
     commands: dict[Kind, int] = {}
     async with AsyncExitStack() as stack:
-        gym = await _gym(stack, where, members)
+        gym = await opened_gym(stack, where, [ObjectId() for _ in range(members)])
         windows = itertools.count()
         for turn, clients, kind in itertools.product(range(rounds + 1), together, KINDS):
             dates = await gym.dates(kind, next(windows))

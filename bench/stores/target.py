@@ -68,11 +68,13 @@ class Target:
         return processes.cpu_seconds([self.process.pid])
 
 
-def start(name: str, *, log: Path, environment: Mapping[str, str], cores: Cores, plain: bool = False) -> Target:
+def start(
+    name: str, *, log: Path, environment: Mapping[str, str], cores: Cores, plain: bool = False, workers: int = 1
+) -> Target:
     """Start the API or the floor (`plain`: over plain drivers); `wait_until_ready` before it is asked for anything."""
     port = _free_port()
     if name == "api":
-        argv = [sys.executable, "-c", _SERVE, "serve", "--port", str(port), "--workers", "1"]
+        argv = [sys.executable, "-c", _SERVE, "serve", "--port", str(port), "--workers", str(workers)]
     else:
         argv = [sys.executable, "-m", "bench.stores.floor", "--port", str(port), *(["--plain"] if plain else [])]
     return Target(name, port, processes.spawn(argv, log=log, environment=environment, cores=cores), log)

@@ -153,6 +153,42 @@ async def test_what_is_withdrawn_or_ended_is_as_if_it_did_not_exist(pair: Pair) 
     assert refused == {"consent": None, "userErrors": [{"code": "NOT_FOUND", "path": ["coach"]}]}
 
 
+async def test_consent_withdrawn_during_reads_ends_all_that_begin_later(pair: Pair) -> None:
+    for _ in range(3):
+        await pair.change("grantConsent", EVERYTHING)
+        before, later = await _reads_around_a_withdrawal(pair)
+        assert True in before
+        assert later == [False] * 6
+
+
+async def _reads_around_a_withdrawal(pair: Pair) -> tuple[list[bool], list[bool]]:
+    """Whether reads in parallel saw anything: those begun before the answer to the withdrawal, and those after it."""
+    seen, withdrawn = asyncio.Event(), asyncio.Event()
+    before: list[bool] = []
+    later: list[bool] = []
+
+    async def read() -> None:
+        while True:
+            of = later if withdrawn.is_set() else before
+            there = (await pair.seen())["measurements"] is not None
+            of.append(there)
+            if there:
+                seen.set()
+            if of is later:
+                return
+
+    async def withdraw() -> None:
+        await seen.wait()
+        await pair.change("withdrawConsent", EVERYTHING)
+        withdrawn.set()
+
+    async with asyncio.timeout(60), asyncio.TaskGroup() as together:
+        together.create_task(withdraw())
+        for _ in range(6):
+            together.create_task(read())
+    return before, later
+
+
 async def test_a_new_relation_does_not_bring_back_what_an_earlier_one_was_granted(pair: Pair) -> None:
     await pair.change("grantConsent", EVERYTHING)
     relations = pair.stores.mongo.database["coach_clients"]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pymongo import AsyncMongoClient
 
-from bench import bookings, reader, search, training
+from bench import bookings, lastseat, reader, search, training
 from bench.__main__ import main
 from bench.bookings import KINDS
 from bench.crashes.servers import stores_on
@@ -73,12 +74,19 @@ def test_every_search_is_measured_at_every_size_and_served_by_an_index(where: Wh
     assert found["the commonest word"].documents <= 21
 
 
+def test_of_many_clients_one_gets_the_last_seat(where: Where, tmp_path: Path) -> None:
+    outcome = asyncio.run(lastseat.measure(where, tmp_path, runs=1, clients=20, waitlist=8, workers=1))
+    assert outcome.broken == []
+    assert len(outcome.seconds) == 1
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
         pytest.param(["bookings", "--members", "3"], id="bookings"),
         pytest.param(["training", "--rows", "5000"], id="training"),
         pytest.param(["search", "--rows", "10"], id="search"),
+        pytest.param(["lastseat", "--clients", "1"], id="lastseat"),
     ],
 )
 def test_sizes_that_make_no_sense_are_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """What two people do at the same moment: seats, quotas, clashes and promotions, over two processes' desks.
 
-Who counts is a reader of the database that shares nothing with the code under test.
+Who counts is a reader of the database that shares nothing with the code under test. `python -m bench lastseat` asks
+for the last seat by HTTP, fifty times.
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from nexfit.domains.classes import attendance, booking, cancellation
+from bench import reader
+from nexfit.domains.classes import attendance, booking, cancellation, changing
 from nexfit.domains.classes.errors import BookingClash, ClassFull
 from nexfit.domains.errors import IdempotencyConflict, Refusal
 from nexfit.domains.identity.access import Actor
 from nexfit.domains.memberships.errors import WeeklyLimitReached
 
 from .conftest import DAY, NOW, Gym
+from .test_planning import change_of, dates, plan
 
 
 async def outcomes(calls: list[Coroutine[Any, Any, Any]]) -> Counter[str]:
@@ -49,6 +52,7 @@ async def test_the_last_seat_goes_to_one_of_two_hundred(gym: Gym) -> None:
         assert await gym.states(date) == {"booked": 1, "waitlisted": 50}
         places = [row["waitlistPosition"] for row in await gym.bookings(date) if row["status"] == "waitlisted"]
         assert sorted(places) == list(range(1, 51))
+        assert await reader.of_date(gym.database, date) == []
 
 
 async def test_one_member_at_once_keeps_the_weekly_limit_and_one_place_at_a_time(gym: Gym) -> None:
@@ -80,6 +84,31 @@ async def test_seats_freed_at_once_promote_one_member_each_in_order(gym: Gym) ->
     seated = {row["userId"] for row in await gym.bookings(date) if row["status"] == "booked"}
     assert seated == {member.user_id for member in waiting[:5]}
     assert Counter(await gym.told(date))["WaitlistPromoted"] == 5
+    assert await reader.of_date(gym.database, date) == []
+
+
+async def test_two_who_promote_the_same_waitlist_promote_nobody_twice(gym: Gym) -> None:
+    """Each of two staff gives three seats more and takes two members off the date, at desks of their own."""
+    class_ = await plan(gym, room="Promotions", capacity=4, waitlist_limit=20)
+    date = (await dates(gym, class_))[0]["_id"]
+    holders, waiting = [[await gym.member() for _ in range(number)] for number in (4, 12)]
+    held = [await book(gym, 0, member, date) for member in [*holders, *waiting]][:4]
+    barred = waiting[1]
+    await gym.database.member_subscriptions.update_one({"userId": barred.user_id}, {"$set": {"status": "suspended"}})
+    seats = [changing.change_date(desk, gym.owner, date, change_of(capacity=7), now=NOW) for desk in gym.desks]
+    taken_off = [
+        cancellation.cancel(gym.desks[number % 2], gym.owner, made, now=NOW)
+        for number, made in enumerate([*held[:2], *held[:2]])  # both take the same two off
+    ]
+    assert await outcomes([*seats, *taken_off]) == {"done": 6}
+    assert await gym.states(date) == {"cancelled": 2, "booked": 7, "waitlisted": 7}
+    seated = {row["userId"] for row in await gym.bookings(date) if row["status"] == "booked"}
+    promoted = [waiting[0], *waiting[2:6]]
+    assert seated == {member.user_id for member in [*holders[2:], *promoted]}
+    [passed] = [row["passedOver"] for row in await gym.bookings(date) if row["userId"] == barred.user_id]
+    assert passed["reason"] == "MEMBERSHIP_REQUIRED"
+    assert Counter(await gym.told(date))["WaitlistPromoted"] == 5
+    assert await reader.of_date(gym.database, date) == []
 
 
 async def test_booking_leaving_and_coming_in_any_order_never_oversell(gym: Gym) -> None:
@@ -122,6 +151,7 @@ async def test_booking_leaving_and_coming_in_any_order_never_oversell(gym: Gym) 
     assert states["booked" if "booked" in states else "attended"] >= 1
     visits = await gym.database.visits.count_documents({"userId": {"$in": [member.user_id for member in members]}})
     assert visits == states.get("attended", 0)
+    assert await reader.of_date(gym.database, date) == []
 
 
 async def test_closing_dates_on_four_workers_moves_every_booking_once(gym: Gym) -> None:

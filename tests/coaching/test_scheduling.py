@@ -13,6 +13,7 @@ from uuid import uuid4
 import pytest
 from bson import ObjectId
 
+from bench import reader
 from nexfit.domains.coaching import inviting, packages, scheduling
 from nexfit.domains.coaching.documents import SessionPlace
 from nexfit.domains.coaching.errors import (
@@ -56,6 +57,12 @@ async def _move(practice: Practice, session: ObjectId, hours: float, *, at: floa
     )
 
 
+async def _broken(practice: Practice, coach: Actor) -> list[str]:
+    """What another reader of both databases finds wrong with a coach's sessions and credits."""
+    async with practice.stores.postgres.connection() as connection:
+        return await reader.of_coach(practice.database, connection, coach.require())
+
+
 async def test_fifty_requests_for_the_last_credit_are_one_session(practice: Practice) -> None:
     _, relation = await practice.client()
     package = await practice.sell(relation, 1)
@@ -75,7 +82,7 @@ async def test_fifty_requests_for_the_last_credit_are_one_session(practice: Prac
     )
     assert Counter(type(result) for result in results) == {ObjectId: 1, NoCredits: 49}, results
     assert await practice.credits(package) == (1, 0, 0, 0)
-    await practice.agrees(relation)
+    assert await _broken(practice, practice.coach) == []
 
 
 async def test_of_overlapping_sessions_one_is_made_and_touching_ones_all_are(practice: Practice) -> None:
@@ -94,7 +101,7 @@ async def test_of_overlapping_sessions_one_is_made_and_touching_ones_all_are(pra
     for hours, minutes in ((100.5, 60), (99.5, 240), (101, 15), (101.75, 15)):
         with pytest.raises(SessionClash):
             await practice.schedule(pairs[1][1], hours, minutes=minutes)
-    await asyncio.gather(*(practice.agrees(relation) for _, relation in pairs))
+    assert await _broken(practice, practice.coach) == []
 
 
 async def test_a_client_of_two_coaches_is_not_in_two_places(practice: Practice) -> None:
@@ -108,6 +115,7 @@ async def test_a_client_of_two_coaches_is_not_in_two_places(practice: Practice) 
         practice.schedule(relation, 30), practice.schedule(second, 30.5, actor=other), return_exceptions=True
     )
     assert sorted(type(result).__name__ for result in results) == ["ObjectId", "SessionClash"]
+    assert await _broken(practice, practice.coach) == await _broken(practice, other) == []
 
 
 async def test_the_package_that_ends_first_is_used_first_and_none_after_its_end(practice: Practice) -> None:

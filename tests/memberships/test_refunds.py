@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import Counter
 from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 from bson import ObjectId
 
+from bench import reader
 from nexfit.domains.errors import IdempotencyConflict, NotFound, Refusal, Unauthenticated
 from nexfit.domains.finance import refunding
 from nexfit.domains.finance.errors import NoAmount, NotRefundable, RefundTooLarge
@@ -77,6 +80,31 @@ async def test_a_hundred_refunds_of_ten_on_a_hundred_are_ten(shop: Shop) -> None
     assert await sums(shop, payment) == {
         "refunds": 100, "movements": 100, "net": Decimal("83.33"), "tax": Decimal("16.67"), "notes": 10,
     }  # fmt: skip
+    assert await _broken(shop, payment) == []
+
+
+async def test_a_hundred_refunds_of_any_size_give_back_no_more_than_was_paid(shop: Shop) -> None:
+    payment = await sold(shop)
+    chance = random.Random(5)  # noqa: S311
+    amounts = [f"{chance.randrange(1, 5000) / 100:.2f}" for _ in range(100)]
+    results = await asyncio.gather(*(give_back(shop, payment, amount) for amount in amounts), return_exceptions=True)
+    assert {type(result).__name__ for result in results} == {"UUID", "RefundTooLarge"}
+    given = sum(Decimal(amount) for amount, result in zip(amounts, results, strict=True) if isinstance(result, UUID))
+    assert PRICE - 50 < given <= PRICE
+    assert (await sums(shop, payment))["refunds"] == given
+    if given < PRICE:
+        await give_back(shop, payment, str(PRICE - given))
+    assert await _broken(shop, payment) == []
+
+
+async def _broken(shop: Shop, payment: UUID) -> list[str]:
+    """What another reader of PostgreSQL finds wrong with the payment and the business's numbers."""
+    connection = await asyncpg.connect(shop.settings.postgres.url.get_secret_value())
+    try:
+        wrong = await reader.of_payment(connection, payment) + await reader.of_numbers(connection, str(shop.facility))
+        return wrong + await reader.of_commits(connection)
+    finally:
+        await connection.close()
 
 
 async def test_a_repeated_request_gives_back_once(shop: Shop) -> None:

@@ -122,7 +122,7 @@ async def test_foods_keep_what_the_file_says(lifter: Stores, data_folder: Path) 
         header, *rows = csv.reader(file)
     assert any("\n" in cell for cell in header)
     assert len(stored) == len(rows)
-    for cells in rows[::50]:
+    for cells in rows:
         food = stored[cells[0]]
         assert (food["name"], food["category"]) == (cells[1], cells[3])
         facts = food["nutrients"]
