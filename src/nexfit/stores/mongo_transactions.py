@@ -108,6 +108,14 @@ class MongoTransaction:
 
         return await self._run(collection, run)
 
+    async def aggregate(self, collection: str, pipeline: Sequence[Mapping[str, Any]]) -> list[Document]:
+        """Result documents of a pipeline over the transaction's snapshot; raises StoreError."""
+
+        async def run(target: AsyncCollection[Document], session: AsyncClientSession) -> list[Document]:
+            return await (await target.aggregate(list(pipeline), session=session)).to_list()
+
+        return await self._run(collection, run)
+
     async def find_one(self, collection: str, filter: Mapping[str, Any], columns: Iterable[str]) -> Document | None:
         """A matching document of the transaction's snapshot; raises StoreError."""
         found = await self.find(collection, filter, columns, limit=1)

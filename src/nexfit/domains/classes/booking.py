@@ -54,22 +54,26 @@ async def book(
         raise NotFound("There is no such member.", path=("user",))
 
     async def body(work: MongoWork) -> str:
-        date = await work.mongo.find_one(OCCURRENCES, {"_id": occurrence}, DATE_COLUMNS)
+        # The date first, because it is what everybody wants: who has lost that race learns so before anything else.
+        date, place = await _claim(work.mongo, occurrence, now)
         if date is None or date["status"] != "scheduled":
             raise BookingClosed
         if not (now < date["endsAt"] if by_staff else is_bookable(date["startsAt"], now, Policy.of(facility))):
             raise BookingClosed
-        return str(await _take_place(work, date, user, viewer, now))
+        return str(await _take_place(work, date, place, user, viewer, now))
 
     asked = {"occurrence": str(occurrence), "user": str(user)}
     return ObjectId(await desk.once("bookClass", occurrence, viewer, key, asked, body))
 
 
 async def _take_place(
-    work: MongoWork, date: Mapping[str, Any], user: ObjectId, by: ObjectId, now: datetime
+    work: MongoWork,
+    date: Mapping[str, Any],
+    place: Document | None,
+    user: ObjectId,
+    by: ObjectId,
+    now: datetime,
 ) -> ObjectId:
-    # The date first, because it is what everybody wants: who has lost that race learns so before doing anything else.
-    place = await _claim(work.mongo, date, now)
     await take_turn(work.mongo, user)
     refused = await hindrance(work.mongo, user, date)
     if refused is not None:
@@ -101,13 +105,17 @@ async def _take_place(
     return ObjectId(booking["_id"])
 
 
-async def _claim(tx: MongoTransaction, date: Mapping[str, Any], now: datetime) -> Document | None:
-    """Take a seat or a waiting place by a conditional update of the date: the booking's state, None when it is full."""
+async def _claim(tx: MongoTransaction, occurrence: ObjectId, now: datetime) -> tuple[Document | None, Document | None]:
+    """Take a seat or a waiting place by a conditional update of the date: the date, and the booking's state.
+
+    The state is None where the date is full or called off; the date, where there is none.
+    """
     seat = {"$inc": {"seatsTaken": 1}, "$set": {"updatedAt": now}}
-    if await tx.claim(OCCURRENCES, {"_id": date["_id"], **_SEAT}, seat, ("_id",)) is not None:
-        return {"status": str(BookingStatus.BOOKED)}
+    date = await tx.claim(OCCURRENCES, {"_id": occurrence, **_SEAT}, seat, DATE_COLUMNS)
+    if date is not None:
+        return date, {"status": str(BookingStatus.BOOKED)}
     waiting = {"$inc": {"waitlisted": 1, "waitlistJoined": 1}, "$set": {"updatedAt": now}}
-    joined = await tx.claim(OCCURRENCES, {"_id": date["_id"], **_WAITING}, waiting, ("waitlistJoined",))
-    if joined is None:
-        return None
-    return {"status": str(BookingStatus.WAITLISTED), "waitlistPosition": joined["waitlistJoined"]}
+    date = await tx.claim(OCCURRENCES, {"_id": occurrence, **_WAITING}, waiting, (*DATE_COLUMNS, "waitlistJoined"))
+    if date is not None:
+        return date, {"status": str(BookingStatus.WAITLISTED), "waitlistPosition": date["waitlistJoined"]}
+    return await tx.find_one(OCCURRENCES, {"_id": occurrence}, DATE_COLUMNS), None

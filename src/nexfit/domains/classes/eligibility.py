@@ -71,25 +71,34 @@ async def hindrance(
 async def weekly_limits(tx: MongoTransaction, user: ObjectId, date: Mapping[str, Any]) -> list[int | None]:
     """Class bookings a week that each membership valid on the date allows, None where it sets no limit."""
     day = datetime.combine(local_today(date["timezone"], date["startsAt"]), time(0), UTC)
-    held = await tx.find(
+    held = await tx.aggregate(
         "member_subscriptions",
-        {
-            "userId": user,
-            "facilityId": date["facilityId"],
-            "status": {"$in": [str(status) for status in GIVES_ACCESS]},
-            "startDate": {"$lte": day},
-            "endDate": {"$gte": day},
-        },
-        ("membershipId",),
+        [
+            {
+                "$match": {
+                    "userId": user,
+                    "facilityId": date["facilityId"],
+                    "status": {"$in": [str(status) for status in GIVES_ACCESS]},
+                    "startDate": {"$lte": day},
+                    "endDate": {"$gte": day},
+                }
+            },
+            {
+                "$lookup": {
+                    "from": "memberships",
+                    "localField": "membershipId",
+                    "foreignField": "_id",
+                    "pipeline": [
+                        {"$match": {"limitations.classesIncluded": True}},
+                        {"$project": {"_id": 0, "most": "$limitations.maxClassBookingsPerWeek"}},
+                    ],
+                    "as": "plans",
+                }
+            },
+            {"$project": {"_id": 0, "plans": 1}},
+        ],
     )
-    if not held:
-        return []
-    plans = await tx.find(
-        "memberships",
-        {"_id": {"$in": [row["membershipId"] for row in held]}, "limitations.classesIncluded": True},
-        ("limitations.maxClassBookingsPerWeek",),
-    )
-    return [plan.get("limitations", {}).get("maxClassBookingsPerWeek") for plan in plans]
+    return [plan.get("most") for one in held for plan in one["plans"]]
 
 
 async def _clashes(tx: MongoTransaction, date: Mapping[str, Any], live: Sequence[Document]) -> bool:

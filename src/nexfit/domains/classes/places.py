@@ -21,7 +21,7 @@ from nexfit.hybrid.audit import Audit
 from nexfit.hybrid.turns import Turns
 from nexfit.hybrid.unit_of_work import MongoWork, UnitsOfWork
 from nexfit.stores.errors import WriteConflict
-from nexfit.stores.mongo import Document, Mongo
+from nexfit.stores.mongo import Document, Mongo, projection
 from nexfit.stores.mongo_transactions import MongoTransaction
 
 T = TypeVar("T")
@@ -113,16 +113,31 @@ class Place:
 
 
 async def find_date(mongo: Mongo, occurrence: ObjectId) -> tuple[Document, Document] | None:
-    """A date and its facility, as they are now; None when there is none. Two commands."""
-    found = await mongo.find(OCCURRENCES, {"_id": occurrence}, DATE_COLUMNS, limit=1)
-    if not found:
-        return None
-    facilities = await mongo.find("facilities", {"_id": found[0]["facilityId"]}, FACILITY_COLUMNS, limit=1)
-    return (found[0], facilities[0]) if facilities else None
+    """A date and its facility, as they are now, in one command; None when there is none."""
+    found = await mongo.aggregate(
+        OCCURRENCES,
+        [
+            {"$match": {"_id": occurrence}},
+            {"$project": projection(DATE_COLUMNS)},
+            {
+                "$lookup": {
+                    "from": "facilities",
+                    "localField": "facilityId",
+                    "foreignField": "_id",
+                    "pipeline": [{"$project": projection(FACILITY_COLUMNS)}],
+                    "as": "facilities",
+                }
+            },
+        ],
+    )
+    for date in found:
+        for facility in date.pop("facilities"):
+            return date, facility
+    return None
 
 
 async def find_place(mongo: Mongo, booking: ObjectId) -> Place | None:
-    """A booking with its date and facility, as they are now; None when there is none. Three commands."""
+    """A booking with its date and facility, as they are now; None when there is none. Two commands."""
     found = await mongo.find(BOOKINGS, {"_id": booking}, BOOKING_COLUMNS, limit=1)
     if not found:
         return None
