@@ -25,6 +25,7 @@ async def followed(stores: Stores) -> None:
 MORE_THAN_ONE = {
     ("CoachClient", "freeTimes"): 3,  # hours, sessions and classes
     ("Coach", "freeTimes"): 3,
+    ("User", "earnings"): 2,  # whose days they are, and the ledger
     # A right at the row's facility is asked for beside the rows.
     ("MemberSubscription", "subscription"): 2,
     ("Subscription", "memberSubscription"): 2,

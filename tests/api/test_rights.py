@@ -31,6 +31,7 @@ OFTEN_NULL = {
     ("User", "profileImage"),
     *(("Coach", name) for name in ("profileImage", "distance")),
     ("CoachReview", "reply"),
+    ("CoachingPackage", "facility"),
     ("ClassOccurrence", "room"),
     ("Membership", "description"),
     ("Facility", "media"),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
 from bson import ObjectId
@@ -124,7 +125,50 @@ async def test_members_and_coaches_follow_what_is_theirs(town: Town) -> None:
     assert taught["occurrences"]
     with command_log() as log:
         await town.here.get(training)
-    assert log.count("mongo") == 6
+    assert log.count("mongo") == 7
+
+
+async def test_coach_and_client_follow_their_sessions(town: Town) -> None:
+    owner, client = await town.person("gym_owner"), await town.person(first="Ece", last="Işık")
+    id_ = await town.facility(owner, name="Çınar Spor", address={"street": "Moda Cd. 1", "city": "İstanbul"})
+    coach = await staff_of(town, id_)
+    # Six in the evening in Berlin on each day of the coming year's first half: clocks change in between.
+    berlin, first = ZoneInfo("Europe/Berlin"), (datetime.now(UTC) + timedelta(days=5)).date()
+    starts = [datetime.combine(first + timedelta(days=30 * n), time(18), berlin).astimezone(UTC) for n in range(6)]
+    where = [{"type": "online"}, {"type": "outdoor", "details": "Moda sahili"}, {"type": "facility"}]
+    sessions = [
+        {
+            "coachId": coach.id, "clientId": client.id, "startTime": start, "endTime": start + timedelta(hours=1),
+            "duration": 60, "status": "cancelled" if n == 1 else "scheduled", "location": where[n % 3],
+            "createdAt": start - timedelta(days=1), "updatedAt": start,
+            **({"facilityId": ObjectId(local(id_))} if n % 3 == 2 else {}),
+        }
+        for n, start in enumerate(starts)
+    ]  # fmt: skip
+    await town.database["pt_sessions"].insert_many(sessions)
+    for person, kind, other in ((coach, "COACH", "Ece Işık"), (client, "MEMBER", "")):
+        address = await address_of(person, kind)
+        with command_log() as log:
+            answer = await town.there.get(address)
+        assert log.count("mongo") <= 6
+        events = events_of(answer.content)
+        assert [(event["starts"], event["ends"]) for event in events] == [
+            (one["startTime"].replace(microsecond=0), one["endTime"].replace(microsecond=0)) for one in sessions
+        ]
+        assert {event["starts"].astimezone(berlin).hour for event in events} == {18}
+        assert [event["status"] for event in events] == [
+            "CANCELLED" if n == 1 else "CONFIRMED" for n in range(len(starts))
+        ]
+        assert [event["sequence"] for event in events] == [0, 1, 0, 0, 0, 0]
+        assert [event["location"] for event in events][:3] == [
+            "online", "Moda sahili", "Çınar Spor, Moda Cd. 1, İstanbul",
+        ]  # fmt: skip
+        if other:
+            assert {event["summary"] for event in events} == {other}
+    # What is somebody else's is in neither of a stranger's calendars.
+    stranger = await town.person("coach")
+    for kind in ("COACH", "MEMBER"):
+        assert events_of((await town.here.get(await address_of(stranger, kind))).content) == []
 
 
 async def test_a_secret_opens_one_calendar_until_it_is_taken_back(town: Town) -> None:

@@ -21,7 +21,7 @@ from nexfit.hybrid.unit_of_work import UnitsOfWork
 from nexfit.operations.feeds.documents import DocumentEffect
 from nexfit.stores.change_stream import DocumentChange
 from nexfit.stores.commands import command_log
-from tests.api.conftest import global_id
+from tests.api.conftest import global_id, local
 from tests.api.lists import backwards, forwards
 
 from .conftest import Person, Town, asks, codes
@@ -506,3 +506,77 @@ async def test_the_mean_is_right_however_many_review_at_once(town: Town) -> None
     # One client at two places at once has one review.
     await asyncio.gather(*(asks(at, REVIEW, coach=gid, rating=4) for at in (clients[0].here, clients[0].there)))
     assert (await _agrees(town, coach))[1] == 6
+
+
+# --- what they earn
+
+SELL = """mutation ($i: SellPackageAtDeskInput!) { sellPackageAtDesk(input: $i) {
+  package { id payment remaining price { amount } facility { name } } userErrors { code path } } }"""
+PAY = "mutation ($i: RecordPaymentInput!) { recordPayment(input: $i) { invoice { status } userErrors { code path } } }"
+CLIENTS = """{ viewer { clients(first: 5) { nodes { overview { payment credits { remaining } }
+  packages { payment remaining } } }
+  earnings(from: "2000-01-01", to: "2030-01-01", by: MONTH) { sold { amount currency } sessions } } }"""
+HERE = """query ($f: ID!) { facility(id: $f) { invoices(first: 5) { nodes { id status } }
+  coachEarnings(from: "2000-01-01", to: "2030-01-01", by: MONTH) { coach { firstName } sold { amount } } } }"""
+
+
+async def test_a_desk_sells_a_package_and_everybody_sees_whether_it_is_paid(town: Town) -> None:
+    owner, coach, client = await town.person("gym_owner"), await town.person("coach"), await town.person(first="Ece")
+    place = await town.facility(owner, address={"city": "İstanbul", "country": "TR"})
+    now = datetime.now(UTC)
+    entry = {"userId": coach.id, "role": "coach", "permissions": [], "joinedAt": now}
+    await town.database["facilities"].update_one({"_id": ObjectId(local(place))}, {"$push": {"staff": entry}})
+    relation = ObjectId()
+    await town.database["coach_clients"].insert_one(
+        {
+            "_id": relation,
+            "coachId": coach.id,
+            "clientId": client.id,
+            "relationship": {"status": "active", "startDate": now},
+            "createdAt": now,
+            "updatedAt": now,
+        }
+    )
+    offer = {
+        "facility": place,
+        "relation": global_id("CoachClient", relation),
+        "name": "PT 8",
+        "sessions": 8,
+        "price": "4000",
+        "currency": "TRY",
+        "startsOn": f"{now:%Y-%m-%d}",
+        "endsOn": f"{now + timedelta(days=60):%Y-%m-%d}",
+        "idempotencyKey": "tap",
+    }
+    for person, code in ((coach, "NOT_FOUND"), (client, "NOT_FOUND")):
+        assert codes(await asks(person.here, SELL, **offer)) == [(code, ["facility"])]
+    assert codes(await asks(owner.here, SELL, **{**offer, "method": "WALLET"})) == [("BAD_USER_INPUT", ["method"])]
+    sold = await asks(owner.here, SELL, **offer)
+    assert sold["userErrors"] == []
+    assert (sold["package"]["payment"], sold["package"]["remaining"]) == ("OPEN", 8)
+    assert sold["package"]["facility"]["name"] == "Kule Spor"
+    assert (await asks(owner.there, SELL, **offer))["package"]["id"] == sold["package"]["id"]
+    shown = (await coach.here.data(CLIENTS))["viewer"]
+    assert shown["clients"]["nodes"] == [
+        {
+            "overview": {"payment": "OPEN", "credits": {"remaining": 8}},
+            "packages": [{"payment": "OPEN", "remaining": 8}],
+        }
+    ]
+    assert [(one["sold"], one["sessions"]) for one in shown["earnings"]] == [({"amount": "4000", "currency": "TRY"}, 0)]
+    here = (await owner.here.data(HERE, {"f": place}))["facility"]
+    [invoice] = here["invoices"]["nodes"]
+    assert [(one["coach"]["firstName"], one["sold"]["amount"]) for one in here["coachEarnings"]] == [("Deniz", "4000")]
+    paid = await asks(owner.there, PAY, invoice=invoice["id"], method="CASH", idempotencyKey="paid")
+    assert paid["userErrors"] == []
+    [seen] = (await coach.here.data(CLIENTS))["viewer"]["clients"]["nodes"]
+    assert (seen["overview"]["payment"], seen["packages"][0]["payment"]) == ("PAID", "PAID")
+    # Nobody else's: a colleague has earned nothing, and the coach may not read the facility's money.
+    colleague = await town.person("coach")
+    assert (await colleague.here.data(CLIENTS))["viewer"]["earnings"] == []
+    refused = await coach.here.run(HERE, {"f": place})
+    assert refused["data"]["facility"]["coachEarnings"] is None
+    assert {error["extensions"]["code"] for error in refused["errors"]} == {"FORBIDDEN"}
+    for person, found in ((client, True), (coach, True), (owner, True), (colleague, False)):
+        node = await person.here.data("query ($i: ID!) { node(id: $i) { id } }", {"i": sold["package"]["id"]})
+        assert (node["node"] is not None) is found

@@ -14,6 +14,8 @@ from ledger_rows import NOON, object_id
 from pydantic import SecretStr
 
 from nexfit.domains.classes import notices
+from nexfit.domains.coaching import earnings
+from nexfit.domains.coaching.earnings import Earner
 from nexfit.domains.finance import ledger
 from nexfit.domains.memberships import members
 from nexfit.domains.memberships.members import MemberFilter, MemberOrder
@@ -102,9 +104,10 @@ INSERT INTO finance.idempotency_keys (actor_id, operation, idempotency_key, requ
 INSERT INTO finance.package_credit_ledger (package_id, coach_id, client_id, entry_type, credits)
   SELECT lpad(to_hex(700000 + p), 24, '0'), u.id, u.id, 'grant', 10
   FROM generate_series(1, 5000) p, u, generate_series(1, 2) entry WHERE u.n = 1 + p % 500;
-INSERT INTO finance.coaching_packages (package_id, relation_id, coach_id, client_id, starts_on, ends_on)
+INSERT INTO finance.coaching_packages (package_id, relation_id, coach_id, client_id, starts_on, ends_on, price,
+    currency, facility_id, created_at)
   SELECT lpad(to_hex(700000 + p), 24, '0'), lpad(to_hex(800000 + p % 100), 24, '0'), u.id, u.id, '2026-01-01',
-    '2026-01-02'::date + p % 700
+    '2026-01-02'::date + p % 700, 100, 'TRY', CASE WHEN p % 5 = 0 THEN lpad(to_hex(p % 250), 24, '0') END, '2026-01-01'
   FROM generate_series(1, 5000) p, u WHERE u.n = 1 + p % 500;
 INSERT INTO finance.purchases (business_id, facility_id, user_id, plan_id, plan_name, duration_value,
     duration_unit, amount, currency, tax_rate, renews, auto_renew, status, provider, refund_id,
@@ -136,6 +139,7 @@ billing = load_sql("nexfit.domains.memberships", "billing.sql")
 leaving = load_sql("nexfit.domains.memberships", "leaving.sql")
 refunding = load_sql("nexfit.domains.finance", "refunding.sql")
 coaching = load_sql("nexfit.domains.coaching", "packages.sql")
+_EARNINGS = {"package_balances_pkey", "idx_package_credit_ledger_package_id"}
 
 
 @dataclass
@@ -541,6 +545,26 @@ CASES: dict[str, tuple[Callable[[Any], Awaitable[Any]], set[str]]] = {
     "packages that have ended": (
         plain(coaching.ended, NOON.date().replace(month=1, day=4), 20),
         {"idx_coaching_packages_ends_on", "package_balances_pkey"},
+    ),
+    "what a coach earned": (
+        lambda explained: earnings.by_period(
+            explained, [Earner(USERS[0], None, "UTC")], NOON.date().replace(month=1, day=1), NOON.date(), "month"
+        ),
+        {
+            "idx_coaching_packages_coach_id",
+            "idx_coaching_packages_facility_id",
+            *_EARNINGS,
+        },  # the second has no facility
+    ),
+    "what coaches earned at facilities": (
+        lambda explained: earnings.by_period(
+            explained,
+            [Earner(None, object_id(number), "Europe/Istanbul") for number in (5, 10)],
+            NOON.date().replace(month=1, day=1),
+            NOON.date(),
+            "day",
+        ),
+        {"idx_coaching_packages_facility_id", *_EARNINGS},
     ),
     "members whose next booking has passed": (
         plain(PASSED_BOOKINGS, datetime.fromisoformat("2026-03-03T00:00:00+00:00")),

@@ -22,6 +22,7 @@ from nexfit.domains.classes import calendars
 from nexfit.domains.classes.calendar_files import written
 from nexfit.domains.classes.documents import CalendarKind
 from nexfit.domains.clock import Clock, system_clock
+from nexfit.domains.coaching.calendars import sessions_in
 from nexfit.domains.identity.one_time import Hashes
 from nexfit.settings import Settings
 from nexfit.stores.connections import Stores
@@ -105,7 +106,7 @@ def calendars_route(settings: Settings, stores_of: Callable[[Request], Stores], 
     async def serve(request: Request) -> Response:
         secret = request.path_params["secret"]
         try:
-            found = await calendars.followed(stores_of(request).mongo, hashes, secret, clock())
+            found = await calendars.followed(stores_of(request).mongo, hashes, secret, clock(), sessions_in)
         except StoreError:
             return PlainTextResponse("Try again in a moment.", 503, {**_HEADERS, "retry-after": "30"})
         if found is None:

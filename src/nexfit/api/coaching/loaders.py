@@ -15,6 +15,7 @@ from nexfit.api.fields import Args
 from nexfit.api.relay import PageArgs, connection, node_selection, page_request
 from nexfit.domains.coaching import clients, consents, directory, medical, relations, sessions
 from nexfit.domains.coaching.documents import RelationStatus, SessionStatus
+from nexfit.domains.coaching.packages import PackagePayment
 from nexfit.domains.identity import people
 from nexfit.domains.identity.protected import CLIENT, client_field
 from nexfit.domains.training import measurements
@@ -22,6 +23,7 @@ from nexfit.engine.fields import Record
 
 strawberry.enum(SessionStatus, name="PtSessionStatus", description="State of a personal training session.")
 strawberry.enum(RelationStatus, description="State of a coach and client relation.")
+strawberry.enum(PackagePayment, description="Whether a package is paid.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from nexfit.api.right_entries import Entry, Scope, fields, part
-from nexfit.domains.identity.access import ANYONE, AUTHOR, MINE, SELF
+from nexfit.domains.facilities.documents import StaffPermission
+from nexfit.domains.identity.access import ANYONE, AUTHOR, MINE, SELF, staff
+
+_MEMBERS = staff(StaffPermission.MEMBERS_READ)
 
 COACHING: Mapping[str, Entry] = {
     "Coach": Entry(
@@ -38,12 +41,13 @@ COACHING: Mapping[str, Entry] = {
     "CoachingPackage": Entry(
         fields(
             (
-                "id name price startsOn endsOn total used reserved remaining expired refunded createdAt coach client",
-                SELF | AUTHOR,
+                "id name price startsOn endsOn total used reserved remaining expired refunded payment createdAt coach"
+                " client facility",
+                SELF | AUTHOR | _MEMBERS,
             )
         ),
-        found=SELF | AUTHOR,
-        scope=Scope(person="client_id", author="coach_id"),
+        found=SELF | AUTHOR | _MEMBERS,
+        scope=Scope(person="client_id", author="coach_id", facility="facility_id"),
     ),
     "CoachingPackagePayload": part("package userErrors"),
     "PtSession": Entry(
@@ -64,7 +68,8 @@ COACHING: Mapping[str, Entry] = {
     "PtFeedback": part("coach client"),
     "PtOpinion": part("rating notes"),
     "PtSessionPayload": part("session userErrors"),
-    "ClientOverview": part("nextSessionAt credits memberships"),
+    "ClientOverview": part("nextSessionAt credits payment memberships"),
+    "EarningsPeriod": part("coach period sessions earned expired refunded sold"),
     "PackageCredits": part("total reserved used remaining"),
     "MembershipStanding": part("facility status plan balance openInvoices lastPaymentAt lastVisitAt nextBookingAt"),
 }

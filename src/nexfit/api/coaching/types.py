@@ -16,6 +16,7 @@ from nexfit.api.identity.types import User, user_field
 from nexfit.api.relay import Node, id_reader
 from nexfit.domains.coaching import packages
 from nexfit.domains.coaching.documents import RelationStatus
+from nexfit.domains.coaching.packages import PackagePayment
 from nexfit.domains.identity.documents import ConsentScope
 from nexfit.engine.fields import Record
 
@@ -66,6 +67,9 @@ class ClientOverview:
 
     next_session_at: datetime | None = row_column(description="Start of their next session.")
     credits: PackageCredits | None = row_column(description="What is left of the package; null without one.")
+    payment: PackagePayment | None = row_column(
+        description="OPEN where one of the packages is still to be paid, else PAID where one was; null without any."
+    )
     memberships: list[Annotated[MembershipStanding, strawberry.lazy("nexfit.api.memberships.standings")]] = row_column(
         description="How the client stands at the facilities where the coach works."
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 
@@ -12,6 +12,7 @@ from nexfit.api.access import PERMITTED
 from nexfit.api.caching import Cached, CacheScope
 from nexfit.api.classes.loaders import ClassesArgs, ScheduleArgs, classes_of_facilities, schedules_of_facilities
 from nexfit.api.classes.types import Class, ClassOccurrence
+from nexfit.api.coaching.earnings import CoachEarningsArgs, earnings_at_facilities
 from nexfit.api.context import Context
 from nexfit.api.facilities.parts import (
     Address,
@@ -46,6 +47,9 @@ from nexfit.domains.facilities.hours import is_open
 from nexfit.domains.facilities.listing import cheapest_plans, ratings
 from nexfit.domains.identity.access import RIGHTS_COLUMNS, may
 from nexfit.engine.fields import Record
+
+if TYPE_CHECKING:
+    from nexfit.api.coaching.packages import EarningsPeriod
 
 
 @strawberry.type(description="Somebody who works at a facility.")
@@ -242,6 +246,12 @@ class Facility(Node):
         needs=("_id", "timezone"),
         args=PageArgs,
         description="Invoices past their due date, the longest overdue first; needs finance_read.",
+    )
+    coach_earnings: list[Annotated[EarningsPeriod, strawberry.lazy("nexfit.api.coaching.packages")]] | None = batch(
+        earnings_at_facilities,
+        needs=("_id", "timezone"),
+        args=CoachEarningsArgs,
+        description="What coaches earned with packages sold at the desk, earliest first; needs finance_read.",
     )
     till: TillReport | None = batch(
         tills_of_facilities,

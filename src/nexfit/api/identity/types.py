@@ -11,6 +11,7 @@ import strawberry
 from nexfit.api.caching import Cached, CacheScope
 from nexfit.api.classes.notices import notices_of_viewer
 from nexfit.api.coaching import loaders as coaching
+from nexfit.api.coaching.earnings import EarningsArgs, earnings_of_viewer
 from nexfit.api.context import Context
 from nexfit.api.fields import Args, batch, column
 from nexfit.api.identity import loaders
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from nexfit.api.classes.bookings import ClassBooking
     from nexfit.api.classes.notices import Notice
     from nexfit.api.coaching.coaches import Coach
+    from nexfit.api.coaching.packages import EarningsPeriod
     from nexfit.api.coaching.pt_sessions import PtSession
     from nexfit.api.coaching.types import CoachClient, Consent, MedicalRead
     from nexfit.api.facilities.types import Facility
@@ -204,6 +206,12 @@ class User(Node):
         coaching.pt_sessions_of_viewer,
         args=coaching.PtSessionsArgs,
         description="Personal training the person gives or takes, the latest first; for the person only.",
+    )
+    earnings: list[Annotated[EarningsPeriod, strawberry.lazy("nexfit.api.coaching.packages")]] | None = batch(
+        earnings_of_viewer,
+        args=EarningsArgs,
+        description="What the person earned as a coach, earliest first, a row for each currency; for the person only. "
+        "Days are the facility's, else those of the coach's hours, else UTC's.",
     )
     consents: list[Annotated[Consent, strawberry.lazy("nexfit.api.coaching.types")]] | None = batch(
         coaching.consents_of_viewer,

@@ -5,7 +5,7 @@ The address is shown once and kept as a keyed hash. A new one ends the old one; 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -88,7 +88,11 @@ async def revoke(accounts: Accounts, actor: Actor, kind: CalendarKind, facility:
     return await accounts.units.mongo("revoke_calendar_feed").run(body)
 
 
-async def followed(mongo: Mongo, hashes: Hashes, token: str, now: datetime) -> Calendar | None:
+Besides = Callable[[Mongo, ObjectId, CalendarKind, Mapping[str, Any]], Awaitable[list[Entry]]]
+"""What else a person's calendar of a kind shows of a range of instants."""
+
+
+async def followed(mongo: Mongo, hashes: Hashes, token: str, now: datetime, besides: Besides) -> Calendar | None:
     """The calendar behind a secret, None where there is none (any more). Raises StoreError."""
     found = await mongo.find(FEEDS, {"tokenHash": hashes.of_token(token)}, ("userId", "kind", "facilityId"), limit=1)
     if not found:
@@ -115,6 +119,8 @@ async def followed(mongo: Mongo, hashes: Hashes, token: str, now: datetime) -> C
     place = places.get(feed.get("facilityId"))
     if place is not None:
         return Calendar(place["name"], place["timezone"], entries)
+    entries += await besides(mongo, feed["userId"], CalendarKind(feed["kind"]), near)
+    entries.sort(key=lambda entry: (entry.starts_at, entry.uid))
     [person] = people
     return Calendar(f"NexFit: {person['firstName']} {person['lastName']}", None, entries)
 

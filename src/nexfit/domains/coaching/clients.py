@@ -16,6 +16,7 @@ from typing import Any
 from bson import ObjectId
 
 from nexfit.domains.coaching.documents import RelationStatus, SessionStatus
+from nexfit.domains.coaching.packages import PackagePayment
 from nexfit.domains.facilities import directory
 from nexfit.domains.memberships import standings
 from nexfit.domains.memberships.standings import Standing
@@ -26,15 +27,18 @@ from nexfit.stores.postgres import Postgres, Row
 LIFETIME = 10.0
 """Seconds until a value is loaded anew although nobody changed anything: time passes, and with it the next session."""
 
-CLIENT = View("coach_client", 1, LIFETIME)
+CLIENT = View("coach_client", 2, LIFETIME)
 
 MOST_FACILITIES = 20
 """At which a coach works and a client is looked for."""
 
 _CREDITS = """
 SELECT p.relation_id, sum(b.total)::int AS total, sum(b.reserved)::int AS reserved, sum(b.used)::int AS used,
-    sum(b.remaining)::int AS remaining
+    sum(b.remaining)::int AS remaining,
+    CASE WHEN bool_or(i.status = 'open') THEN 'open' WHEN bool_or(i.status = 'paid') THEN 'paid'
+      ELSE 'unbilled' END AS payment
   FROM finance.coaching_packages p JOIN finance.package_balances b USING (package_id)
+  LEFT JOIN finance.invoices i ON i.invoice_id = p.invoice_id
   WHERE p.relation_id = ANY ($1::text[]) GROUP BY p.relation_id
 """
 
@@ -55,12 +59,13 @@ class Glance:
 
     next_session_at: datetime | None
     credits: Credits | None
+    payment: PackagePayment | None
     memberships: Sequence[Standing]
 
 
 def tags(coach: str, client: str) -> tuple[str, ...]:
-    """What a client's sessions and credits depend on."""
-    return f"user:{coach}:coaching", f"user:{client}:coaching"
+    """What a client's sessions and credits depend on, and whether these are paid."""
+    return f"user:{coach}:coaching", f"user:{client}:coaching", f"user:{client}:money"
 
 
 async def at_a_glance(
@@ -95,6 +100,7 @@ async def at_a_glance(
         glances[one["_id"]] = Glance(
             next_one if next_one and next_one > now else None,
             value["credits"] and Credits(**value["credits"]),
+            value["payment"] and PackagePayment(value["payment"]),
             [standing for standing in theirs if standing is not None],
         )
     return glances
@@ -111,11 +117,12 @@ async def _coached(
         sessions, rows = await asyncio.gather(
             _next_sessions(mongo, asked, now), postgres.fetch(_CREDITS, [str(one["_id"]) for one in asked])
         )
-        left = {row["relation_id"]: _counts(row) for row in rows}
+        left = {row["relation_id"]: row for row in rows}
         return {
             item: {
                 "next_session_at": starts.isoformat() if (starts := sessions.get(one["_id"])) else None,
-                "credits": left.get(str(one["_id"])),
+                "credits": _counts(row) if (row := left.get(str(one["_id"]))) else None,
+                "payment": row and row["payment"],
             }
             for item, one in zip(items, asked, strict=True)
         }

@@ -7,9 +7,12 @@ statement that adds an entry, and its checks refuse what is not there. Nobody el
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from enum import StrEnum
 from typing import Annotated, ClassVar
+from uuid import UUID
 
 from babel.numbers import get_currency_precision
 from bson import Decimal128, ObjectId
@@ -28,7 +31,7 @@ from nexfit.hybrid.events import Event, Home
 from nexfit.hybrid.unit_of_work import BothWork, PostgresWork, UnitsOfWork
 from nexfit.stores.documents import Currency
 from nexfit.stores.errors import ConstraintViolated, WriteConflict
-from nexfit.stores.mongo import Mongo
+from nexfit.stores.mongo import Document, Mongo
 from nexfit.stores.postgres import Postgres, Row
 from nexfit.stores.sql import load_sql
 
@@ -42,6 +45,17 @@ AT_ONCE = 200
 """Packages of which credits expire in one go."""
 
 sql = load_sql("nexfit.domains.coaching", "packages.sql")
+
+
+class PackagePayment(StrEnum):
+    """Whether a package is paid, as far as its invoice tells."""
+
+    UNBILLED = "unbilled"
+    OPEN = "open"
+    PAID = "paid"
+    REFUNDED = "refunded"
+    VOID = "void"
+    UNCOLLECTIBLE = "uncollectible"
 
 
 class CreditsChanged(Event):
@@ -87,6 +101,14 @@ class Offer(Input):
             raise BadInput("A package ends within five years of its start.", path=("endsOn",))
 
 
+@dataclass(frozen=True, slots=True)
+class Bill:
+    """At which facility a package was sold, and its invoice; None for what costs nothing."""
+
+    facility: ObjectId
+    invoice: UUID | None
+
+
 async def sell(
     units: UnitsOfWork, mongo: Mongo, actor: Actor, relation: ObjectId, offer: Offer, *, key: str, now: datetime
 ) -> ObjectId:
@@ -99,35 +121,47 @@ async def sell(
     offer.check()
 
     async def body(work: BothWork) -> str:
-        package = ObjectId()
-        found = await work.mongo.find_one(
-            COLLECTION, {"_id": relation, "coachId": coach}, ("coachId", "clientId", "relationship.status")
-        )
-        if found is None:
-            raise NoRelation
-        if found["relationship"]["status"] != RelationStatus.ACTIVE:
-            raise InvalidTransition(state=found["relationship"]["status"])
-        await take_turn(work.mongo, found["clientId"])  # who ends the relation meanwhile is run again, or this is
-        pair = str(coach), str(found["clientId"])
-        await work.postgres.execute(
-            sql.add,
-            *(str(package), str(relation), *pair, offer.name, offer.price, offer.currency),
-            *(offer.starts_on, offer.ends_on, str(coach)),
-        )
-        await work.postgres.execute(sql.enter, str(package), *pair, "grant", offer.sessions)
-        latest = {
-            "name": offer.name,
-            "price": Decimal128(offer.price),
-            "currency": offer.currency,
-            "startDate": datetime.combine(offer.starts_on, time(0), UTC),
-            "endDate": datetime.combine(offer.ends_on, time(0), UTC),
-        }
-        await work.mongo.update(COLLECTION, {"_id": relation}, {"$set": {"package": latest, "updatedAt": now}})
-        _tell(work, str(package), *pair, "grant", offer.sessions, by=str(coach))
-        return str(package)
+        found = await active_relation(work, {"_id": relation, "coachId": coach})
+        return str(await grant(work, found, offer, by=coach, now=now))
 
     asked = {"relation": str(relation), **offer.model_dump(mode="json")}
     return ObjectId(await once(mongo, units.both("sell_package"), coach, "sellPackage", key, asked, body))
+
+
+async def active_relation(work: BothWork, query: Document) -> Document:
+    """The relation that is asked for, which nobody ends before this unit does. Raises NotFound, InvalidTransition."""
+    found = await work.mongo.find_one(COLLECTION, query, ("coachId", "clientId", "relationship.status"))
+    if found is None:
+        raise NoRelation
+    if found["relationship"]["status"] != RelationStatus.ACTIVE:
+        raise InvalidTransition(state=found["relationship"]["status"])
+    await take_turn(work.mongo, found["clientId"])  # who ends the relation meanwhile is run again, or this is
+    return found
+
+
+async def grant(
+    work: BothWork, relation: Document, offer: Offer, *, by: ObjectId, now: datetime, bill: Bill | None = None
+) -> ObjectId:
+    """A package with its credits in both stores, in the caller's unit; its id."""
+    package, pair = ObjectId(), (str(relation["coachId"]), str(relation["clientId"]))
+    await work.postgres.execute(
+        sql.add,
+        *(str(package), str(relation["_id"]), *pair, offer.name, offer.price, offer.currency),
+        *(offer.starts_on, offer.ends_on, str(by)),
+        *((None, None) if bill is None else (str(bill.facility), bill.invoice)),
+        now,
+    )
+    await work.postgres.execute(sql.enter, str(package), *pair, "grant", offer.sessions)
+    latest = {
+        "name": offer.name,
+        "price": Decimal128(offer.price),
+        "currency": offer.currency,
+        "startDate": datetime.combine(offer.starts_on, time(0), UTC),
+        "endDate": datetime.combine(offer.ends_on, time(0), UTC),
+    }
+    await work.mongo.update(COLLECTION, {"_id": relation["_id"]}, {"$set": {"package": latest, "updatedAt": now}})
+    _tell(work, str(package), *pair, "grant", offer.sessions, by=str(by))
+    return package
 
 
 async def refund(units: UnitsOfWork, mongo: Mongo, actor: Actor, package: ObjectId, sessions: int, *, key: str) -> None:

@@ -26,7 +26,7 @@ from nexfit.domains.finance.words import InvoiceStatus, PaymentMethod
 from nexfit.domains.idempotency import once
 from nexfit.domains.identity.access import Actor, may
 from nexfit.hybrid.audit import Audit
-from nexfit.hybrid.unit_of_work import PostgresWork, UnitsOfWork
+from nexfit.hybrid.unit_of_work import BothWork, PostgresWork, UnitsOfWork
 from nexfit.stores.connections import Stores
 from nexfit.stores.postgres import Row
 from nexfit.stores.sql import load_sql
@@ -161,7 +161,7 @@ async def issue(
         )
 
     async def body(work: PostgresWork) -> str:
-        account = await _account(work, place)
+        account = await account_of(work, place)
         check_lines(lines, account["currency"])
         await work.postgres.fetch(sql.hold_member, str(facility), str(member))
         country = (place.get("address") or {}).get("country")
@@ -169,22 +169,7 @@ async def issue(
             priced(line, rate_on(country, today, line.tax), account["currency"], includes_tax=includes_tax)
             for line in lines
         ]
-        document = await work.postgres.fetch_one(
-            sql.issue,
-            *(str(member), account["business_id"], str(facility), sum(line.net for line in found)),
-            *(sum(line.tax for line in found), account["currency"], today, due or today, printed(place, people[0])),
-        )
-        assert document is not None  # noqa: S101  # returned by the insert
-        await work.postgres.execute(
-            sql.add_lines,
-            document["invoice_id"],
-            *map(
-                list, zip(*((one.description, one.quantity, one.rate, one.net, one.tax) for one in found), strict=True)
-            ),
-        )
-        total = sum((line.net + line.tax for line in found), Decimal(0))
-        row = {**document, "facility_id": str(facility), "user_id": str(member), "currency": account["currency"]}
-        _tell(work, InvoiceIssued, row, total, issuer, "invoice.issued", {"dueDate": str(due or today)})
+        document = await write(work, place, people[0], found, account, today=today, due=due or today, by=issuer)
         return str(document["invoice_id"])
 
     asked = {
@@ -199,7 +184,65 @@ async def issue(
     return UUID(await once(stores.mongo, units.postgres("issue_invoice"), issuer, "issueInvoice", key, asked, body))
 
 
-async def _account(work: PostgresWork, place: Mapping[str, Any]) -> Row:
+async def write(
+    work: PostgresWork | BothWork,
+    place: Mapping[str, Any],
+    person: Mapping[str, Any],
+    lines: Sequence[PricedLine],
+    account: Row,
+    *,
+    today: date,
+    due: date,
+    by: ObjectId,
+) -> dict[str, Any]:
+    """An open invoice of a facility (`SELLER_COLUMNS`) to a person, in the caller's unit; what `settle` takes."""
+    net, tax = sum((line.net for line in lines), Decimal(0)), sum((line.tax for line in lines), Decimal(0))
+    document = await work.postgres.fetch_one(
+        sql.issue,
+        *(str(person["_id"]), account["business_id"], str(place["_id"]), net, tax, account["currency"], today, due),
+        printed(place, person),
+    )
+    assert document is not None  # noqa: S101  # returned by the insert
+    await work.postgres.execute(
+        sql.add_lines,
+        document["invoice_id"],
+        *map(list, zip(*((one.description, one.quantity, one.rate, one.net, one.tax) for one in lines), strict=True)),
+    )
+    row = {
+        **document,
+        "business_id": account["business_id"],
+        "facility_id": str(place["_id"]),
+        "user_id": str(person["_id"]),
+        "currency": account["currency"],
+        "total_amount": net + tax,
+    }
+    _tell(work, InvoiceIssued, row, row["total_amount"], by, "invoice.issued", {"dueDate": str(due)})
+    return row
+
+
+async def settle(
+    work: PostgresWork | BothWork,
+    invoice: Mapping[str, Any],
+    method: PaymentMethod,
+    giver: str | None,
+    *,
+    today: date,
+    by: ObjectId,
+    now: datetime,
+) -> UUID:
+    """The whole of an open invoice is taken at the desk, in the caller's unit; the payment's id."""
+    payment = await work.postgres.fetch_value(
+        sql.take_payment,
+        *(invoice["business_id"], invoice["facility_id"], invoice["user_id"], invoice["total_amount"]),
+        *(invoice["currency"], str(method), invoice["invoice_number"], {"gift": {"from": giver}} if giver else {}, now),
+    )
+    await work.postgres.execute(sql.settle, invoice["invoice_id"], payment, today)
+    more = {"method": str(method), "payment": str(payment), **({"gift": giver} if giver else {})}
+    _tell(work, InvoicePaid, invoice, invoice["total_amount"], by, "invoice.paid", more)
+    return UUID(str(payment))
+
+
+async def account_of(work: PostgresWork | BothWork, place: Mapping[str, Any]) -> Row:
     """The business that issues the facility's invoices, and its currency: by its country for the first one."""
     facility = str(place["_id"])
     account = await work.postgres.fetch_one(sql.account, facility)
@@ -251,16 +294,9 @@ async def pay(
 
     async def body(work: PostgresWork) -> str:
         held = await _held(work, invoice)
-        payment = await work.postgres.fetch_value(
-            sql.take_payment,
-            *(held["business_id"], held["facility_id"], held["user_id"], held["total_amount"], held["currency"]),
-            *(str(method), held["invoice_number"], {"gift": {"from": giver}} if giver else {}, now),
-        )
-        await work.postgres.execute(sql.settle, invoice, payment, today)
+        payment = await settle(work, dict(held), method, giver, today=today, by=taker, now=now)
         if held["subscription_id"] is not None:
             await work.postgres.execute(sql.reactivate, held["subscription_id"], today)
-        more = {"method": str(method), "payment": str(payment), **({"gift": giver} if giver else {})}
-        _tell(work, InvoicePaid, dict(held), held["total_amount"], taker, "invoice.paid", more)
         return str(payment)
 
     asked = {"invoice": str(invoice), "method": str(method), "giver": giver}
@@ -295,7 +331,7 @@ async def _held(work: PostgresWork, invoice: UUID) -> Row:
 
 
 def _tell(
-    work: PostgresWork,
+    work: PostgresWork | BothWork,
     fact: type[InvoiceIssued],
     invoice: Mapping[str, Any],
     total: Decimal,

@@ -38,6 +38,7 @@ REFERENCES = (
     Reference("finance.coaching_packages", "coach_id", "users"),
     Reference("finance.coaching_packages", "client_id", "users"),
     Reference("finance.coaching_packages", "sold_by", "users"),
+    Reference("finance.coaching_packages", "facility_id", "facilities"),
     Reference("finance.package_credit_ledger", "coach_id", "users"),
     Reference("finance.package_credit_ledger", "client_id", "users"),
     Reference("finance.package_credit_ledger", "session_id", "pt_sessions"),
