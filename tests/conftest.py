@@ -5,6 +5,7 @@ a server that cannot start fails the tests that need it.
 """
 
 import base64
+import gc
 import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -54,6 +55,12 @@ LONG = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put long files first; `make test` keeps the order."""
     items.sort(key=lambda item: LONG.index(file) if (file := item.nodeid.partition("::")[0]) in LONG else len(LONG))
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: the collector need not walk through it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

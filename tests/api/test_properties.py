@@ -118,7 +118,7 @@ def scalars(business: Business) -> dict[str, Any]:
 KINDS = ("query", "mutation")
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("kind", KINDS)
 def test_operations_from_the_schema_never_fail_inside(post: Asking, there: Business, kind: str) -> None:
     make = hypothesis_graphql.queries if kind == "query" else hypothesis_graphql.mutations
@@ -166,7 +166,7 @@ def fields() -> list[tuple[str, str, dict[str, GraphQLInputType]]]:
 FIELDS = fields()
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_variables_of_any_shape_never_fail_inside(post: Asking, there: Business) -> None:
     known = st.sampled_from([*there.ids.values(), there.facility])
 

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 WORKS = ["overview, warm cache", "overview, cold cache", "facility", "node: invoice"]
 SHORT = ["--rounds", "1"]
 
-PATIENCE = 240.0
+PATIENCE = 600.0
 """Seconds a run may take while others use the machine; alone it takes less than 30."""
 
 pytestmark = pytest.mark.timeout(PATIENCE + 30)
@@ -42,7 +42,7 @@ def run(temporary: Path, *options: str) -> subprocess.CompletedProcess[str]:
         env=environment(temporary),
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=PATIENCE,
         check=False,
     )
 
@@ -73,6 +73,11 @@ def left_behind(temporary: Path) -> list[str]:
 @pytest.fixture(scope="module")
 def quick(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict[str, Any]]:
     return measured(tmp_path_factory.mktemp("quick"), "--quick", "--seconds", "0.3", *SHORT)
+
+
+def is_same(commands: float, others: float) -> bool:
+    """Whether two numbers of commands per request agree; a window of few requests has a command of somebody else's."""
+    return abs(commands - others) < 0.75
 
 
 def by_key(result: dict[str, Any]) -> dict[tuple[str, int], dict[str, Any]]:
@@ -112,23 +117,23 @@ def test_the_floor_gives_the_apis_answers_by_the_apis_commands(quick: tuple[str,
     for (_, connections), row in by_key(quick[1]).items():
         if connections == 1:
             for store in ("mongo", "postgres", "redis"):
-                assert round(row["api"][store]) == round(row["floor"][store])
+                assert is_same(row["api"][store], row["floor"][store])
 
 
 def test_commands_per_request_do_not_grow_with_members(
     quick: tuple[str, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    folder = tmp_path_factory.mktemp("larger")
-    options = ("--members", "1500", "--seconds", "0.2", "--connections", "1", "--only", "overview", *SHORT)
-    _, larger = measured(folder, *options)
-    few = by_key(quick[1])
-    for key, row in by_key(larger).items():
+    folder = tmp_path_factory.mktemp("smaller")
+    options = ("--members", "100", "--seconds", "0.2", "--connections", "1", "--only", "overview", *SHORT)
+    _, smaller = measured(folder, *options)
+    many = by_key(quick[1])
+    for key, row in by_key(smaller).items():
         for store in ("mongo", "postgres", "redis"):
-            assert round(row["api"][store]) == round(few[key]["api"][store])
-    warm, cold = few["overview, warm cache", 1]["api"], few["overview, cold cache", 1]["api"]
+            assert is_same(row["api"][store], many[key]["api"][store])
+    warm, cold = many["overview, warm cache", 1]["api"], many["overview, cold cache", 1]["api"]
     assert warm["postgres"] < cold["postgres"]
     assert warm["redis"] < cold["redis"]
-    assert round(warm["mongo"]) == round(cold["mongo"])
+    assert is_same(warm["mongo"], cold["mongo"])
 
 
 @pytest.mark.parametrize(

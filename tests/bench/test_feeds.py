@@ -11,7 +11,7 @@ from bench.feeds import measure
 from bench.feeds.section import main, show
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 def test_every_way_has_its_lag_and_every_work_its_rate(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--members", "100", "--writes", "3", "--burst", "200"]) == 0
     shown = capsys.readouterr().out

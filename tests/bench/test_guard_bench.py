@@ -7,7 +7,7 @@ import pytest
 from bench import guard
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(600)
 def test_every_variant_is_measured(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("NEXFIT_MONGO_URL", "NEXFIT_POSTGRES_URL", "NEXFIT_REDIS_URL"):
         monkeypatch.setenv(name, "")  # put back afterwards, whatever the benchmark sets

@@ -20,7 +20,7 @@ from nexfit.hybrid.event_stream import STREAM, entry_id
 from tests.api.conftest import local
 from tests.live.conftest import visit as visit_entry
 
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
 
 EDITOR_TEXT = """name => {
   const model = globalThis.__MONACO?.editor.getModels().find(model => model.uri.path.endsWith(name));

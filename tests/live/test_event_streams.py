@@ -91,19 +91,23 @@ async def test_what_is_wrong_with_the_request_is_a_status(live_http: httpx.Async
 
 
 async def test_a_subscription_follows_with_heartbeats_until_the_client_leaves(
-    live_http: httpx.AsyncClient, owner: Client, gym: ObjectId, stream: Stream
+    hasty: str, live_http: httpx.AsyncClient, owner: Client, gym: ObjectId, stream: Stream
 ) -> None:
-    async with events(live_http, ACTIVITY, owner.token, facility=global_id("Facility", gym)) as followed:
+    async with (
+        httpx.AsyncClient(base_url=f"http://{hasty}", timeout=30) as http,
+        events(http, ACTIVITY, owner.token, facility=global_id("Facility", gym)) as followed,
+    ):
         _, first = await followed.next()
         assert first["data"]["facilityActivity"]["state"] == "STARTED"
         numbers = await stream.tell(gym, count=50)
         got = [int((await followed.next())[1]["data"]["facilityActivity"]["cursor"]) for _ in numbers]
         assert got == numbers
-        seen = followed.heartbeats
-        await asyncio.sleep(1.2)
+        seen, following = followed.heartbeats, asyncio.create_task(followed.next())
+        async with asyncio.timeout(30):
+            while followed.heartbeats == seen:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
         [number] = await stream.tell(gym)
-        assert (await followed.next())[1]["data"]["facilityActivity"]["cursor"] == str(number)
-        assert followed.heartbeats > seen
+        assert (await following)[1]["data"]["facilityActivity"]["cursor"] == str(number)
     after = str(numbers[40])
     async with events(live_http, ACTIVITY, owner.token, facility=global_id("Facility", gym), after=after) as followed:
         assert (await followed.next())[1]["data"]["facilityActivity"]["state"] == "RESUMED"

@@ -57,7 +57,7 @@ async def _connect(settings: Settings) -> asyncpg.Connection:
             await asyncio.sleep(0.1)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("gone", ["postgres", "mongo", "redis"])
 async def test_a_killed_server_costs_no_acknowledged_write(
     servers: EmbeddedServers, settings: Settings, gone: ServerName
