@@ -165,7 +165,7 @@ async def test_what_is_no_cursor_is_refused(address: str, owner: Client, gym: Ob
 # --- rights that are withdrawn
 
 
-async def test_who_loses_the_right_gets_nothing_more_and_is_told_soon(
+async def test_who_loses_the_right_gets_nothing_more_and_is_told_within_a_second(
     address: str, desk: Client, owner: Client, gym: ObjectId, live_stores: Stores, stream: Stream
 ) -> None:
     facilities = live_stores.mongo.database["facilities"]
