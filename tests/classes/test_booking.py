@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 
 import pytest
 from bson import ObjectId
 
-from nexfit.domains.classes import booking, cancellation
+from nexfit.domains.classes import attendance, booking, cancellation
 from nexfit.domains.classes.documents import BookingStatus
 from nexfit.domains.classes.errors import (
     AlreadyBooked,
+    BookingBlocked,
     BookingClash,
     BookingClosed,
     ClassFull,
@@ -218,3 +220,73 @@ async def test_a_date_called_off_gives_every_quota_back(gym: Gym) -> None:
         await book(gym, member, await gym.date(NOW + 2 * DAY))
     with pytest.raises(BookingClosed):
         await book(gym, await gym.member(), date)
+
+
+@pytest.fixture
+async def policy(gym: Gym) -> AsyncIterator[Callable[..., Awaitable[None]]]:
+    """Makes the facility say something of booking, for one test."""
+
+    async def says(**values: object) -> None:
+        await gym.database.facilities.update_one({"_id": gym.facility}, {"$set": {"bookingPolicy": values}})
+
+    yield says
+    await gym.database.facilities.update_one({"_id": gym.facility}, {"$unset": {"bookingPolicy": ""}})
+
+
+async def test_a_facility_decides_what_leaving_late_and_not_coming_cost(
+    gym: Gym, policy: Callable[..., Awaitable[None]]
+) -> None:
+    await policy(lateCancelUsesQuota=False, noShowUsesQuota=False)
+    member = await gym.member(weekly=1)
+    late = await book(gym, member, await gym.date(NOW + HOUR))
+    assert await cancellation.cancel(gym.desk, member, late, now=NOW) is BookingStatus.LATE_CANCELLED
+    soon = await gym.date(NOW + 2 * HOUR)
+    missed = await book(gym, member, soon)  # the late cancel cost nothing
+    assert await attendance.close_dates(gym.desk, now=NOW + 4 * HOUR) >= 1
+    assert await gym.states(soon) == {"no_show": 1}
+    held = await book(gym, member, await gym.date(NOW + DAY))  # nor did the no-show
+    await cancellation.cancel(gym.desk, member, held, now=NOW)
+    await attendance.mark(gym.desk, gym.owner, missed, attended=True, now=NOW + 4 * HOUR)
+    with pytest.raises(WeeklyLimitReached):  # who was there after all has used the week up
+        await book(gym, member, await gym.date(NOW + 2 * DAY))
+    await attendance.mark(gym.desk, gym.owner, missed, attended=False, now=NOW + 4 * HOUR)
+    await policy()  # what was missed under the old rule costs what it cost then
+    await book(gym, member, await gym.date(NOW + 2 * DAY))
+
+
+async def test_a_class_says_otherwise_than_its_facility(gym: Gym, policy: Callable[..., Awaitable[None]]) -> None:
+    await policy(opensDaysBefore=2, cancelMinutesBefore=0, lateCancelUsesQuota=False)
+    date, usual = await gym.date(NOW + 4 * DAY), await gym.date(NOW + 4 * DAY + HOUR)
+    own = {"opensDaysBefore": 5, "cancelMinutesBefore": 6 * 24 * 60, "lateCancelUsesQuota": True}
+    await gym.database.class_occurrences.update_one({"_id": date}, {"$set": {"bookingPolicy": own}})
+    member = await gym.member(weekly=1)
+    with pytest.raises(BookingClosed):
+        await book(gym, member, usual)
+    made = await book(gym, member, date)
+    assert await cancellation.cancel(gym.desk, member, made, now=NOW) is BookingStatus.LATE_CANCELLED
+    with pytest.raises(WeeklyLimitReached):
+        await book(gym, member, await gym.date(NOW + DAY))
+
+
+async def test_who_misses_too_many_dates_books_nothing_until_the_first_is_long_ago(
+    gym: Gym, policy: Callable[..., Awaitable[None]]
+) -> None:
+    member, other = await gym.member(), await gym.member()
+    for before in (12, 9, 3):  # the first is too long ago to count
+        day = await gym.date(NOW - before * DAY)
+        for who in (member, other):
+            booked = await book(gym, who, day, now=NOW - (before + 1) * DAY)
+            if who is member or before != 3:
+                end = NOW - before * DAY + HOUR
+                await attendance.mark(gym.desk, gym.owner, booked, attended=False, now=end)
+    await policy(mostNoShows=2, noShowDays=10)
+    date = await gym.date(NOW + DAY)
+    before = await gym.database.outbox.count_documents({})
+    with pytest.raises(BookingBlocked) as refused:
+        await book(gym, member, date)
+    assert refused.value.values["at"] == (NOW + DAY).isoformat()
+    assert await gym.database.outbox.count_documents({}) == before
+    assert await gym.states(date) == {}
+    await book(gym, other, date)
+    await book(gym, gym.owner, date, member=member.user_id)  # staff may
+    await book(gym, member, await gym.date(NOW + 3 * DAY), now=NOW + DAY)  # ten days after the first that counted

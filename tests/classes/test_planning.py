@@ -454,3 +454,30 @@ async def test_text_changes_without_touching_dates(gym: Gym, room: str) -> None:
     told = await gym.told(class_)
     await planning.update_text(gym.desk, gym.owner, class_, text, now=NOW)
     assert await gym.told(class_) == told
+
+
+async def test_a_class_takes_its_facilitys_waitlist_unless_it_says_and_its_rules_reach_its_dates(
+    gym: Gym, room: str
+) -> None:
+    said = {"bookingPolicy.waitlistLimit": 7}
+    await gym.database.facilities.update_one({"_id": gym.facility}, {"$set": said})
+    try:
+        usual = await plan(gym, room=room, waitlist_limit=None, booking_policy={"cancel_minutes_before": 5})
+        own = await plan(gym, room=f"{room} 2", waitlist_limit=0)
+    finally:
+        await gym.database.facilities.update_one({"_id": gym.facility}, {"$unset": dict.fromkeys(said, "")})
+    assert {one["waitlistLimit"] for one in await dates(gym, usual)} == {7}
+    assert {one["waitlistLimit"] for one in await dates(gym, own)} == {0}
+    made = await dates(gym, usual)
+    assert [one["bookingPolicy"] for one in made] == [{"cancelMinutesBefore": 5}] * len(made)
+    later = made[1]["startsAt"]
+    text = checked(ClassText, booking_policy={"late_cancel_uses_quota": False, "opens_days_before": 90})
+    await planning.update_text(gym.desk, gym.owner, usual, text, now=later)
+    rules = {"opensDaysBefore": 90, "lateCancelUsesQuota": False}
+    held = [one["bookingPolicy"] for one in await dates(gym, usual)]
+    assert held == [{"cancelMinutesBefore": 5}] * 2 + [rules] * (len(made) - 2)  # what has begun is not rewritten
+    await planning.make_due_dates(gym.desk, now=later)
+    assert (await dates(gym, usual))[-1]["startsAt"] > later + 80 * DAY  # made as early as booking opens
+    await planning.update_text(gym.desk, gym.owner, usual, checked(ClassText, booking_policy=None), now=later)
+    assert "bookingPolicy" not in (await dates(gym, usual))[-1]
+    assert "bookingPolicy" not in await gym.database.classes.find_one({"_id": usual})

@@ -11,7 +11,8 @@ import pytest
 from .conftest import Town, asks, codes
 from .test_editing import staff_of
 
-SHOWN = """class { id name duration description instructor { lastName } location { room capacity }
+SHOWN = """class { id name duration description bookingPolicy { cancelMinutesBefore noShowUsesQuota }
+  instructor { lastName } location { room capacity }
   schedule { startTime recurrence { frequency weekdays exceptions } } occurrences(first: 50) {
     id startsAt capacity room instructor { lastName } } }"""
 PLAN = f"mutation ($i: CreateClassInput!) {{ createClass(input: $i) {{ {SHOWN} userErrors {{ code message path }} }} }}"
@@ -68,6 +69,11 @@ async def test_a_manager_plans_substitutes_and_moves_a_class(town: Town) -> None
     assert minutes == ["00"] + ["15"] * 8
     text = await asks(manager.here, TEXT, **{"class": made["id"], "name": "Yin", "description": None})
     assert (text["class"]["name"], text["class"]["description"]) == ("Yin", None)
+    rules = {"cancelMinutesBefore": 10, "noShowUsesQuota": False}
+    text = await asks(manager.here, TEXT, **{"class": made["id"], "bookingPolicy": rules})
+    assert (text["userErrors"], text["class"]["bookingPolicy"]) == ([], rules)
+    wrong = await asks(manager.here, TEXT, **{"class": made["id"], "bookingPolicy": {"opensDaysBefore": 366}})
+    assert codes(wrong) == [("BAD_USER_INPUT", ["bookingPolicy", "opensDaysBefore"])]
 
 
 WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {

@@ -15,7 +15,8 @@ from .conftest import CREATE, Person, Town, asks, codes
 
 UPDATE = """mutation ($i: UpdateFacilityInput!) { updateFacility(input: $i) {
   facility { name address { street city latitude longitude } contact { email } amenities rooms { name capacity }
-    equipments { name quantity } media { logo images } bookingPolicy { opensDaysBefore plannedDaysAhead } }
+    equipments { name quantity } media { logo images } bookingPolicy {
+      opensDaysBefore plannedDaysAhead waitlistLimit lateCancelUsesQuota noShowUsesQuota mostNoShows noShowDays } }
   userErrors { code message path } } }"""
 HOURS = """mutation ($i: SetFacilityHoursInput!) { setFacilityHours(input: $i) {
   facility { openNow operatingHours { day openTime closeTime } specialDays { date name openings { openTime } } }
@@ -82,7 +83,7 @@ async def test_what_is_given_changes_and_shows_at_once_in_every_process(town: To
         amenities=["sauna"],
         rooms=None,
         media={"logo": None},
-        bookingPolicy={"opensDaysBefore": None, "plannedDaysAhead": 90},
+        bookingPolicy={"opensDaysBefore": None, "plannedDaysAhead": 90, "noShowUsesQuota": False, "mostNoShows": 3},
     )
     assert payload["userErrors"] == []
     assert payload["facility"] == {
@@ -93,7 +94,15 @@ async def test_what_is_given_changes_and_shows_at_once_in_every_process(town: To
         "rooms": None,
         "equipments": [{"name": "Mat", "quantity": 20}],
         "media": {"logo": None, "images": ["https://example.org/1.jpg"]},
-        "bookingPolicy": {"opensDaysBefore": 14, "plannedDaysAhead": 90},
+        "bookingPolicy": {
+            "opensDaysBefore": 14,
+            "plannedDaysAhead": 90,
+            "waitlistLimit": 0,
+            "lateCancelUsesQuota": True,
+            "noShowUsesQuota": False,
+            "mostNoShows": 3,
+            "noShowDays": 30,
+        },
     }
     seen = await owner.there.data(ONE, {"id": id_})
     assert seen["facility"]["name"] == "Işık"
@@ -176,6 +185,7 @@ WRONG: dict[str, tuple[dict[str, Any], list[list[str]]]] = {
     "a room for nobody": ({"rooms": [{"name": "a", "capacity": 0}]}, [["rooms", "0", "capacity"]]),
     "less than none": ({"equipments": [{"name": "a", "quantity": -1}]}, [["equipments", "0", "quantity"]]),
     "a policy": ({"bookingPolicy": {"opensDaysBefore": 0}}, [["bookingPolicy", "opensDaysBefore"]]),
+    "no no-show": ({"bookingPolicy": {"mostNoShows": 0}}, [["bookingPolicy", "mostNoShows"]]),
     "two at once": ({"name": "", "amenities": [""]}, [["name"], ["amenities", "0"]]),
 }
 

@@ -99,8 +99,10 @@ MATRIX: Mapping[str, Entry] = {
     "Opening": _part("openTime closeTime"),
     "Room": _part("name capacity"),
     "BookingPolicy": _part(
-        "opensDaysBefore cancelMinutesBefore freezeMinutesBefore noShowMinutesAfter plannedDaysAhead"
+        "opensDaysBefore cancelMinutesBefore freezeMinutesBefore noShowMinutesAfter plannedDaysAhead waitlistLimit"
+        " lateCancelUsesQuota noShowUsesQuota mostNoShows noShowDays"
     ),
+    "ClassPolicy": _part("opensDaysBefore cancelMinutesBefore freezeMinutesBefore lateCancelUsesQuota noShowUsesQuota"),
     "FacilityPayload": _part("facility userErrors"),
     "Equipment": _part("name category quantity brand"),
     "StaffInvitation": _part("email role permissions invitedBy invitedAt expiresAt"),
@@ -109,8 +111,8 @@ MATRIX: Mapping[str, Entry] = {
     "Class": Entry(
         _fields(
             (
-                "id name description category difficulty duration image tags isActive waitlistLimit schedule location"
-                " instructor facility occurrences",
+                "id name description category difficulty duration image tags isActive waitlistLimit"
+                " bookingPolicy schedule location instructor facility occurrences",
                 ANYONE,
             )
         ),

@@ -48,6 +48,7 @@ _ROOM = f"One of the facility's rooms, if it has named any. {_WORD}"
 _INSTRUCTOR = "A `User`: the owner or somebody of the staff."
 _DESCRIPTION = f"What happens in it, 1 to {MAX_BIO} characters."
 _IMAGE = f"An http or https address of at most {MAX_ADDRESS} characters."
+_POLICY = "How it is booked otherwise than its facility says."
 _TAGS = f"Free words, at most {MOST_TAGS}, each of {_WORD}"
 
 
@@ -65,6 +66,17 @@ class RecurrenceInput:
     exceptions: list[date] | None = given(f"Days on which it does not take place, at most {MOST_SKIPPED}.")
 
 
+@strawberry.input(description="How a class is booked otherwise than its facility says; what is left out is as there.")
+class ClassPolicyInput:
+    """Part of `CreateClassInput` and `UpdateClassInput`."""
+
+    opens_days_before: int | None = given("Booking opens so many days before a date, 1 to 365.")
+    cancel_minutes_before: int | None = given("Leaving is free until so many minutes before the start, 0 to 10080.")
+    freeze_minutes_before: int | None = given("A seat freed later than this promotes nobody; 0 to 1440 minutes.")
+    late_cancel_uses_quota: bool | None = given("Whether leaving late uses up the week's quota.")
+    no_show_uses_quota: bool | None = given("Whether not coming uses up the week's quota.")
+
+
 @strawberry.input(description="A new class.")
 class CreateClassInput:
     """Input of `createClass`."""
@@ -76,7 +88,7 @@ class CreateClassInput:
     duration: int = strawberry.field(description=_MINUTES)
     capacity: int = strawberry.field(description=_SEATS)
     idempotency_key: str = strawberry.field(description=IDEMPOTENCY_KEY)
-    waitlist_limit: int = strawberry.field(default=0, description=_WAITING)
+    waitlist_limit: int | None = given(f"{_WAITING} Default: what the facility's policy says.")
     room: str | None = given(_ROOM)
     instructor: strawberry.ID | None = given(f"Who teaches it. {_INSTRUCTOR}")
     recurrence: RecurrenceInput | None = given("How it repeats; without it there is one date.")
@@ -85,6 +97,7 @@ class CreateClassInput:
     difficulty: ClassDifficulty | None = given("Whom it suits.")
     image: str | None = given(_IMAGE)
     tags: list[str] | None = given(_TAGS)
+    booking_policy: ClassPolicyInput | None = given(_POLICY)
 
 
 @strawberry.input(description="What a class says of itself; what is left out stays, null forgets.")
@@ -98,6 +111,9 @@ class UpdateClassInput:
     difficulty: ClassDifficulty | None = given("Whom it suits.")
     image: str | None = given(_IMAGE)
     tags: list[str] | None = given(f"{_TAGS} Cannot be null.")
+    booking_policy: ClassPolicyInput | None = given(
+        f"{_POLICY} It takes the place of the former one, also for dates that have not begun; null for none."
+    )
 
 
 @strawberry.input(description="What changes of one date; what is left out stays.")

@@ -54,6 +54,17 @@ class ClassLocation:
     capacity: int = column(description="Seats of a date unless the date says otherwise.")
 
 
+@strawberry.type(description="How a class is booked otherwise than its facility says; null is as there.")
+class ClassPolicy:
+    """Embedded in a class."""
+
+    opens_days_before: int | None = column(description="Booking opens so many days before a date.")
+    cancel_minutes_before: int | None = column(description="Leaving is free until so many minutes before the start.")
+    freeze_minutes_before: int | None = column(description="A seat freed later than this promotes nobody.")
+    late_cancel_uses_quota: bool | None = column(description="Whether leaving late uses up the week's quota.")
+    no_show_uses_quota: bool | None = column(description="Whether not coming uses up the week's quota.")
+
+
 @strawberry.type(description="A group class.")
 class Class(Node):
     """From MongoDB's `classes`."""
@@ -68,6 +79,7 @@ class Class(Node):
     tags: list[str] | None = column(description="Free words.")
     is_active: bool = column(description="Whether it is offered now.")
     waitlist_limit: int | None = column(description="People who may wait for a seat.")
+    booking_policy: ClassPolicy | None = column(description="How it is booked otherwise than its facility says.")
     schedule: Schedule = column(description="When it takes place.")
     location: ClassLocation = column(description="Where it takes place.")
     instructor: User | None = user_field("instructor.userId", description="Who teaches it.")

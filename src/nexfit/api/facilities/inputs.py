@@ -88,6 +88,13 @@ class BookingPolicyInput:
     freeze_minutes_before: int | None = given("A seat freed later than this promotes nobody; 0 to 1440 minutes.")
     no_show_minutes_after: int | None = given("Who has not come is a no-show so long after the end; 0 to 1440 minutes.")
     planned_days_ahead: int | None = given("Dates of classes that repeat are made so far ahead, 7 to 400 days.")
+    waitlist_limit: int | None = given("Who may wait for a date of a class planned without a number, 0 to 1000.")
+    late_cancel_uses_quota: bool | None = given("Whether leaving late uses up the week's quota, as it does by default.")
+    no_show_uses_quota: bool | None = given("Whether not coming uses up the week's quota, as it does by default.")
+    most_no_shows: int | None = given(
+        "Who has not come so often within `noShowDays` books nothing, but by staff; 1 to 100, null blocks nobody."
+    )
+    no_show_days: int | None = given("How many days a no-show counts, 1 to 365.")
 
 
 @strawberry.input(description="A new facility.")

@@ -125,6 +125,13 @@ class BookingPolicy:
     freeze_minutes_before: int = column(description="A seat freed later than this promotes nobody.")
     no_show_minutes_after: int = column(description="Who has not come is a no-show so many minutes after the end.")
     planned_days_ahead: int = column(description="Dates of classes that repeat are made so many days ahead.")
+    waitlist_limit: int = column(description="Who may wait for a date of a class that was planned without a number.")
+    late_cancel_uses_quota: bool = column(description="Whether leaving late uses up the week's quota.")
+    no_show_uses_quota: bool = column(description="Whether not coming uses up the week's quota.")
+    most_no_shows: int | None = column(
+        description="Who has not come so often within `noShowDays` books nothing; null blocks nobody."
+    )
+    no_show_days: int = column(description="How many days a no-show counts.")
 
 
 def policy_of(record: Record, _args: object, _context: object) -> Record:

@@ -89,7 +89,7 @@ async def mark(desk: ClassDesk, actor: Actor, booking: ObjectId, *, attended: bo
             raise InvalidTransition(state=current["status"])
         if not may_correct(place.date["startsAt"], place.date["endsAt"], now):
             raise CheckInClosed
-        more = {"checkedInAt": now} if attended else {}
+        more = {"checkedInAt": now, "usesQuota": True} if attended else {"usesQuota": place.policy.missed_uses_quota}
         tell(work, await move(work.mongo, current, to, **more), viewer, before=current["status"])
         return to
 
@@ -116,13 +116,14 @@ async def close_dates(desk: ClassDesk, *, now: datetime) -> int:
         found = await find_date(desk.mongo, occurrence)
         if found is not None:
             date, facility = found
-            is_over = now >= date["endsAt"] + Policy.of(facility).grace
-            end = partial(_close, occurrence=occurrence, missed=is_over, now=now)
+            policy = Policy.of(facility, date)
+            is_over = now >= date["endsAt"] + policy.grace
+            end = partial(_close, occurrence=occurrence, missed=is_over, uses_quota=policy.missed_uses_quota, now=now)
             moved += await desk.change("close_date", occurrence, end)
     return moved
 
 
-async def _close(work: MongoWork, *, occurrence: ObjectId, missed: bool, now: datetime) -> int:
+async def _close(work: MongoWork, *, occurrence: ObjectId, missed: bool, uses_quota: bool, now: datetime) -> int:
     ending = {BookingStatus.WAITLISTED: BookingStatus.EXPIRED}
     if missed:
         ending[BookingStatus.BOOKED] = BookingStatus.NO_SHOW
@@ -132,8 +133,10 @@ async def _close(work: MongoWork, *, occurrence: ObjectId, missed: bool, now: da
     expired = 0
     for booking in bookings:
         before = BookingStatus(booking["status"])
-        tell(work, await move(work.mongo, booking, ending[before]), None, before=before)
-        expired += before is BookingStatus.WAITLISTED
+        waited = before is BookingStatus.WAITLISTED
+        kept = {} if waited else {"usesQuota": uses_quota}
+        tell(work, await move(work.mongo, booking, ending[before], **kept), None, before=before)
+        expired += waited
     if expired:
         change = {"$inc": {"waitlisted": -expired}, "$set": {"updatedAt": now}}
         await work.mongo.update(OCCURRENCES, {"_id": occurrence}, change)

@@ -11,7 +11,7 @@ from bson import ObjectId
 from nexfit.domains.classes import events
 from nexfit.domains.classes.documents import BookingStatus
 from nexfit.domains.classes.eligibility import hindrance
-from nexfit.domains.classes.errors import AlreadyBooked, BookingClosed, ClassFull
+from nexfit.domains.classes.errors import AlreadyBooked, BookingBlocked, BookingClosed, ClassFull
 from nexfit.domains.classes.places import (
     BOOKINGS,
     DATE_COLUMNS,
@@ -40,8 +40,8 @@ async def book(
     """Give the viewer, or for staff with `check_in` the named member, a place on a date; the booking's id.
 
     The same `key` and input give the first booking again, whatever became of it. Raises Unauthenticated, NotFound,
-    BookingClosed, AlreadyBooked, MembershipRequired, WeeklyLimitReached, BookingClash, ClassFull, IdempotencyConflict;
-    then nothing was written.
+    BookingClosed, BookingBlocked (staff may book all the same), AlreadyBooked, MembershipRequired, WeeklyLimitReached,
+    BookingClash, ClassFull, IdempotencyConflict; then nothing was written.
     """
     viewer = actor.require()
     user = member or viewer
@@ -58,12 +58,26 @@ async def book(
         date, place = await _claim(work.mongo, occurrence, now)
         if date is None or date["status"] != "scheduled":
             raise BookingClosed
-        if not (now < date["endsAt"] if by_staff else is_bookable(date["startsAt"], now, Policy.of(facility))):
+        policy = Policy.of(facility, date)
+        if not (now < date["endsAt"] if by_staff else is_bookable(date["startsAt"], now, policy)):
             raise BookingClosed
+        if not by_staff:
+            await _check_missed(work, user, date["facilityId"], policy, now)
         return str(await _take_place(work, date, place, user, viewer, now))
 
     asked = {"occurrence": str(occurrence), "user": str(user)}
     return ObjectId(await desk.once("bookClass", occurrence, viewer, key, asked, body))
+
+
+async def _check_missed(work: MongoWork, user: ObjectId, facility: ObjectId, policy: Policy, now: datetime) -> None:
+    """Raises BookingBlocked for who missed as many dates lately as the facility puts up with."""
+    if policy.most_missed is None:
+        return
+    since = now - policy.missed_within
+    missed = {"userId": user, "facilityId": facility, "date": {"$gt": since}, "status": str(BookingStatus.NO_SHOW)}
+    found = await work.mongo.find(BOOKINGS, missed, ("date",), sort=[("date", -1)], limit=policy.most_missed)
+    if len(found) == policy.most_missed:
+        raise BookingBlocked(until=found[-1]["date"] + policy.missed_within)
 
 
 async def _take_place(

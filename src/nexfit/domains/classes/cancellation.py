@@ -57,7 +57,8 @@ async def _leave(work: MongoWork, place: Place, by: ObjectId, now: datetime) -> 
         raise InvalidTransition(state=state)
     free = waits or may_cancel_free(date["startsAt"], now, place.policy)
     to = BookingStatus.CANCELLED if free else BookingStatus.LATE_CANCELLED
-    after = await move(work.mongo, booking, to, cancelledAt=now)
+    kept = {} if free else {"usesQuota": place.policy.late_uses_quota}
+    after = await move(work.mongo, booking, to, cancelledAt=now, **kept)
     tell(work, after, by, before=state)
     if waits:
         change = {"$inc": {"waitlisted": -1}, "$set": {"updatedAt": now}}

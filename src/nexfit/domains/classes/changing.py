@@ -76,7 +76,7 @@ async def change_date(
                 "class_date.changed", class_, by, _told(before), _told(after), entity="class_occurrence", id_=occurrence
             )
         )
-        await fill(work, {**date, **values}, Policy.of(place), now)
+        await fill(work, {**date, **values}, Policy.of(place, date), now)
 
     await desk.change("change_class_date", occurrence, body)
 
@@ -260,7 +260,7 @@ async def _replace(
 ) -> None:
     """Bring dates nobody booked to what their class says now: those that still come are changed, the others go."""
     schedule = class_["schedule"]
-    coming = set(starts_between(schedule, now, now + horizon_of(place)))
+    coming = set(starts_between(schedule, now, now + horizon_of(place, class_)))
     gone = [one["_id"] for one in dates if one["originalStart"] not in coming]
     if gone:
         await work.mongo.delete(OCCURRENCES, {"_id": {"$in": gone}})

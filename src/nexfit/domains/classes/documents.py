@@ -99,6 +99,16 @@ class ClassLocation(Embedded):
     capacity: Annotated[int, Field(ge=0, le=10_000)]
 
 
+class ClassPolicy(Embedded):
+    """What a class says otherwise than its facility's `BookingPolicy`, in the same words."""
+
+    opens_days_before: Annotated[int, Field(ge=1, le=365)] | None = None
+    cancel_minutes_before: Annotated[int, Field(ge=0, le=10_080)] | None = None
+    freeze_minutes_before: Annotated[int, Field(ge=0, le=1440)] | None = None
+    late_cancel_uses_quota: bool | None = None
+    no_show_uses_quota: bool | None = None
+
+
 class FitnessClass(StoredDocument):
     """A class as planned; ``duration`` in minutes, ``waitlist_limit`` places behind a full class.
 
@@ -114,6 +124,7 @@ class FitnessClass(StoredDocument):
     schedule: Schedule
     location: ClassLocation
     waitlist_limit: Count = 0
+    booking_policy: ClassPolicy | None = None
     category: Word | None = None
     difficulty: ClassDifficulty | None = None
     duration: Annotated[int, Field(ge=1, le=1440)]
@@ -155,6 +166,7 @@ class ClassOccurrence(StoredDocument):
     waitlisted: Count
     waitlist_joined: Count = 0
     waitlist_limit: Count = 0
+    booking_policy: ClassPolicy | None = None
     status: OccurrenceStatus
     instructor: Instructor | None = None
     room: Word | None = None
@@ -248,7 +260,8 @@ class ClassBooking(StoredDocument):
     """A user's place in one occurrence. ``date`` is the occurrence's start and moves with it.
 
     ``waitlist_position`` is the place given on joining the waitlist and orders promotion; ``passed_over`` is the last
-    time a seat went past this member.
+    time a seat went past this member. ``uses_quota`` is what the rules said of a late cancel or a no-show when it
+    happened; without it the status alone decides.
     """
 
     class_id: Id
@@ -263,6 +276,7 @@ class ClassBooking(StoredDocument):
     booked_at: Instant
     cancelled_at: Instant | None = None
     checked_in_at: Instant | None = None
+    uses_quota: bool | None = None
     notes: Text | None = None
 
     class Settings(StoredDocument.Settings):

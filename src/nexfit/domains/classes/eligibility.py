@@ -47,7 +47,7 @@ async def hindrance(
                 },
                 "status": {"$in": [str(status) for status in {*LIVE_BOOKING_STATUSES, *QUOTA_STATUSES}]},
             },
-            ("occurrenceId", "facilityId", "date", "status"),
+            ("occurrenceId", "facilityId", "date", "status", "usesQuota"),
         )
         if booking["_id"] != waiting
     ]
@@ -58,6 +58,7 @@ async def hindrance(
         booking["facilityId"] == date["facilityId"]
         and week.begins <= booking["date"] < week.ends
         and booking["status"] in QUOTA_STATUSES
+        and booking.get("usesQuota", True)
         for booking in bookings
     )
     limits = await weekly_limits(tx, user, date)

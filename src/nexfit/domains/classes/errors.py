@@ -25,6 +25,15 @@ class AlreadyBooked(Refusal):
         super().__init__("There is a booking for this date already.")
 
 
+class BookingBlocked(Refusal):
+    """The member has missed too many dates lately; staff may book for them all the same."""
+
+    code = ErrorCode.BOOKING_BLOCKED
+
+    def __init__(self, *, until: datetime) -> None:
+        super().__init__("Too many dates were missed: booking is possible again after {at}.", at=until.isoformat())
+
+
 class BookingClosed(Refusal):
     """Booking has not opened, or the date has begun, or it does not take place."""
 

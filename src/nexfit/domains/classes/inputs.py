@@ -59,6 +59,16 @@ class Repetition(Input):
         return self
 
 
+class PolicyOfClass(Input):
+    """How a class is booked otherwise than its facility says; what is not given is as there."""
+
+    opens_days_before: Annotated[int, Field(ge=1, le=365)] | None = None
+    cancel_minutes_before: Annotated[int, Field(ge=0, le=10_080)] | None = None
+    freeze_minutes_before: Annotated[int, Field(ge=0, le=1440)] | None = None
+    late_cancel_uses_quota: bool | None = None
+    no_show_uses_quota: bool | None = None
+
+
 class ClassText(Input):
     """What a class says of itself."""
 
@@ -68,6 +78,7 @@ class ClassText(Input):
     difficulty: ClassDifficulty | None = None
     image: WebAddress | None = None
     tags: Annotated[list[NameText], Field(max_length=MOST_TAGS)] = Field(default_factory=list)
+    booking_policy: PolicyOfClass | None = None
 
 
 class NewClass(ClassText):
@@ -78,7 +89,7 @@ class NewClass(ClassText):
     start_time: Clock
     duration: Minutes
     capacity: Seats
-    waitlist_limit: Waiting = 0
+    waitlist_limit: Waiting | None = None
     room: NameText | None = None
     instructor: Id | None = None
     recurrence: Repetition = Repetition(frequency=Frequency.ONCE)

@@ -40,6 +40,7 @@ DATE_COLUMNS = (
     "seatsTaken",
     "waitlisted",
     "waitlistLimit",
+    "bookingPolicy",
 )
 """Columns of an occurrence that rules read."""
 
@@ -109,7 +110,7 @@ class Place:
     @property
     def policy(self) -> Policy:
         """When it can be left."""
-        return Policy.of(self.facility)
+        return Policy.of(self.facility, self.date)
 
 
 async def find_date(mongo: Mongo, occurrence: ObjectId) -> tuple[Document, Document] | None:

@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from bson import ObjectId
+from pydantic.alias_generators import to_camel
 
 from nexfit.domains.classes import clashes
 from nexfit.domains.classes.clashes import AHEAD, Plan, take_turns
@@ -19,7 +20,7 @@ from nexfit.domains.classes.errors import NoDates, NoSuchRoom, NotStaff, OffWeek
 from nexfit.domains.classes.events import ClassChanged, ClassPlanned
 from nexfit.domains.classes.inputs import ClassText, NewClass, Repetition
 from nexfit.domains.classes.places import OCCURRENCES, ClassDesk
-from nexfit.domains.classes.policies import horizon_of
+from nexfit.domains.classes.policies import horizon_of, waitlist_of
 from nexfit.domains.classes.recurrence import first_start, starts_between
 from nexfit.domains.classes.timetable import CLASSES
 from nexfit.domains.errors import NotFound
@@ -36,7 +37,7 @@ from nexfit.stores.mongo import Document
 FACILITY = ("timezone", "rooms", "bookingPolicy", "ownerId", "staff.userId", "staff.permissions")
 """Columns of a facility that planning reads."""
 
-TEMPLATE = ("facilityId", "name", "schedule", "location", "waitlistLimit", "instructor", "isActive")
+TEMPLATE = ("facilityId", "name", "schedule", "location", "waitlistLimit", "bookingPolicy", "instructor", "isActive")
 """Columns of a class that its dates are made from."""
 
 A_LONG_TIME = timedelta(days=365)
@@ -89,9 +90,8 @@ async def create(
         schedule = schedule_of(place, new.first_date, new.start_time, new.duration, new.recurrence)
         if schedule["startTime"] <= now:
             raise PastDate(path=("firstDate",))
-        shape = await shaped(
-            work, place, room=new.room, capacity=new.capacity, waitlist=new.waitlist_limit, teacher=new.instructor
-        )
+        waits = waitlist_of(place) if new.waitlist_limit is None else new.waitlist_limit
+        shape = await shaped(work, place, room=new.room, capacity=new.capacity, waitlist=waits, teacher=new.instructor)
         class_: Document = {
             "_id": ObjectId(),
             "facilityId": facility,
@@ -118,13 +118,14 @@ async def create(
 
 
 async def update_text(desk: ClassDesk, actor: Actor, class_: ObjectId, text: ClassText, *, now: datetime) -> None:
-    """Change what a class says of itself; dates stay as they are. Raises Unauthenticated, NotFound, Forbidden."""
+    """Change what a class says of itself. How it is booked holds for all dates that have not begun; else they stay as
+    they are. Raises Unauthenticated, NotFound, Forbidden."""
     by = actor.require()
     values = text_of(text)
-    forgotten = {name for name in text.model_fields_set if getattr(text, name) is None}
+    forgotten = {to_camel(name) for name in text.model_fields_set if to_camel(name) not in values}
 
     async def body(work: MongoWork) -> None:
-        columns = ("facilityId", *ClassText.model_fields)
+        columns = ("facilityId", *map(to_camel, ClassText.model_fields))
         stored, _ = await permitted_class(work, actor, class_, columns)
         before = {name: stored.get(name) for name in (*values, *forgotten)}
         if all(before[name] == value for name, value in values.items()) and not any(before[one] for one in forgotten):
@@ -132,6 +133,11 @@ async def update_text(desk: ClassDesk, actor: Actor, class_: ObjectId, text: Cla
         change: dict[str, Any] = {"$set": {**values, "updatedAt": now}}
         if forgotten:
             change["$unset"] = dict.fromkeys(forgotten, "")
+        if "bookingPolicy" in before and before["bookingPolicy"] != values.get("bookingPolicy"):
+            policy = values.get("bookingPolicy")
+            change_of_dates = {"$set": {"bookingPolicy": policy}} if policy else {"$unset": {"bookingPolicy": ""}}
+            await work.mongo.update(OCCURRENCES, {"classId": class_, "startsAt": {"$gt": now}}, change_of_dates)
+            change["$set"]["datesDueAt"] = now  # booking may open earlier: the job looks how far ahead dates are made
         await work.mongo.update(CLASSES, {"_id": class_}, change)
         work.emit(ClassChanged(facility_id=str(stored["facilityId"]), class_id=str(class_)))
         work.audit(audit("class.updated", stored, by, before, {**dict.fromkeys(forgotten), **values}))
@@ -229,9 +235,9 @@ async def make_dates(work: MongoWork, class_: Mapping[str, Any], facility: Mappi
 
     The class is written first: two that do this at once meet there.
     """
-    schedule, until = class_["schedule"], now + horizon_of(facility)
+    schedule, until = class_["schedule"], now + horizon_of(facility, class_)
     further = first_start(schedule, until)
-    due = further - horizon_of(facility) if further is not None else now + A_LONG_TIME
+    due = further - horizon_of(facility, class_) if further is not None else now + A_LONG_TIME
     await work.mongo.update(CLASSES, {"_id": class_["_id"]}, {"$set": {"datesDueAt": due}})
     starts = starts_between(schedule, now, until)
     known = await work.mongo.find(
@@ -259,6 +265,7 @@ def date_of(class_: Mapping[str, Any], start: datetime, now: datetime) -> Docume
         "waitlistJoined": 0,
         "status": "scheduled",
         **Shape.of(class_).stored(),
+        **({"bookingPolicy": class_["bookingPolicy"]} if class_.get("bookingPolicy") else {}),
         "createdAt": now,
         "updatedAt": now,
     }
@@ -266,8 +273,11 @@ def date_of(class_: Mapping[str, Any], start: datetime, now: datetime) -> Docume
 
 def text_of(text: ClassText) -> Document:
     """The stored fields of what is said; nothing of what is forgotten."""
-    given = {name: getattr(text, name) for name in text.model_fields_set if name in ClassText.model_fields}
-    return {name: str(value) if name == "difficulty" else value for name, value in given.items() if value is not None}
+    given = text.model_dump(include=set(ClassText.model_fields), exclude_unset=True, exclude_none=True)
+    policy = given.pop("booking_policy", None)
+    if policy:
+        given["bookingPolicy"] = {to_camel(name): value for name, value in policy.items()}
+    return {name: str(value) if name == "difficulty" else value for name, value in given.items()}
 
 
 def stored_day(day: date) -> datetime:

@@ -16,30 +16,52 @@ CORRECTION = timedelta(hours=24)
 """After the end, in which staff may say that somebody was there after all, or was not."""
 
 
+_NOTHING: Mapping[str, Any] = {}
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A facility's `BookingPolicy` as spans of time."""
+    """How a date is booked and left: `BookingPolicy` with its spans of time. `most_missed` None blocks nobody."""
 
     opens: timedelta
     cutoff: timedelta
     freeze: timedelta
     grace: timedelta
+    late_uses_quota: bool
+    missed_uses_quota: bool
+    most_missed: int | None
+    missed_within: timedelta
 
     @classmethod
-    def of(cls, facility: Mapping[str, Any]) -> Policy:
-        """The policy of a facility record; what it does not say is the platform's default."""
-        stored = BookingPolicy.model_validate(facility.get("bookingPolicy") or {})
+    def of(cls, facility: Mapping[str, Any], date: Mapping[str, Any] = _NOTHING) -> Policy:
+        """The policy of a date: what its class says, else its facility, else the platform."""
+        stored = _stored(facility, date)
         return cls(
             timedelta(days=stored.opens_days_before),
             timedelta(minutes=stored.cancel_minutes_before),
             timedelta(minutes=stored.freeze_minutes_before),
             timedelta(minutes=stored.no_show_minutes_after),
+            stored.late_cancel_uses_quota,
+            stored.no_show_uses_quota,
+            stored.most_no_shows,
+            timedelta(days=stored.no_show_days),
         )
 
 
-def horizon_of(facility: Mapping[str, Any]) -> timedelta:
-    """How far ahead the dates of a facility's classes are made: at least until their booking opens."""
-    stored = BookingPolicy.model_validate(facility.get("bookingPolicy") or {})
+def _stored(facility: Mapping[str, Any], class_: Mapping[str, Any]) -> BookingPolicy:
+    return BookingPolicy.model_validate(
+        {**(facility.get("bookingPolicy") or {}), **(class_.get("bookingPolicy") or {})}
+    )
+
+
+def waitlist_of(facility: Mapping[str, Any]) -> int:
+    """How many may wait for a date of a class that says nothing of it."""
+    return _stored(facility, _NOTHING).waitlist_limit
+
+
+def horizon_of(facility: Mapping[str, Any], class_: Mapping[str, Any] = _NOTHING) -> timedelta:
+    """How far ahead the dates of a class are made: at least until their booking opens."""
+    stored = _stored(facility, class_)
     return timedelta(days=max(stored.planned_days_ahead, stored.opens_days_before + 1))
 
 

@@ -197,7 +197,9 @@ class BookingPolicy(Embedded):
 
     Booking opens `opens_days_before`; leaving is free until `cancel_minutes_before`; a seat that is freed later than
     `freeze_minutes_before` promotes nobody; who has not come is marked `no_show_minutes_after` the end. Dates of
-    classes that repeat are made `planned_days_ahead`.
+    classes that repeat are made `planned_days_ahead`, with `waitlist_limit` places for who waits unless their class
+    says otherwise. Leaving late and not coming use up the week's quota or do not; who has not come `most_no_shows`
+    times within `no_show_days` books nothing until one of them is longer ago.
     """
 
     opens_days_before: Annotated[int, Field(ge=1, le=365)] = 14
@@ -205,6 +207,11 @@ class BookingPolicy(Embedded):
     freeze_minutes_before: Annotated[int, Field(ge=0, le=1440)] = 30
     no_show_minutes_after: Annotated[int, Field(ge=0, le=1440)] = 30
     planned_days_ahead: Annotated[int, Field(ge=7, le=400)] = 60
+    waitlist_limit: Annotated[int, Field(ge=0, le=1000)] = 0
+    late_cancel_uses_quota: bool = True
+    no_show_uses_quota: bool = True
+    most_no_shows: Annotated[int, Field(ge=1, le=100)] | None = None
+    no_show_days: Annotated[int, Field(ge=1, le=365)] = 30
 
 
 class Listing(Embedded):

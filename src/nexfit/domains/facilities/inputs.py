@@ -104,6 +104,11 @@ class PolicyChange(Input):
     freeze_minutes_before: Annotated[int, Field(ge=0, le=1440)] | None = None
     no_show_minutes_after: Annotated[int, Field(ge=0, le=1440)] | None = None
     planned_days_ahead: Annotated[int, Field(ge=7, le=400)] | None = None
+    waitlist_limit: Annotated[int, Field(ge=0, le=1000)] | None = None
+    late_cancel_uses_quota: bool | None = None
+    no_show_uses_quota: bool | None = None
+    most_no_shows: Annotated[int, Field(ge=1, le=100)] | None = None
+    no_show_days: Annotated[int, Field(ge=1, le=365)] | None = None
 
 
 class FacilityChange(Input):
