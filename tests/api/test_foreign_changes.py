@@ -45,6 +45,7 @@ NAMED = {
     "review": "CoachReview",
     "session": "PtSession",
     "subject": "WorkoutTemplate",
+    "substitute": "User",
     "template": "WorkoutTemplate",
     "transaction": "Transaction",
     "user": "User",

@@ -38,6 +38,8 @@ OFTEN_NULL = {
     ("Facility", "distance"),
     ("Facility", "rating"),
     ("Class", "image"),
+    ("Class", "bookingPolicy"),
+    ("Facility", "datesToSubstitute"),
     ("MemberSubscription", "cancelledAt"),
     ("MemberSubscription", "cancellationReason"),
     ("Subscription", "endDate"),

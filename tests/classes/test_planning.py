@@ -9,15 +9,19 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-from nexfit.domains.classes import booking, cancellation, changing, planning
+from nexfit.domains.classes import booking, cancellation, changing, ending, planning, substituting
+from nexfit.domains.classes.ending import BookedDates
 from nexfit.domains.classes.errors import (
+    BookingClash,
     BookingClosed,
     CapacityTaken,
     ClassFull,
+    ClassOver,
     DateBegun,
     DateBooked,
     DateCalledOff,
     InstructorTaken,
+    InstructorTrains,
     NoDates,
     NoSuchRoom,
     NotStaff,
@@ -481,3 +485,129 @@ async def test_a_class_takes_its_facilitys_waitlist_unless_it_says_and_its_rules
     await planning.update_text(gym.desk, gym.owner, usual, checked(ClassText, booking_policy=None), now=later)
     assert "bookingPolicy" not in (await dates(gym, usual))[-1]
     assert "bookingPolicy" not in await gym.database.classes.find_one({"_id": usual})
+
+
+# --- ending and substituting
+
+
+async def finish(gym: Gym, class_: ObjectId, booked: BookedDates, *, process: int = 0, **more: Any) -> ending.Ended:
+    given = {"actor": gym.owner, "now": NOW, "reason": None} | more
+    return await ending.end(gym.desks[process], given.pop("actor"), class_, booked=booked, **given)
+
+
+async def test_an_ended_class_makes_no_dates_and_gives_back_what_was_booked(gym: Gym, room: str) -> None:
+    class_ = await plan(gym, room=room, capacity=1)
+    first, second, *_ = await dates(gym, class_)
+    now = first["startsAt"] - DAY
+    member, waiting, gone = await gym.member(weekly=1), await gym.member(), await gym.member()
+    await booking.book(gym.desk, member, first["_id"], member=None, key="1", now=now)
+    await booking.book(gym.desk, waiting, first["_id"], member=None, key="2", now=now)
+    left = await booking.book(gym.desk, gone, second["_id"], member=None, key="3", now=now)
+    await cancellation.cancel(gym.desk, gone, left, now=now)
+    stranger = Actor(ObjectId())
+    for actor, refused in ((stranger, Forbidden), (await gym.member(), Forbidden)):
+        await unchanged(gym, finish(gym, class_, BookedDates.CALL_OFF, actor=actor, now=now), refused)
+    await unchanged(gym, finish(gym, ObjectId(), BookedDates.KEEP, now=now), NotFound)
+    done = await finish(gym, class_, BookedDates.CALL_OFF, reason="Tadilat", now=now)
+    assert (done.kept, done.bookings) == ([], 2)
+    assert {one["_id"]: one["status"] for one in await dates(gym, class_)} == {
+        first["_id"]: "cancelled", second["_id"]: "cancelled",
+    }  # fmt: skip
+    assert await gym.states(first["_id"]) == {"cancelled_by_facility": 2}
+    assert (await gym.told(first["_id"]))[-2:] == ["BookingCancelledByFacility"] * 2
+    assert (await gym.told(class_))[-1] == "ClassEnded"
+    await planning.make_due_dates(gym.desk, now=now + 30 * DAY)
+    assert len(await dates(gym, class_)) == 2
+    other = await gym.date(first["startsAt"] + DAY)
+    await booking.book(gym.desk, member, other, member=None, key="4", now=now)  # the week's only booking was given back
+    counted = await gym.database.outbox.count_documents({})
+    assert (await finish(gym, class_, BookedDates.CALL_OFF, now=now)).bookings == 0
+    assert await gym.database.outbox.count_documents({}) == counted
+
+
+async def test_booked_dates_of_an_ended_class_take_place_if_the_owner_says_so(gym: Gym, room: str) -> None:
+    class_ = await plan(gym, room=room)
+    first = (await dates(gym, class_))[0]
+    now = first["startsAt"] - DAY
+    await booking.book(gym.desk, await gym.member(), first["_id"], member=None, key="1", now=now)
+    assert (await finish(gym, class_, BookedDates.KEEP, now=now)).kept == [first["_id"]]
+    assert [one["status"] for one in await dates(gym, class_)] == ["scheduled"]
+    follow = changing.change_following(gym.desk, gym.owner, first["_id"], change_of(FollowingChange), now=now)
+    await unchanged(gym, follow, ClassOver)
+    done = await finish(gym, class_, BookedDates.CALL_OFF, now=now)  # on second thoughts
+    assert (done.kept, done.bookings) == ([], 1)
+    assert await gym.states(first["_id"]) == {"cancelled_by_facility": 1}
+
+
+async def test_bookings_and_new_dates_race_with_the_end_of_a_class(gym: Gym, room: str) -> None:
+    for _ in range(3):
+        class_ = await plan(gym, room=f"{room} {ObjectId()}", capacity=2)
+        first = (await dates(gym, class_))[0]
+        now = first["startsAt"] - DAY
+        await gym.database.classes.update_one({"_id": class_}, {"$set": {"datesDueAt": NOW}})
+        tries: list[Any] = [
+            booking.book(gym.desks[n % 2], await gym.member(), first["_id"], member=None, key="c", now=now)
+            for n in range(6)
+        ]
+        tries.insert(3, finish(gym, class_, BookedDates.CALL_OFF, process=1, now=now))
+        tries.append(planning.make_due_dates(gym.desk, now=now))
+        done = await asyncio.gather(*tries, return_exceptions=True)
+        expected = ObjectId | ending.Ended | int | BookingClosed | ClassFull | NotFound
+        assert all(isinstance(one, expected) for one in done), done
+        assert all(one["status"] == "cancelled" for one in await dates(gym, class_))
+        assert set(await gym.states(first["_id"]) if await dates(gym, class_) else ()) <= {"cancelled_by_facility"}
+
+
+async def test_the_dates_of_who_left_show_up_and_are_given_to_somebody_else_at_once(gym: Gym, room: str) -> None:
+    leaves, takes, stranger = await coach(gym), await coach(gym), ObjectId()
+    class_ = await plan(gym, room=room, instructor=leaves)
+    made = await dates(gym, class_)
+
+    async def shown() -> list[ObjectId]:
+        [found] = await substituting.without_staff(gym.desk.mongo, [gym.facility], NOW, 50, ("_id", "classId"))
+        return [one["_id"] for one in found if one["classId"] == class_]
+
+    async def give(to: ObjectId | None, actor: Actor = gym.owner, facility: ObjectId | None = None) -> int:
+        return await substituting.replace(gym.desk, actor, facility or gym.facility, leaves, to, now=NOW)
+
+    assert await shown() == []
+    await gym.database.facilities.update_one({"_id": gym.facility}, {"$pull": {"staff": {"userId": leaves}}})
+    assert await shown() == [one["_id"] for one in made]
+    busy = await plan(gym, room=f"{room} 2", instructor=takes, first_date=MONDAY + timedelta(weeks=20))
+    for to, actor, facility, refused in (
+        (takes, Actor(stranger), None, Forbidden),
+        (takes, gym.owner, ObjectId(), NotFound),
+        (stranger, gym.owner, None, NotStaff),
+        (takes, gym.owner, None, InstructorTaken),  # in twenty weeks, on dates that are not made yet
+    ):
+        await unchanged(gym, give(to, actor, facility), refused)
+    await finish(gym, busy, BookedDates.KEEP)
+    assert await give(takes) == len(made)
+    assert {one["instructor"]["userId"] for one in await dates(gym, class_)} == {takes}
+    assert (await gym.database.classes.find_one({"_id": class_}))["instructor"]["userId"] == takes
+    assert await shown() == []
+    counted = await gym.database.outbox.count_documents({})
+    assert await give(takes) == 0
+    assert await gym.database.outbox.count_documents({}) == counted
+    assert await substituting.replace(gym.desk, gym.owner, gym.facility, takes, None, now=NOW) == len(made)
+    assert not any("instructor" in one for one in await dates(gym, class_))
+
+
+async def test_a_training_session_is_in_the_way_of_teaching_and_of_a_seat(gym: Gym, room: str) -> None:
+    teacher, member = await coach(gym), await gym.member()
+    starts = datetime(2026, 6, 29, 15, 30, tzinfo=UTC)  # half an hour into the second date
+    session = {
+        "coachId": teacher, "clientId": member.user_id, "startTime": starts, "endTime": starts + timedelta(hours=1),
+        "duration": 60, "status": "scheduled", "location": {"type": "online"}, "createdAt": NOW, "updatedAt": NOW,
+    }  # fmt: skip
+    made = (await gym.database.pt_sessions.insert_one(session)).inserted_id
+    await unchanged(gym, plan(gym, room=room, instructor=teacher), InstructorTrains)
+    class_ = await plan(gym, room=room)
+    second = (await dates(gym, class_))[1]
+    change = changing.change_date(gym.desk, gym.owner, second["_id"], change_of(instructor=teacher), now=NOW)
+    await unchanged(gym, change, InstructorTrains)
+    book = booking.book(gym.desk, member, second["_id"], member=None, key="a", now=NOW + 7 * DAY)
+    await unchanged(gym, book, BookingClash)
+    await gym.database.pt_sessions.update_one({"_id": made}, {"$set": {"status": "cancelled"}})
+    await booking.book(gym.desk, member, second["_id"], member=None, key="b", now=NOW + 7 * DAY)
+    await changing.change_date(gym.desk, gym.owner, second["_id"], change_of(instructor=teacher), now=NOW)

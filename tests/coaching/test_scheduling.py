@@ -6,17 +6,22 @@ import asyncio
 import itertools
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from bson import ObjectId
+from bson import Decimal128, ObjectId
 
 from bench import reader
-from nexfit.domains.coaching import inviting, packages, scheduling
+from nexfit.domains.classes import booking, planning
+from nexfit.domains.classes.errors import BookingClash, InstructorTrains
+from nexfit.domains.classes.inputs import NewClass
+from nexfit.domains.classes.places import ClassDesk
+from nexfit.domains.coaching import availability, inviting, packages, scheduling
 from nexfit.domains.coaching.documents import SessionPlace
 from nexfit.domains.coaching.errors import (
+    ClassClash,
     InvalidTransition,
     NoCredits,
     NoRelation,
@@ -30,6 +35,7 @@ from nexfit.domains.coaching.errors import (
 from nexfit.domains.errors import BadInput, NotFound, Unauthenticated
 from nexfit.domains.identity.access import GUEST, Actor
 from nexfit.hybrid.recovery import sweep
+from nexfit.hybrid.turns import Turns
 from tests.writes.conftest import at_point
 
 from .conftest import NOW, Practice
@@ -329,3 +335,88 @@ async def test_a_process_that_dies_leaves_both_or_neither(practice: Practice, po
     has_ended = (await practice.relation(relation))["relationship"]["status"] == "ended"
     assert is_sold is has_ended is there
     assert await _status(practice, kept) == ("cancelled" if there else "scheduled")
+
+
+async def gym_of(practice: Practice, client: Actor) -> tuple[ObjectId, ClassDesk]:
+    """A gym of the coach's own, of which the client is a member; its calendar is UTC's."""
+    facility, plan = ObjectId(), ObjectId()
+    known = {"createdAt": NOW, "updatedAt": NOW}
+    named = {"name": "Salon", "nameFolded": "salon", "type": "gym", "timezone": "UTC"}
+    owned = {"ownerId": practice.coach.user_id, "address": {}, "contact": {}, "media": {}}
+    await practice.database.facilities.insert_one({"_id": facility, **named, **owned, **known})
+    limits = {"classesIncluded": True, "personalTrainingIncluded": False, "ptSessionsIncluded": 0}
+    sold = {"duration": {"value": 1, "unit": "month"}, "price": Decimal128("1"), "currency": "TRY", "features": []}
+    await practice.database.memberships.insert_one(
+        {"_id": plan, "facilityId": facility, "name": "Plan", **sold, "limitations": limits, "isActive": True, **known}
+    )
+    days = {"startDate": datetime(2026, 6, 1, tzinfo=UTC), "endDate": datetime(2026, 7, 31, tzinfo=UTC)}
+    held = {"userId": client.user_id, "facilityId": facility, "membershipId": plan, "subscriptionId": str(uuid4())}
+    await practice.database.member_subscriptions.insert_one(
+        {**held, **days, "status": "active", "autoRenew": False, "paymentHistory": [], **known}
+    )
+    return facility, ClassDesk(practice.units, practice.stores.mongo, Turns())
+
+
+async def planned(practice: Practice, desk: ClassDesk, facility: ObjectId, clock: str, *, taught: bool) -> ObjectId:
+    """The date of a class of an hour on 16 June, by the coach or by nobody."""
+    new = NewClass(
+        name="Yoga",
+        first_date=date(2026, 6, 16),
+        start_time=clock,
+        duration=60,
+        capacity=5,
+        **({"instructor": practice.coach.user_id} if taught else {}),
+    )
+    class_ = await planning.create(desk, practice.coach, facility, new, key=str(uuid4()), now=NOW)
+    return ObjectId((await practice.database.class_occurrences.find_one({"classId": class_}))["_id"])
+
+
+async def test_classes_are_in_the_way_of_sessions_and_of_free_times(practice: Practice) -> None:
+    client, relation = await practice.client()
+    package = await practice.sell(relation, 10)
+    facility, desk = await gym_of(practice, client)
+    await planned(practice, desk, facility, "10:00", taught=True)  # 25 to 26 hours after NOW
+    seat = await planned(practice, desk, facility, "13:00", taught=False)
+    await booking.book(desk, client, seat, member=None, key="seat", now=NOW)
+    for hours in (24.5, 25, 25.5, 27.5, 28, 28.75):
+        before = await practice.written()
+        with pytest.raises(ClassClash):
+            await practice.schedule(relation, hours)
+        assert await practice.written() == before
+    await practice.schedule(relation, 24)  # touching is not overlapping
+    await practice.schedule(relation, 26)
+    assert await practice.credits(package) == (2, 0, 8, 0)
+    opening = {"day": "tuesday", "open_time": "08:00", "close_time": "15:00"}
+    weekly = availability.WeeklyHours(timezone="UTC", hours=[opening])
+    await availability.set_hours(practice.units, practice.coach, weekly, now=NOW)
+    pair = [(practice.coach.require(), client.require())]
+    [free] = await availability.free_of_pairs(practice.stores.mongo, pair, NOW, NOW + 48 * HOUR, 60)
+    day = datetime(2026, 6, 16, tzinfo=UTC)
+    assert free == [
+        (day + 8 * HOUR, day + 9 * HOUR),
+        (day + 12 * HOUR, day + 13 * HOUR),
+        (day + 14 * HOUR, day + 15 * HOUR),
+    ]
+
+
+async def test_of_a_session_and_a_class_at_one_time_one_is_made_whoever_is_faster(practice: Practice) -> None:
+    for turn in range(4):
+        client, relation = await practice.client()
+        await practice.sell(relation, 10)
+        facility, desk = await gym_of(practice, client)
+        seat = await planned(practice, desk, facility, f"{10 + turn}:00", taught=False)
+        both = [
+            practice.schedule(relation, 25 + turn),
+            booking.book(desk, client, seat, member=None, key="seat", now=NOW),
+        ]
+        done = await asyncio.gather(*both, return_exceptions=True)
+        assert sum(isinstance(one, ObjectId) for one in done) == 1, done
+        assert sum(isinstance(one, ClassClash | BookingClash) for one in done) == 1, done
+        taught = [
+            practice.schedule(relation, 35 + turn, actor=practice.coach),
+            planned(practice, desk, facility, f"{20 + turn}:00", taught=True),
+        ]
+        done = await asyncio.gather(*taught, return_exceptions=True)
+        assert sum(isinstance(one, ObjectId) for one in done) == 1, done
+        assert sum(isinstance(one, ClassClash | InstructorTrains) for one in done) == 1, done
+        await practice.agrees(relation)

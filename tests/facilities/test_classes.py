@@ -21,6 +21,13 @@ ONE_DATE = """mutation ($i: ChangeClassDateInput!) { changeClassDate(input: $i) 
   occurrence { id startsAt endsAt capacity room instructor { lastName } } userErrors { code message path } } }"""
 FOLLOWING = f"""mutation ($i: ChangeFollowingDatesInput!) {{ changeFollowingDates(input: $i) {{
   {SHOWN} keptDates {{ id startsAt }} userErrors {{ code message path }} }} }}"""
+END = f"""mutation ($i: EndClassInput!) {{ endClass(input: $i) {{
+  {SHOWN.replace("occurrences(first: 50)", "isActive occurrences(first: 50)")} keptDates {{ id }} cancelledBookings
+  userErrors {{ code message path }} }} }}"""
+SUBSTITUTE = """mutation ($i: SubstituteInstructorInput!) { substituteInstructor(input: $i) {
+  dates userErrors { code message path } } }"""
+LEAVES = """mutation ($i: RemoveStaffInput!) { removeStaff(input: $i) {
+  facility { datesToSubstitute(first: 2) { id instructor { lastName } } } userErrors { code message path } } }"""
 TIMETABLE = """query ($id: ID!) { facility(id: $id) {
   schedule(first: 20) { nodes { startsAt capacity instructor { lastName } } } } }"""
 FIRST = datetime.now(UTC).date() + timedelta(days=2)
@@ -74,6 +81,33 @@ async def test_a_manager_plans_substitutes_and_moves_a_class(town: Town) -> None
     assert (text["userErrors"], text["class"]["bookingPolicy"]) == ([], rules)
     wrong = await asks(manager.here, TEXT, **{"class": made["id"], "bookingPolicy": {"opensDaysBefore": 366}})
     assert codes(wrong) == [("BAD_USER_INPUT", ["bookingPolicy", "opensDaysBefore"])]
+
+
+async def test_who_leaves_is_substituted_and_a_class_ends(town: Town) -> None:
+    owner, coach = await town.person("gym_owner"), await town.person("coach", last="Ay")
+    id_ = await town.facility(owner)
+    manager = await staff_of(town, id_, "classes_write", "staff_write")
+    entry = {"userId": coach.id, "role": "coach", "joinedAt": datetime.now(UTC)}
+    await town.database["facilities"].update_one({"ownerId": owner.id}, {"$push": {"staff": entry}})
+    made = await asks(manager.here, PLAN, **CLASS, facility=id_, idempotencyKey=uuid4().hex, instructor=coach.gid)
+    ids = [one["id"] for one in made["class"]["occurrences"]]
+    left = await asks(manager.here, LEAVES, facility=id_, user=coach.gid)
+    assert left["facility"]["datesToSubstitute"] == [{"id": one, "instructor": {"lastName": "Ay"}} for one in ids[:2]]
+    query = "query ($id: ID!) { facility(id: $id) { datesToSubstitute { id } } }"
+    seen = await coach.here.run(query, {"id": id_})
+    assert (seen["data"]["facility"], seen["errors"][0]["extensions"]["code"]) == (
+        {"datesToSubstitute": None}, "FORBIDDEN",
+    )  # fmt: skip
+    assert len((await manager.there.data(query, {"id": id_}))["facility"]["datesToSubstitute"]) == len(ids)
+    for change in ({"substitute": coach.gid}, {"instructor": "x"}):
+        given = {"facility": id_, "instructor": coach.gid, "substitute": owner.gid, **change}
+        assert len(codes(await asks(manager.here, SUBSTITUTE, **given))) == 1
+    swapped = await asks(manager.here, SUBSTITUTE, facility=id_, instructor=coach.gid, substitute=owner.gid)
+    assert swapped == {"dates": len(ids), "userErrors": []}
+    assert (await manager.there.data(query, {"id": id_}))["facility"]["datesToSubstitute"] == []
+    ended = await asks(manager.here, END, **{"class": made["class"]["id"], "bookedDates": "CALL_OFF"})
+    assert (ended["class"]["isActive"], ended["class"]["occurrences"]) == (False, [])
+    assert (ended["keptDates"], ended["cancelledBookings"], ended["userErrors"]) == ([], 0, [])
 
 
 WRONG: dict[str, tuple[dict[str, Any], list[str]]] = {

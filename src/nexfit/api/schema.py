@@ -16,6 +16,7 @@ from strawberry.schema.config import StrawberryConfig
 from nexfit.api import reference
 from nexfit.api.bounds import STATED
 from nexfit.api.classes.calendars import CalendarMutations
+from nexfit.api.classes.ending import EndingMutations
 from nexfit.api.classes.mutations import ClassMutations
 from nexfit.api.classes.planning import PlanningMutations
 from nexfit.api.classes.scanning import CheckInMutations, CheckInQueries
@@ -77,6 +78,7 @@ class Mutation(
     FacilityMutations,
     StaffMutations,
     PlanningMutations,
+    EndingMutations,
     CalendarMutations,
     ClassMutations,
     MembershipMutations,

@@ -13,7 +13,7 @@ from bson import ObjectId
 from nexfit.api.context import Context
 from nexfit.api.fields import Args
 from nexfit.api.relay import PageArgs, connection, node_selection, page_request
-from nexfit.domains.classes import timetable
+from nexfit.domains.classes import substituting, timetable
 from nexfit.domains.classes.timetable import ClassOrder
 from nexfit.domains.errors import BadInput
 from nexfit.domains.facilities import directory
@@ -29,6 +29,13 @@ class OccurrencesArgs(Args):
 
     first: Annotated[int, strawberry.argument(description=f"How many, 1 to {MOST_OCCURRENCES}.")] = 10
     since: Annotated[datetime | None, strawberry.argument(description="From this instant on; default now.")] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubstituteArgs(Args):
+    """Which of the dates that need somebody else."""
+
+    first: Annotated[int, strawberry.argument(description=f"How many, 1 to {MOST_OCCURRENCES}.")] = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +110,17 @@ async def occurrences_of_classes(parents: Sequence[Record], args: OccurrencesArg
         args.first,
         args.selection.columns,
     )
+
+
+async def dates_without_staff(parents: Sequence[Record], args: SubstituteArgs, context: Context) -> Sequence[Any]:
+    """The next dates of each facility whose instructor has left."""
+    if not 1 <= args.first <= MOST_OCCURRENCES:
+        raise BadInput(
+            "{name} must be between {least} and {most}.", path=("first",), name="first", least=1, most=MOST_OCCURRENCES
+        )
+    facilities = [parent["_id"] for parent in parents]
+    columns = args.selection.columns
+    return await substituting.without_staff(context.stores.mongo, facilities, context.now, args.first, columns)
 
 
 async def classes_of_occurrences(parents: Sequence[Record], args: Args, context: Context) -> Sequence[Any]:

@@ -10,7 +10,14 @@ import strawberry
 
 from nexfit.api.access import PERMITTED
 from nexfit.api.caching import Cached, CacheScope
-from nexfit.api.classes.loaders import ClassesArgs, ScheduleArgs, classes_of_facilities, schedules_of_facilities
+from nexfit.api.classes.loaders import (
+    ClassesArgs,
+    ScheduleArgs,
+    SubstituteArgs,
+    classes_of_facilities,
+    dates_without_staff,
+    schedules_of_facilities,
+)
 from nexfit.api.classes.types import Class, ClassOccurrence
 from nexfit.api.coaching.earnings import CoachEarningsArgs, earnings_at_facilities
 from nexfit.api.context import Context
@@ -170,6 +177,13 @@ class Facility(Node):
         args=ScheduleArgs,
         description="Dates of all its classes in a range, earliest first, also those that were called off.",
         cache=Cached(10, parents="facility:{_id}:classes"),
+    )
+    dates_to_substitute: list[ClassOccurrence] | None = batch(
+        dates_without_staff,
+        needs=("_id",),
+        args=SubstituteArgs,
+        description="The next dates whose instructor does not work here any more, for `substituteInstructor`; needs "
+        "classes_write.",
     )
     memberships: list[Membership] = batch(
         plans_of_facilities,

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from datetime import datetime
 
 from bson import ObjectId
 
-from nexfit.domains.classes.documents import LIVE_BOOKING_STATUSES
-from nexfit.domains.classes.places import BOOKINGS
+from nexfit.domains.classes.documents import LIVE_BOOKING_STATUSES, BookingStatus
+from nexfit.domains.classes.eligibility import LONGEST
+from nexfit.domains.classes.places import BOOKINGS, OCCURRENCES
+from nexfit.domains.classes.policies import overlap
 from nexfit.hybrid import documents_paging
 from nexfit.hybrid.paging import Key, Page, PageRequest, instant, object_id
 from nexfit.stores.mongo import Document, Mongo
+from nexfit.stores.mongo_transactions import MongoTransaction
 
 ORDER_OF_MEMBER = "class_bookings:DATE:DESC"
 ORDER_OF_DATE = "class_bookings:BOOKED"
@@ -46,6 +50,26 @@ async def live_of_member(
         {*columns, *_SCOPE, "occurrenceId"},
     )
     return {row["occurrenceId"]: row for row in rows}
+
+
+async def seats_between(
+    store: Mongo | MongoTransaction, people: Collection[ObjectId], since: datetime, until: datetime
+) -> list[Document]:
+    """The seats people have in dates that overlap `[since, until)`: whose, and from when to when. Who only waits has
+    none. Two commands."""
+    bookings = await store.find(
+        BOOKINGS,
+        {
+            "userId": {"$in": list(people)},
+            "date": {"$gt": since - LONGEST, "$lt": until},
+            "status": {"$in": [str(BookingStatus.BOOKED), str(BookingStatus.ATTENDED)]},
+        },
+        ("userId", "occurrenceId"),
+    )
+    ids = list({one["occurrenceId"] for one in bookings})
+    dates = await store.find(OCCURRENCES, {"_id": {"$in": ids}}, ("startsAt", "endsAt")) if ids else []
+    spans = {one["_id"]: one for one in dates if overlap(since, until, one["startsAt"], one["endsAt"])}
+    return [{**spans[one["occurrenceId"]], "userId": one["userId"]} for one in bookings if one["occurrenceId"] in spans]
 
 
 async def by_ids(mongo: Mongo, ids: Iterable[ObjectId], columns: Iterable[str]) -> dict[ObjectId, Document]:

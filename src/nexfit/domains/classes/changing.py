@@ -11,7 +11,7 @@ from bson import ObjectId
 from nexfit.domains.classes import clashes
 from nexfit.domains.classes.clashes import Plan, take_turns
 from nexfit.domains.classes.documents import Frequency, OccurrenceStatus
-from nexfit.domains.classes.errors import CapacityTaken, DateBegun, DateBooked, DateCalledOff, PastDate
+from nexfit.domains.classes.errors import CapacityTaken, ClassOver, DateBegun, DateBooked, DateCalledOff, PastDate
 from nexfit.domains.classes.events import ClassChanged, ClassDateChanged
 from nexfit.domains.classes.inputs import DateChange, FollowingChange, Repetition
 from nexfit.domains.classes.places import BOOKINGS, DATE_COLUMNS, OCCURRENCES, ClassDesk
@@ -87,12 +87,14 @@ async def change_following(
     """Change a date that has not begun and all that follow, made or not; the class, and the dates that stay.
 
     Dates that anybody ever booked and dates that were called off stay, and no other takes place on their days. Raises
-    what `change_date` raises, NoDates and OffWeekdays; then nothing was written.
+    what `change_date` raises, ClassOver, NoDates and OffWeekdays; then nothing was written.
     """
     by = actor.require()
 
     async def body(work: MongoWork) -> tuple[ObjectId, list[ObjectId]]:
         date, class_, place = await _permitted(work, actor, occurrence, now)
+        if not class_["isActive"]:
+            raise ClassOver
         following = await work.mongo.find(
             OCCURRENCES,
             {"classId": class_["_id"], "startsAt": {"$gte": date["startsAt"]}},

@@ -9,6 +9,7 @@ from typing import Any
 
 from bson import ObjectId
 
+from nexfit.domains.classes.clashes import trained
 from nexfit.domains.classes.documents import LIVE_BOOKING_STATUSES, QUOTA_STATUSES
 from nexfit.domains.classes.errors import AlreadyBooked, BookingClash
 from nexfit.domains.classes.places import BOOKINGS, OCCURRENCES
@@ -66,6 +67,8 @@ async def hindrance(
         return MembershipRequired("A membership that includes classes and is valid on the class date is needed.")
     if all(limit is not None and used >= limit for limit in limits):
         return WeeklyLimitReached("The membership's class bookings of that week are used up.")
+    if await trained(tx, [user], date["startsAt"], date["endsAt"]):
+        return BookingClash()
     return BookingClash() if await _clashes(tx, date, live) else None
 
 

@@ -88,6 +88,15 @@ class DateCalledOff(Refusal):
         super().__init__("This date was called off.")
 
 
+class ClassOver(Refusal):
+    """An ended class makes no dates; those that were kept are changed one by one."""
+
+    code = ErrorCode.INVALID_TRANSITION
+
+    def __init__(self) -> None:
+        super().__init__("This class has ended.", path=("occurrence",))
+
+
 class DateBooked(Refusal):
     """People have arranged themselves to be there then: call the date off, or leave its time."""
 
@@ -122,6 +131,15 @@ class InstructorTaken(Refusal):
 
     def __init__(self, *, at: datetime) -> None:
         super().__init__("The instructor teaches another class at {at}.", path=("instructor",), at=at.isoformat())
+
+
+class InstructorTrains(Refusal):
+    """The instructor gives or takes a personal training session at that time."""
+
+    code = ErrorCode.SCHEDULE_CLASH
+
+    def __init__(self, *, at: datetime) -> None:
+        super().__init__("The instructor has a training session at {at}.", path=("instructor",), at=at.isoformat())
 
 
 class PastDate(BadInput):

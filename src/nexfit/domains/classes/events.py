@@ -102,6 +102,28 @@ class ClassChanged(ClassFact):
     """A class says something else of itself, or of its dates from some day on."""
 
 
+class ClassEnded(ClassFact):
+    """A class makes no further dates."""
+
+
+class InstructorReplaced(Event):
+    """What somebody was to teach at a facility is taught by somebody else, or by nobody yet."""
+
+    home: ClassVar[Home] = "mongo"
+    aggregate: ClassVar[str] = "facility"
+
+    class_ids: Sequence[str]
+
+    @property
+    def aggregate_id(self) -> str:
+        """The facility."""
+        return str(self.facility_id)
+
+    def tags(self) -> Sequence[str]:
+        """The classes, and the facility's timetable."""
+        return *(f"class:{id_}" for id_ in self.class_ids), f"facility:{self.facility_id}:classes"
+
+
 class ClassDateChanged(ClassFact):
     """One date is held otherwise than its class says."""
 

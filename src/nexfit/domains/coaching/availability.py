@@ -13,6 +13,7 @@ from typing import Any
 
 from bson import ObjectId
 
+from nexfit.domains.classes.bookings import seats_between
 from nexfit.domains.classes.places import OCCURRENCES
 from nexfit.domains.coaching.sessions import COLLECTION as SESSIONS
 from nexfit.domains.errors import Forbidden
@@ -102,9 +103,13 @@ async def open_ahead(mongo: Mongo, *, now: datetime) -> int:
 async def free_of_pairs(
     mongo: Mongo, pairs: Sequence[tuple[ObjectId, ObjectId]], since: datetime, until: datetime, minutes: int
 ) -> list[list[Interval]]:
-    """When each (coach, client) could have a session of so many minutes in `[since, until)`. Three commands for all."""
+    """When each (coach, client) could have a session of so many minutes in `[since, until)`, beside the sessions and
+    classes of either. Five commands for all."""
     hours = await of_coaches(mongo, (coach for coach, _ in pairs))
-    busy = await taken(mongo, {person for pair in pairs for person in pair}, since, until)
+    people = {person for pair in pairs for person in pair}
+    busy, seats = await asyncio.gather(taken(mongo, people, since, until), seats_between(mongo, people, since, until))
+    for one in seats:
+        busy.setdefault(one["userId"], []).append((one["startsAt"], one["endsAt"]))
     return [
         free(
             opened(hours[coach], since, until) if coach in hours else [],

@@ -85,6 +85,15 @@ class SessionClash(Refusal):
         super().__init__("The coach or the client has another session at that time.", path=("startsAt",))
 
 
+class ClassClash(Refusal):
+    """The coach or the client teaches a class at that time, or has a seat in one."""
+
+    code = ErrorCode.BOOKING_CLASH
+
+    def __init__(self) -> None:
+        super().__init__("The coach or the client has a class at that time.", path=("startsAt",))
+
+
 class SessionState(Refusal):
     """The session's state, or the time, does not lead there."""
 

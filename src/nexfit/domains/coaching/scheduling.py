@@ -15,9 +15,12 @@ from zoneinfo import ZoneInfo
 
 from bson import ObjectId
 
+from nexfit.domains.classes import clashes
+from nexfit.domains.classes.bookings import seats_between
 from nexfit.domains.coaching import availability, packages
 from nexfit.domains.coaching.documents import RelationStatus, SessionPlace, SessionStatus
 from nexfit.domains.coaching.errors import (
+    ClassClash,
     InvalidTransition,
     NoRelation,
     NoSession,
@@ -107,8 +110,8 @@ async def schedule(
     so within the coach's hours.
 
     The same `key` and input give the first session again. Raises Unauthenticated, BadInput, NotFound,
-    InvalidTransition unless the relation is active, OutsideHours, SessionClash, NoCredits, IdempotencyConflict; then
-    nothing was written in either store.
+    InvalidTransition unless the relation is active, OutsideHours, SessionClash, ClassClash, NoCredits,
+    IdempotencyConflict; then nothing was written in either store.
     """
     person = actor.require()
     either = {"_id": relation, "$or": [{"coachId": person}, {"clientId": person}]}
@@ -240,6 +243,7 @@ async def _schedule(
 ) -> ObjectId:
     coach, client = relation["coachId"], relation["clientId"]
     await take_turns(work, relation)
+    await clashes.take_turns(work.mongo, (coach, client))
     await _check_free(work, coach, client, slot)
     session: Document = {
         "_id": ObjectId(),
@@ -263,7 +267,8 @@ async def _schedule(
 
 
 async def _check_free(work: BothWork, coach: ObjectId, client: ObjectId, slot: Slot) -> None:
-    """Half-open: one session may start when another ends. Raises SessionClash."""
+    """Half-open: one session may start when another ends. Raises SessionClash, and ClassClash for what either of them
+    teaches or has a seat in."""
     for side in ({"coachId": coach}, {"clientId": coach}, {"coachId": client}, {"clientId": client}):
         near = {
             **side,
@@ -274,6 +279,10 @@ async def _check_free(work: BothWork, coach: ObjectId, client: ObjectId, slot: S
         }
         if await work.mongo.find_one(COLLECTION, near, ()) is not None:
             raise SessionClash
+    if await clashes.taught(work.mongo, (coach, client), slot.starts_at, slot.ends_at):
+        raise ClassClash
+    if await seats_between(work.mongo, (coach, client), slot.starts_at, slot.ends_at):
+        raise ClassClash
 
 
 async def _end(
