@@ -22,6 +22,7 @@ from .walk import along, object_type, paths, schema, target, tree
 GUARDED = {
     "staff": "staff { role joinedAt user { firstName } }",
     "staffInvitations": "staffInvitations { email role invitedBy { firstName } }",
+    "datesToSubstitute": "datesToSubstitute { startsAt instructor { firstName } }",
     "members": "members(first: 1) { totalCount nodes { status } }",
     "memberSubscriptions": "memberSubscriptions(first: 1) { totalCount nodes { status } }",
     "revenue": 'revenue(from: "2026-01-01", to: "2026-06-15") { total { amount } }',

@@ -17,7 +17,7 @@ from nexfit.domains.training import figures
 from nexfit.settings import FilesSettings, Settings
 from nexfit.stores.connections import Stores
 
-from .conftest import PASSWORD, Client, account, global_id, local, login, running
+from .conftest import PASSWORD, Client, account, facility_of, global_id, local, login, running
 
 SHOWN = """id date notes photos { url position } measurements { weight bodyFatPercentage muscleMass chestCircumference
     waistCircumference hipCircumference armCircumference thighCircumference }"""
@@ -206,6 +206,48 @@ async def test_a_picture_is_sent_once_to_a_signed_address_and_goes_with_its_meas
     assert (shown.status_code, shown.content, shown.headers["content-type"]) == (200, PNG, "image/png")
     await run(person, DELETE, measurement=made["measurement"]["id"])
     assert (await http.get(photo["url"])).status_code == 404
+    assert not [path for path in root.rglob("*") if path.is_file()]
+
+
+async def test_a_facility_shows_the_pictures_that_were_sent_in_the_order_given(
+    person: Client, site: tuple[httpx.AsyncClient, Path], small_stores: Stores
+) -> None:
+    http, root = site
+    owner = await login(http, "owner@demo.nexfit.app")
+    facility = global_id("Facility", await facility_of(small_stores, "karsiyaka"))
+    ask = """mutation ($i: RequestFacilityPictureUploadInput!) { payload: requestFacilityPictureUpload(input: $i) {
+        key address userErrors { code } } }"""
+    set_ = """mutation ($i: SetFacilityPicturesInput!) { payload: setFacilityPictures(input: $i) {
+        facility { media { pictures { key url alt } } } userErrors { code path } } }"""
+
+    async def sent(content: bytes = PNG) -> str:
+        asked = await run(owner, ask, facility=facility, type="PNG")
+        assert (await http.put(asked["address"], content=content)).status_code == (201 if content == PNG else 415)
+        return str(asked["key"])
+
+    first, second, never = await sent(), await sent(), await sent(b"<svg>")
+    pictures = [{"key": second, "alt": "Salon"}, {"key": first}]
+    shown = (await run(owner, set_, facility=facility, pictures=pictures))["facility"]["media"]["pictures"]
+    assert [(one["key"], one["alt"]) for one in shown] == [(second, "Salon"), (first, None)]
+    assert (await http.get(shown[0]["url"])).content == PNG
+    foreign = first.replace(local(facility), str(ObjectId()))
+    for wrong, code in (
+        ([{"key": never}], "NOT_FOUND"),
+        ([{"key": foreign}], "NOT_FOUND"),
+        ([{"key": "photos/x.png"}], "BAD_USER_INPUT"),
+        ([{"key": first}, {"key": first}], "BAD_USER_INPUT"),
+        ([{"key": first, "alt": ""}], "BAD_USER_INPUT"),
+    ):
+        refused = await run(owner, set_, facility=facility, pictures=wrong)
+        assert ([error["code"] for error in refused["userErrors"]], refused["facility"]) == ([code], None)
+    for query, more in ((ask, {"type": "PNG"}), (set_, {"pictures": []})):
+        answer = await person.run(query, {"i": {"facility": facility, **more}})
+        assert answer["errors"][0]["extensions"]["code"] == "FORBIDDEN"
+    assert (await http.get(shown[1]["url"])).status_code == 200
+    left = await run(owner, set_, facility=facility, pictures=[{"key": first}])
+    assert [one["key"] for one in left["facility"]["media"]["pictures"]] == [first]
+    assert (await http.get(shown[0]["url"])).status_code == 404  # what is shown no more is deleted
+    await run(owner, set_, facility=facility, pictures=[])
     assert not [path for path in root.rglob("*") if path.is_file()]
 
 

@@ -564,7 +564,8 @@ async def test_the_dates_of_who_left_show_up_and_are_given_to_somebody_else_at_o
     made = await dates(gym, class_)
 
     async def shown() -> list[ObjectId]:
-        [found] = await substituting.without_staff(gym.desk.mongo, [gym.facility], NOW, 50, ("_id", "classId"))
+        place = await gym.database.facilities.find_one({"_id": gym.facility})
+        [found] = await substituting.without_staff(gym.desk.mongo, [place], NOW, 50, ("_id", "classId"))
         return [one["_id"] for one in found if one["classId"] == class_]
 
     async def give(to: ObjectId | None, actor: Actor = gym.owner, facility: ObjectId | None = None) -> int:

@@ -29,6 +29,7 @@ from nexfit.api.coaching.packages import PackageMutations
 from nexfit.api.coaching.pt_sessions import PtSessionMutations
 from nexfit.api.coaching.reviews import CoachReviewMutations
 from nexfit.api.facilities.mutations import FacilityMutations
+from nexfit.api.facilities.pictures import PictureMutations
 from nexfit.api.facilities.queries import FacilityQueries
 from nexfit.api.facilities.staff import StaffMutations
 from nexfit.api.fields import bind
@@ -76,6 +77,7 @@ class Query(
 class Mutation(
     IdentityMutations,
     FacilityMutations,
+    PictureMutations,
     StaffMutations,
     PlanningMutations,
     EndingMutations,

@@ -118,9 +118,8 @@ async def dates_without_staff(parents: Sequence[Record], args: SubstituteArgs, c
         raise BadInput(
             "{name} must be between {least} and {most}.", path=("first",), name="first", least=1, most=MOST_OCCURRENCES
         )
-    facilities = [parent["_id"] for parent in parents]
     columns = args.selection.columns
-    return await substituting.without_staff(context.stores.mongo, facilities, context.now, args.first, columns)
+    return await substituting.without_staff(context.stores.mongo, parents, context.now, args.first, columns)
 
 
 async def classes_of_occurrences(parents: Sequence[Record], args: Args, context: Context) -> Sequence[Any]:

@@ -70,12 +70,28 @@ def _shown_images(record: Record, _args: object, context: Context) -> list[str] 
     return [shown for value in images if (shown := _address_of(value, context)) is not None]
 
 
+def _shown_pictures(record: Record, _args: object, context: Context) -> list[Record]:
+    return [{**one, "url": _address_of(one["key"], context)} for one in record.get("pictures") or ()]
+
+
+@strawberry.type(description="A picture of a facility.")
+class FacilityPicture:
+    """Embedded in a facility's media."""
+
+    key: str = column(description="Names it in `setFacilityPictures`.")
+    url: str = column(description="An address that ends after some minutes.")
+    alt: str | None = column(description="What it shows, for who cannot see it.")
+
+
 @strawberry.type(description="A facility's pictures.")
 class FacilityMedia:
     """Embedded in a facility."""
 
     logo: str | None = derived(_shown_file("logo"), needs=("logo",), description="Address of the logo.")
     images: list[str] | None = derived(_shown_images, needs=("images",), description="Addresses of pictures.")
+    pictures: list[FacilityPicture] = derived(
+        _shown_pictures, needs=("pictures",), description="Pictures that were sent, in their order."
+    )
     virtual_tour: str | None = derived(
         _shown_file("virtualTour"), needs=("virtualTour",), description="Address of the virtual tour."
     )

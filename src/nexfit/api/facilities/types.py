@@ -180,7 +180,7 @@ class Facility(Node):
     )
     dates_to_substitute: list[ClassOccurrence] | None = batch(
         dates_without_staff,
-        needs=("_id",),
+        needs=("_id", "ownerId", "staff"),
         args=SubstituteArgs,
         description="The next dates whose instructor does not work here any more, for `substituteInstructor`; needs "
         "classes_write.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from bson import ObjectId
 
@@ -94,12 +95,10 @@ def _spans(
 
 
 async def without_staff(
-    mongo: Mongo, facilities: Sequence[ObjectId], now: datetime, first: int, columns: Iterable[str]
+    mongo: Mongo, facilities: Sequence[Mapping[str, Any]], now: datetime, first: int, columns: Iterable[str]
 ) -> list[list[Document]]:
-    """The next dates of each facility whose instructor does not work there any more, in two commands."""
-    places = await mongo.find("facilities", {"_id": {"$in": list(facilities)}}, ("ownerId", "staff.userId"))
-    if not places:
-        return [[] for _ in facilities]
+    """The next dates of each facility whose instructor does not work there any more, in one command. A facility is
+    given with its owner and staff."""
     gone = [
         {
             "facilityId": one["_id"],
@@ -108,15 +107,14 @@ async def without_staff(
                 "$nin": [one.get("ownerId"), *(entry["userId"] for entry in one.get("staff") or ())],
             },
         }
-        for one in places
+        for one in facilities
     ]
-    coming = {"startsAt": {"$gt": now}, "status": str(OccurrenceStatus.SCHEDULED), "$or": gone}
     return await documents_paging.first_by_parent(
         mongo,
         OCCURRENCES,
         "facilityId",
-        facilities,
-        coming,
+        [one["_id"] for one in facilities],
+        {"startsAt": {"$gt": now}, "status": str(OccurrenceStatus.SCHEDULED), "$or": gone},
         sort=[("startsAt", 1), ("_id", 1)],
         limit=first,
         columns=columns,

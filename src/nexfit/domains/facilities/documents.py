@@ -107,11 +107,19 @@ class Contact(Embedded):
     website: Url | None = None
 
 
+class FacilityPicture(Embedded):
+    """A picture that was sent, by its file's key, and what it shows."""
+
+    key: Url
+    alt: Line | None = None
+
+
 class FacilityMedia(Embedded):
     """Pictures and the virtual tour."""
 
     logo: Url | None = None
     images: list[Url] = Field(default_factory=list, max_length=MOST_IMAGES)
+    pictures: list[FacilityPicture] = Field(default_factory=list, max_length=MOST_IMAGES)
     virtual_tour: Url | None = None
 
 

@@ -18,7 +18,14 @@ from nexfit.domains.errors import Forbidden, NotFound, Refusal
 from nexfit.domains.facilities.documents import FacilityType, StaffPermission
 from nexfit.domains.facilities.errors import ZoneInUse
 from nexfit.domains.facilities.events import FacilityChanged, FacilityCreated
-from nexfit.domains.facilities.inputs import AddressChange, FacilityChange, HoursChange, NewFacility, check_hours
+from nexfit.domains.facilities.inputs import (
+    AddressChange,
+    FacilityChange,
+    HoursChange,
+    NewFacility,
+    Pictures,
+    check_hours,
+)
 from nexfit.domains.idempotency import once
 from nexfit.domains.identity.access import RIGHTS_COLUMNS, Actor, may
 from nexfit.domains.identity.documents import Role
@@ -100,6 +107,32 @@ async def set_hours(
         await _write(work, actor, stored, values, "facility.hours_set", now)
 
     await units.mongo("set_facility_hours").run(body)
+
+
+async def set_pictures(
+    units: UnitsOfWork, actor: Actor, facility: ObjectId, shown: Pictures, *, now: datetime
+) -> list[str]:
+    """Replace the pictures that were sent; the keys of those that are shown no more. Raises Unauthenticated, NotFound,
+    Forbidden without `facility_write`; then nothing was written."""
+    values = {"media.pictures": _plain(shown.pictures) or None}
+
+    async def body(work: MongoWork) -> list[str]:
+        stored = await permitted_facility(work, actor, facility, StaffPermission.FACILITY_WRITE, ("media.pictures",))
+        await _write(work, actor, stored, values, "facility.pictures_set", now)
+        kept = {one.key for one in shown.pictures}
+        return [one["key"] for one in stored.get("media", {}).get("pictures", ()) if one["key"] not in kept]
+
+    return await units.mongo("set_facility_pictures").run(body)
+
+
+async def check_may_change(mongo: Mongo, actor: Actor, facility: ObjectId) -> None:
+    """Raises Unauthenticated, NotFound, Forbidden without `facility_write`."""
+    actor.require()
+    found = await mongo.find(COLLECTION, {"_id": facility}, RIGHTS_COLUMNS, limit=1)
+    if not found:
+        raise NotFound("There is no such facility.", path=("facility",))
+    if not may(actor, found[0], StaffPermission.FACILITY_WRITE):
+        raise _cannot_change()
 
 
 async def permitted_facility(

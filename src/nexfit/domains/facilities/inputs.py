@@ -80,6 +80,25 @@ class MediaChange(Input):
     virtual_tour: WebAddress | None = None
 
 
+class Picture(Input):
+    """A picture that was sent, and what it shows."""
+
+    key: Annotated[str, StringConstraints(pattern=r"^facilities/[0-9a-f]{24}/[0-9a-f]{32}\.(jpg|png|webp)$")]
+    alt: LineText | None = None
+
+
+class Pictures(Input):
+    """All pictures of a facility, in their order."""
+
+    pictures: Annotated[list[Picture], Field(max_length=MOST_IMAGES)]
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Pictures:
+        if len({one.key for one in self.pictures}) < len(self.pictures):
+            raise PydanticCustomError("repeated", "named twice", {"name": "pictures"})
+        return self
+
+
 class EquipmentEntry(Input):
     """A kind of machine or tool."""
 
