@@ -22,7 +22,7 @@ SEEN = "query ($id: ID!) { node(id: $id) { ... on User { firstName bodyProfile {
 
 @dataclass(slots=True)
 class Pair:
-    """The demo's coach, a new account, and the documents between them, which are taken away afterwards."""
+    """A coach who teaches nothing, a client, both new, and the documents between them; taken away afterwards."""
 
     coach: Client
     client: Client
@@ -50,14 +50,14 @@ async def pair(small_settings: Settings, small_stores: Stores) -> AsyncIterator[
     http = small_settings.http.model_copy(update={"response_cache": True})
     async with running(small_settings.model_copy(update={"http": http})) as served:
         person, email = await account(small_stores)
-        pair = Pair(await login(served, "coach@demo.nexfit.app"), await login(served, email, PASSWORD), person)
-        yield pair
+        coach, of_coach = await account(small_stores, role=["coach"], firstName="Ece", nameFolded="ece kaya")
+        yield Pair(await login(served, of_coach, PASSWORD), await login(served, email, PASSWORD), person)
     database = small_stores.mongo.database
     await database.coach_clients.delete_many({"clientId": person})
     await database.consents.delete_many({"userId": person})
     await database.pt_sessions.delete_many({"clientId": person})
     for name in ("users", "credentials"):
-        await database[name].delete_one({"_id": person})
+        await database[name].delete_many({"_id": {"$in": [person, coach]}})
 
 
 async def test_a_relation_from_its_invitation_to_its_end(pair: Pair) -> None:

@@ -16,14 +16,9 @@ from typing import Any
 import pytest
 from bson import ObjectId
 
-<<<<<<< HEAD
 from bench import reader
 from nexfit.domains.classes import attendance, booking, cancellation, changing
-=======
-from nexfit.domains.classes import attendance, booking, cancellation, changing, planning
->>>>>>> bae2ec1 (Let owners send pictures of a facility, put them in order and say what they show)
 from nexfit.domains.classes.errors import BookingClash, ClassFull
-from nexfit.domains.classes.inputs import DateChange, NewClass
 from nexfit.domains.errors import IdempotencyConflict, Refusal
 from nexfit.domains.identity.access import Actor
 from nexfit.domains.memberships.errors import WeeklyLimitReached
@@ -114,37 +109,6 @@ async def test_two_who_promote_the_same_waitlist_promote_nobody_twice(gym: Gym) 
     assert passed["reason"] == "MEMBERSHIP_REQUIRED"
     assert Counter(await gym.told(date))["WaitlistPromoted"] == 5
     assert await reader.of_date(gym.database, date) == []
-
-
-async def test_two_of_the_staff_who_free_seats_at_once_promote_nobody_twice(gym: Gym) -> None:
-    clerk = Actor(ObjectId())
-    entry = {
-        "userId": clerk.user_id,
-        "role": "reception",
-        "permissions": ["classes_write", "check_in"],
-        "joinedAt": NOW,
-    }
-    await gym.database.facilities.update_one({"_id": gym.facility}, {"$push": {"staff": entry}})
-    new = NewClass(name="Yoga", first_date=(NOW + DAY).date(), start_time="18:00", duration=60, capacity=1,
-                   waitlist_limit=9)  # fmt: skip
-    for _ in range(3):
-        class_ = await planning.create(gym.desk, gym.owner, gym.facility, new, key=str(ObjectId()), now=NOW)
-        date = (await gym.database.class_occurrences.find_one({"classId": class_}))["_id"]
-        held, *_ = [await book(gym, 0, await gym.member(), date) for _ in range(5)]
-        waiting = [row["userId"] for row in await gym.bookings(date)][1:]
-        more = DateChange(capacity=2)
-        calls: list[Coroutine[Any, Any, Any]] = [
-            call
-            for desk, staff in zip(gym.desks, (gym.owner, clerk), strict=True)
-            for call in (
-                cancellation.cancel(desk, staff, held, now=NOW),
-                changing.change_date(desk, staff, date, more, now=NOW),
-            )
-        ]
-        assert await outcomes(calls) == {"done": 4}
-        assert await gym.states(date) == {"cancelled": 1, "booked": 2, "waitlisted": 2}
-        assert [row["userId"] for row in await gym.bookings(date) if row["status"] == "booked"] == waiting[:2]
-        assert Counter(await gym.told(date))["WaitlistPromoted"] == 2
 
 
 async def test_booking_leaving_and_coming_in_any_order_never_oversell(gym: Gym) -> None:
