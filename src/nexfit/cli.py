@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 from rich.table import Table
 
-from nexfit.commands import audit, jobs, keys, reconcile
+from nexfit.commands import audit, jobs, keys, person, reconcile
 from nexfit.commands.analytics import analytics
 from nexfit.commands.coaches import app as coaches_app
 from nexfit.commands.foods import app as foods_app
@@ -40,6 +40,7 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(foods_app, name="foods")
 app.add_typer(coaches_app, name="coaches")
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(person.app, name="person")
 app.command()(reconcile.reconcile)
 app.add_typer(imports, name="import")
 operations = typer.Typer(no_args_is_help=True, help="The operations clients are built with.")

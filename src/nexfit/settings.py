@@ -163,6 +163,13 @@ class FilesSettings(Section):
     address_seconds: int = Field(default=600, ge=1, le=86_400, description="How long a signed address is good.")
 
 
+class PrivacySettings(Section):
+    """What people may ask for of their own data."""
+
+    erasure_days: int = Field(default=14, ge=0, le=90, description="Days in which an erasure can be cancelled.")
+    export_days: int = Field(default=7, ge=1, le=90, description="Days an export can be fetched.")
+
+
 class PaymentSettings(Section):
     """Who takes money online. Without a provider memberships are sold at the desk only."""
 
@@ -269,6 +276,7 @@ class Settings(BaseSettings):
     auth: AuthSettings = Field(default_factory=AuthSettings)
     encryption: EncryptionSettings = EncryptionSettings()
     files: FilesSettings = FilesSettings()
+    privacy: PrivacySettings = PrivacySettings()
     payments: PaymentSettings = PaymentSettings()
     operators: tuple[str, ...] = Field(
         default=(), description="Ids of the users (24 hex digits) who see how the platform does, e.g. its jobs."

@@ -3,7 +3,7 @@
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -127,6 +127,13 @@ INSERT INTO finance.freezes (subscription_id, facility_id, user_id, starts_on, e
   SELECT s.subscription_id, s.facility_id, s.user_id, '2026-01-01'::date + n, '2026-01-10'::date + n, n > 1,
     '2026-01-01'
   FROM finance.subscriptions s, generate_series(1, 2) n;
+INSERT INTO platform.data_requests (user_id, kind, status, requested_at, due_at, finished_at, file_key, file_bytes,
+    file_until)
+  SELECT u.id, 'export', CASE WHEN g = 1 AND u.n % 10 = 0 THEN 'waiting' ELSE 'done' END, at, at,
+    CASE WHEN NOT (g = 1 AND u.n % 10 = 0) THEN at END, CASE WHEN g = 2 THEN 'x' END, CASE WHEN g = 2 THEN 1 END,
+    CASE WHEN g = 2 THEN at END
+  FROM u, generate_series(1, 20) g,
+    LATERAL (SELECT '2026-01-01'::timestamptz + (u.n * 20 + g) * interval '1 min') t (at);
 INSERT INTO platform.entity_attributes (entity_type, entity_id, attribute_name, attribute_value)
   SELECT 'facility', f.n || '-' || u.n, 'parking', jsonb_build_object('spaces', u.n) FROM f, u;
 """
@@ -135,6 +142,7 @@ sql = load_sql("nexfit.domains.finance")
 figure_sql = load_sql("nexfit.domains.analytics")
 remark_sql = load_sql("nexfit.domains.memberships", "remarks.sql")
 import_sql = load_sql("nexfit.domains.memberships", "import.sql")
+request_sql = load_sql("nexfit.domains.privacy", "requests.sql")
 billing = load_sql("nexfit.domains.memberships", "billing.sql")
 leaving = load_sql("nexfit.domains.memberships", "leaving.sql")
 refunding = load_sql("nexfit.domains.finance", "refunding.sql")
@@ -316,6 +324,15 @@ CASES: dict[str, tuple[Callable[[Any], Awaitable[Any]], set[str]]] = {
         {"idx_member_notes_member"},
     ),
     "which people of a file are members": (plain(import_sql.members, FACILITIES[0], USERS[:3]), {"member_facts_pkey"}),
+    "requests of a person": (plain(request_sql.newest, USERS[3], 20), {"idx_data_requests_user_id"}),
+    "requests that are due": (
+        plain(request_sql.due, datetime(2026, 1, 2, tzinfo=UTC), 50),
+        {"idx_data_requests_due_at"},
+    ),
+    "copies to delete": (
+        plain(request_sql.outdated, datetime(2026, 1, 1, 1, tzinfo=UTC)),
+        {"idx_data_requests_file_until"},
+    ),
     "memberships of days": (
         plain(figure_sql.held, FACILITIES[0], date(2026, 11, 1), date(2026, 11, 2)),
         {"idx_subscriptions_cover"},

@@ -34,7 +34,7 @@ MATRIX: Mapping[str, Entry] = {
     "Query": Entry(
         _fields(
             ("node nodes viewer facility facilities schedule verifyAudit guestSession jobs checkInCode", ANYONE),
-            ("coach coaches membershipSwitchPreview", ANYONE),
+            ("coach coaches membershipSwitchPreview dataRequests", ANYONE),
             (TRAINING_QUERIES, ANYONE),
             (NUTRITION_QUERIES, ANYONE),
         )
@@ -63,7 +63,7 @@ MATRIX: Mapping[str, Entry] = {
             ("sellPackage sellPackageAtDesk refundPackage setCoachHours", SIGNED_IN),
             ("saveCoachReview deleteCoachReview replyToCoachReview reportCoachReview", SIGNED_IN),
             ("schedulePtSession reschedulePtSession completePtSession cancelPtSession ratePtSession", SIGNED_IN),
-            ("recordVisit", SIGNED_IN),
+            ("recordVisit requestExport requestErasure cancelErasure", SIGNED_IN),
             (TRAINING_MUTATIONS, SIGNED_IN),
             (NUTRITION_MUTATIONS, SIGNED_IN),
         ),
@@ -285,6 +285,10 @@ MATRIX: Mapping[str, Entry] = {
         " attendance classFill noShows noShowRate lateCancellations"
     ),
     "Download": _part("address expiresAt"),
+    "DataRequest": _part("id kind status requestedAt dueAt finishedAt stepsDone steps blockedBy download fileUntil"),
+    "RequestExportPayload": _part("request userErrors"),
+    "RequestErasurePayload": _part("request userErrors"),
+    "CancelErasurePayload": _part("request userErrors"),
     "Cohort": _part("month members kept retention"),
     "AnalyticsDay": _part(
         "date newMembers activeMembers totalRevenue classAttendance subscriptionRenewals subscriptionCancellations"

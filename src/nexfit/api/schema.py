@@ -51,6 +51,7 @@ from nexfit.api.memberships.remarks import RemarkMutations
 from nexfit.api.memberships.visits import VisitMutations
 from nexfit.api.nodes import NodeQueries
 from nexfit.api.nutrition.roots import NutritionMutations, NutritionQueries
+from nexfit.api.privacy.requests import PrivacyMutations, PrivacyQueries
 from nexfit.api.scalars import SCALARS
 from nexfit.api.training.roots import TrainingMutations, TrainingQueries
 
@@ -69,6 +70,7 @@ class Query(
     CheckInQueries,
     MembershipChangeQueries,
     NutritionQueries,
+    PrivacyQueries,
 ):
     """Root of queries."""
 
@@ -102,6 +104,7 @@ class Mutation(
     CoachReviewMutations,
     PackageMutations,
     PtSessionMutations,
+    PrivacyMutations,
 ):
     """Root of mutations."""
 

@@ -38,6 +38,8 @@ from nexfit.hybrid.joined_views import JoinedViews
 from nexfit.hybrid.turns import Turns
 from nexfit.hybrid.unit_of_work import UnitsOfWork
 from nexfit.operations import partitions
+from nexfit.operations.people import work as people
+from nexfit.operations.people.desk import PeopleDesk
 from nexfit.payments import open_provider
 from nexfit.settings import Settings
 from nexfit.stores.connections import Stores
@@ -80,6 +82,11 @@ class Desk:
     def classes(self) -> ClassDesk:
         """What booking works with."""
         return ClassDesk(self.units, self.stores.mongo, Turns())
+
+    @property
+    def people(self) -> PeopleDesk:
+        """What carrying out people's requests works with."""
+        return PeopleDesk(self.settings, self.stores, self.units, self.provider)
 
     async def close(self) -> None:
         """Let go of the provider's connections."""
@@ -134,6 +141,10 @@ async def _expire_packages(desk: Desk, now: datetime) -> int:
     return await packages.expire(desk.units, desk.stores.postgres, now=now)
 
 
+async def _carry_out_requests(desk: Desk, now: datetime) -> int:
+    return await people.work(desk.people, now=now)
+
+
 async def _make_partitions(desk: Desk, now: datetime) -> int:
     async with maintenance_connection(desk.settings.postgres) as connection:
         return len(await partitions.ensure_ahead(connection, now.date()))  # type: ignore[arg-type]
@@ -164,6 +175,7 @@ JOBS: Sequence[Job] = (
         _release_seats,
     ),
     Job("expire_packages", "*/10 * * * *", "lets sessions expire of packages that have ended", _expire_packages),
+    Job("people", "* * * * *", "exports and erases people who asked for it", _carry_out_requests),
     Job("make_partitions", "17 1 * * *", "makes the partitions of the months to come", _make_partitions),
     Job("forget", "41 1 * * *", "deletes what is kept for a while only", _forget),
 )

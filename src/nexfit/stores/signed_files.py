@@ -43,6 +43,10 @@ class SignedFiles:
             return None
         return self._addresses.address(key, now)
 
+    def expiry(self, now: datetime) -> datetime:
+        """When an address that is made now ends."""
+        return self._addresses.expiry(now)
+
     def path(self, key: str, expires: str, signature: str, now: datetime) -> Path | None:
         """The file behind an address; None where there is none. Raises AddressRefused and AddressExpired."""
         self._addresses.check(key, expires, signature, now)

@@ -25,7 +25,7 @@ from nexfit.domains.identity.one_time import new_token
 from nexfit.domains.identity.sessions import Device
 from nexfit.domains.text import normalize_email
 from nexfit.hybrid.audit import Audit
-from nexfit.hybrid.unit_of_work import MongoWork
+from nexfit.hybrid.unit_of_work import MongoWork, UnitsOfWork
 from nexfit.stores.mongo import Document
 
 LIFETIME = timedelta(days=7)
@@ -190,6 +190,21 @@ async def remove(accounts: Accounts, actor: Actor, facility: ObjectId, user: Obj
         work.audit(_audit("staff.left" if leaves else "staff.removed", facility, by, _shown(entry), None))
 
     await accounts.units.mongo("remove_staff").run(body)
+
+
+async def leave(units: UnitsOfWork, facility: ObjectId, user: ObjectId, *, now: datetime) -> None:
+    """End somebody's work here with their account. Repeating it changes nothing. Raises OwnerStays."""
+
+    async def body(work: MongoWork) -> None:
+        stored = await work.mongo.find_one(COLLECTION, {"_id": facility, "staff.userId": user}, _COLUMNS)
+        if stored is None:
+            return
+        entry = _entry(stored, user)
+        await _store(work, stored, {"staff": [one for one in stored["staff"] if one is not entry]}, now)
+        work.emit(StaffRemoved(facility_id=str(facility), user_id=str(user)))
+        work.audit(_audit("staff.left", facility, user, _shown(entry), None))
+
+    await units.mongo("leave_staff").run(body)
 
 
 def _entry(stored: Mapping[str, Any], user: ObjectId) -> Document:

@@ -174,7 +174,7 @@ class Company(Embedded):
 
 
 class User(StoredDocument):
-    """A person. The password is in ``credentials``, push tokens are in ``devices``."""
+    """A person. The password is in ``credentials``, push tokens are in ``devices``. Erased, it is a pseudonym."""
 
     email: Email
     email_normalized: str = derived()
@@ -190,6 +190,7 @@ class User(StoredDocument):
     email_verified_at: Instant | None = None
     phone_verified_at: Instant | None = None
     deactivated_at: Instant | None = None
+    erased_at: Instant | None = None
     role_specific_data: RoleSpecificData = RoleSpecificData()
     coach_listing: CoachListing | None = None
     created_at: Instant

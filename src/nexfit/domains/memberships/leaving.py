@@ -178,6 +178,23 @@ async def cancel(
     return UUID(made["movement"])
 
 
+async def end_without_return(
+    units: UnitsOfWork, stores: Stores, actor: Actor, contract: ObjectId, *, now: datetime
+) -> None:
+    """End a membership at once and give nothing back. Ended already, it stays so. Raises Unauthenticated, NotFound."""
+    by = actor.require()
+    held = await find_held(stores, actor, contract, now)
+
+    async def body(work: BothWork) -> None:
+        row = await work.postgres.fetch_one(billing_sql.hold, held.subscription)
+        if row is None or row["status"] in _ENDED:
+            return
+        await change_state(work, row, SubscriptionState.CANCELLED, cancelled_at=now, by=by)
+        _audit(work, row, "membership.cancelled", by, None)
+
+    await units.both("end_membership").run(body)
+
+
 async def _give_back_unused(
     work: BothWork, row: Row, held: Held, by: ObjectId, now: datetime
 ) -> refunding.Asked | None:

@@ -42,6 +42,8 @@ REFERENCES = (
     Reference("finance.package_credit_ledger", "coach_id", "users"),
     Reference("finance.package_credit_ledger", "client_id", "users"),
     Reference("finance.package_credit_ledger", "session_id", "pt_sessions"),
+    Reference("platform.data_requests", "user_id", "users"),
+    Reference("platform.data_requests", "requested_by", "users"),
     Reference("platform.member_facts", "facility_id", "facilities"),
     Reference("platform.member_facts", "user_id", "users"),
     Reference("platform.member_notes", "facility_id", "facilities"),

@@ -1,0 +1,1 @@
+"""What people may ask for of their own data: a copy of it, and that it is erased."""
