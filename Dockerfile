@@ -16,7 +16,9 @@ COPY migrations_pg migrations_pg
 COPY mongo_indexes mongo_indexes
 COPY --from=web /build/static src/nexfit/api/static/graphiql
 RUN pip install --no-cache-dir --no-deps --no-build-isolation . \
-  && useradd --system --uid 10001 --no-create-home nexfit
+  && useradd --system --uid 10001 --no-create-home nexfit \
+  && install -d -o nexfit -m 700 /data
+ENV NEXFIT_FILES_ROOT=/data/files NEXFIT_ENCRYPTION_PERSON_KEYS=/data/person-keys
 USER nexfit
 EXPOSE 8000
 ENTRYPOINT ["nexfit"]

@@ -28,6 +28,7 @@ REDIS_DATABASE = 1
 
 # Settings read the environment for what a test does not give: everything here keeps its encrypted fields under one key.
 os.environ.setdefault("NEXFIT_ENCRYPTION_KEYS", f"test:{base64.b64encode(b'k' * 32).decode()}")
+os.environ.setdefault("NEXFIT_ENCRYPTION_PERSON_KEYS", tempfile.mkdtemp(prefix="nexfit-person-keys-"))
 os.environ.setdefault("NEXFIT_ENCRYPTION_INDEX_KEY", base64.b64encode(b"i" * 32).decode())
 
 

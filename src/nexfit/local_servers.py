@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,9 @@ URLS_FILE = "urls.json"
 
 KEYS_FILE = "encryption-keys.json"
 """The keys of this folder's encrypted fields; without it they cannot be read again."""
+
+PERSON_KEYS = "person-keys"
+"""The folder of people's own keys."""
 
 SECRET_FILE = "auth-secret"  # noqa: S105 - a file's name
 
@@ -69,6 +73,7 @@ def delete_data(data_dir: Path) -> None:
     reset(data_dir)
     for name in (URLS_FILE, KEYS_FILE, SECRET_FILE):
         (data_dir / name).unlink(missing_ok=True)
+    shutil.rmtree(data_dir / PERSON_KEYS, ignore_errors=True)
     with contextlib.suppress(OSError):  # somebody keeps notes in it, or it was not there
         data_dir.rmdir()
 
@@ -81,6 +86,7 @@ def set_encryption_keys(data_dir: Path) -> None:
         write_private(path, json.dumps(made))
     for variable, keys in json.loads(path.read_text(encoding="utf-8")).items():
         os.environ.setdefault(variable, keys)
+    os.environ.setdefault("NEXFIT_ENCRYPTION_PERSON_KEYS", str(data_dir / PERSON_KEYS))
 
 
 def _key() -> str:

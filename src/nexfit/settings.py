@@ -201,6 +201,11 @@ class EncryptionSettings(Section):
     index_key: SecretStr = Field(
         default=SecretStr(""), description="32 bytes in base64 for searching encrypted fields. It never changes."
     )
+    person_keys: Path = Field(
+        default=Path(".data/person-keys"),
+        description="The folder of people's own keys, for what tells of health: shared by all processes, and in no "
+        "backup of a database.",
+    )
 
     @model_validator(mode="after")
     def _usable(self) -> Self:

@@ -36,6 +36,7 @@ from nexfit.operations.people.registry import NOT_PEOPLE, Erased, Holding
 from nexfit.settings import AuthSettings, FilesSettings, HttpSettings, Settings
 from nexfit.stores.connections import Stores, open_stores
 from nexfit.stores.errors import StoreError
+from nexfit.stores.field_encryption import KeyDestroyed, KeyRing, Place
 from tests.databases import migrated
 
 from .conftest import PASSWORD, WIDE, Client, Mailbox, account, global_id, login, running
@@ -402,6 +403,7 @@ async def test_somebody_who_used_everything_is_copied_and_erased(world: World) -
     assert [file["key"] for file in document["files"]] == [f"photos/{user}/a.jpg", f"photos/{user}/b/c.png"]
 
     # --- and erased, killed at every step on the way
+    backup = await world.database["measurements"].find_one({"userId": user})
     await seal(world.stores.postgres)
     sums, days = [tuple(row) for row in await world.rows(SUMS)], await figures(world)
     assert len(naming(await dump(world))) > 40
@@ -424,6 +426,10 @@ async def test_somebody_who_used_everything_is_copied_and_erased(world: World) -
     assert await work.work(world.desk, now=due) == 0
     assert not await work.carry_out(world.desk, request, now=due)
     assert await dump(world) == after  # again, nothing more
+    with pytest.raises(KeyDestroyed):  # a restored backup tells nothing, whichever process reads it
+        KeyRing.of(world.settings.encryption).of_person(user).decrypt(
+            Place("measurements", backup["_id"], "notes"), backup["notes"]
+        )
     assert (await client.post("{ viewer { id } }")).json().get("data") != {"viewer": {"id": global_id("User", user)}}
     again, _ = await account(world.stores, email=EMAIL, emailNormalized=EMAIL)
     assert (again != user, (await login(world.http, EMAIL, PASSWORD)).token is not None) == (True, True)
@@ -694,5 +700,11 @@ async def test_nothing_else_of_what_is_issued_can_change(world: World) -> None:
             await world.rows(f"UPDATE finance.invoices SET {change} WHERE invoice_id = $1", row["invoice_id"])
     with pytest.raises(StoreError, match="RestrictViolation"):
         await world.rows("UPDATE finance.credit_notes SET reason = 'another'")
+    gone = "previous_state = NULL, new_state = NULL, state_salt = NULL"
+    for change in (f"{gone}, state_digest = sha256('x')", gone, "action = 'x', state_digest = sha256('x')"):
+        with pytest.raises(StoreError, match="RestrictViolation"):
+            await world.rows(
+                f"UPDATE finance.audit_logs SET {change} WHERE entry_hash IS NOT NULL AND state_digest IS NULL"
+            )
     with pytest.raises(StoreError, match="nobody asked"):
         await world.rows("SELECT finance.redact_audit_entries($1, '{}', '{}')", str(world.owner))

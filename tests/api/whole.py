@@ -25,8 +25,9 @@ def whole(keys: KeyRing, collection: str, word: str, given: Mapping[str, Any]) -
     """
     schema = validator(MODELS[collection])["$jsonSchema"]
     id_ = given.get("_id", ObjectId())
+    owner = given.get("userId", id_)
     hidden = {
-        path: keys.encrypt(Place(collection, id_, path), [word] if path.endswith("Conditions") else word)
+        path: keys.of_person(owner).encrypt(Place(collection, id_, path), [word] if path.endswith("ions") else word)
         for path in encrypted_fields(MODELS[collection])
     }
     document: dict[str, Any] = _value(schema, "", word, {**hidden, "_id": id_, **given})

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import itertools
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,7 +16,17 @@ from hypothesis import strategies as st
 from pydantic import SecretStr, ValidationError
 
 from nexfit.settings import EncryptionSettings
-from nexfit.stores.field_encryption import KeyNotSet, KeyRing, Place, Tampered, UnknownKey
+from nexfit.stores.field_encryption import (
+    PERSON,
+    KeyDestroyed,
+    KeyNotSet,
+    KeyRing,
+    Place,
+    Tampered,
+    UnknownKey,
+    rewrap,
+)
+from nexfit.stores.person_keys import PersonKeyFiles
 
 OLD, NEW = b"o" * 32, b"n" * 32
 RING = KeyRing({"old": OLD, "new": NEW}, "new", b"i" * 32)
@@ -162,3 +174,57 @@ def test_wrong_settings_say_what_is_wrong_and_never_a_key(given: dict[str, str],
     with pytest.raises(ValidationError, match=says) as refused:
         EncryptionSettings.model_validate(given)
     assert not any(text_of(key)[:12] in str(refused.value) for key in (OLD, NEW))
+
+
+# --- keys of single people
+
+ANNA, BORIS = ObjectId(), ObjectId()
+
+
+def ring(folder: Path, active: str = "new") -> KeyRing:
+    """A ring of a process of its own, with people's keys."""
+    return KeyRing({"old": OLD, "new": NEW}, active, b"i" * 32, PersonKeyFiles(folder))
+
+
+def test_a_person_has_a_key_that_reads_nobody_elses(tmp_path: Path) -> None:
+    kept = ring(tmp_path).of_person(ANNA).encrypt(HERE, ["asthma"])
+    assert kept["keyId"] == PERSON
+    assert ring(tmp_path).of_person(ANNA).decrypt(HERE, kept) == ["asthma"]
+    ring(tmp_path).of_person(BORIS).encrypt(HERE, 1)
+    with pytest.raises(Tampered):
+        ring(tmp_path).of_person(BORIS).decrypt(HERE, kept)
+    with pytest.raises(UnknownKey):
+        ring(tmp_path).decrypt(HERE, kept)
+    [held] = tmp_path.glob(f"*/{ANNA}")
+    assert b"asthma" not in held.read_bytes()
+    assert held.stat().st_mode & 0o077 == 0
+    # What the ring wrote before is read, and renewed under the person's key.
+    old = ring(tmp_path).encrypt(HERE, "before")
+    assert ring(tmp_path).of_person(ANNA).decrypt(HERE, old) == "before"
+    assert ring(tmp_path).of_person(ANNA).renew(HERE, old)["keyId"] == PERSON
+
+
+def test_a_destroyed_key_reads_nothing_and_never_comes_back(tmp_path: Path) -> None:
+    kept = ring(tmp_path).of_person(ANNA).encrypt(HERE, "x")
+    files = PersonKeyFiles(tmp_path)
+    assert (files.destroy(ANNA), files.destroy(ANNA)) == (True, False)
+    for again in (lambda one: one.decrypt(HERE, kept), lambda one: one.encrypt(HERE, "y")):
+        with pytest.raises(KeyDestroyed):
+            again(ring(tmp_path).of_person(ANNA))
+    assert not rewrap(ring(tmp_path), ANNA)
+    assert files.destroy(BORIS)  # who never had one gets none either
+    with pytest.raises(KeyDestroyed):
+        ring(tmp_path).of_person(BORIS).encrypt(HERE, "z")
+
+
+def test_of_processes_that_make_a_key_at_the_same_time_all_use_one(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        kept = list(pool.map(lambda n: ring(tmp_path).of_person(ANNA).encrypt(HERE, n), range(40)))
+    assert [ring(tmp_path).of_person(ANNA).decrypt(HERE, one) for one in kept] == list(range(40))
+
+
+def test_peoples_keys_move_to_the_active_key_of_the_ring(tmp_path: Path) -> None:
+    kept = ring(tmp_path, "old").of_person(ANNA).encrypt(HERE, "x")
+    assert (rewrap(ring(tmp_path), ANNA), rewrap(ring(tmp_path), ANNA)) == (True, False)
+    only_new = KeyRing({"new": NEW}, "new", None, PersonKeyFiles(tmp_path))
+    assert only_new.of_person(ANNA).decrypt(HERE, kept) == "x"

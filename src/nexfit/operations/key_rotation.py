@@ -6,6 +6,7 @@ running it again. A value that somebody changed since it was read is left to a l
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,8 +16,20 @@ from pymongo import UpdateOne
 
 from nexfit.operations.mongo_schema import ALL_DOCUMENTS
 from nexfit.operations.mongo_validators import collection_name, encrypted_fields
-from nexfit.stores.field_encryption import FieldEncryptionError, KeyRing, Place
+from nexfit.stores.field_encryption import PERSON, FieldEncryptionError, KeyRing, Place, rewrap
 from nexfit.stores.mongo import Mongo
+from nexfit.stores.person_keys import PersonKeyFiles
+
+PERSONAL = {
+    "measurements.measurements": "userId",
+    "measurements.notes": "userId",
+    "body_goals.target": "userId",
+    **{
+        f"users.roleSpecificData.client.{name}": "_id"
+        for name in ("height", "weight", "dietaryRestrictions", "medicalConditions")
+    },
+}
+"""Fields under people's own keys, and where their documents say whose they are."""
 
 BATCH = 500
 LOOKS = 5
@@ -90,7 +103,22 @@ async def rotate(stores: Stores, *, on_progress: Progress = lambda *_: None, bat
             waiting = await _others(stores, collection, path)
         report.left = waiting
         reports.append(report)
-    return reports
+    people = stores.keys.people
+    return reports if people is None else [*reports, await asyncio.to_thread(_rewrap, stores.keys, people, on_progress)]
+
+
+def _rewrap(keys: KeyRing, people: PersonKeyFiles, on_progress: Progress) -> FieldReport:
+    """People's own keys brought under the active one."""
+    report = FieldReport("people's keys")
+    for number, person in enumerate(people.people(), 1):
+        try:
+            report.renewed += rewrap(keys, person)
+        except FieldEncryptionError as error:
+            report.failed[str(person)] = str(error)
+        if number % BATCH == 0:
+            on_progress(report.name, number, number)
+    report.left = len(report.failed)
+    return report
 
 
 async def _look(
@@ -99,9 +127,12 @@ async def _look(
     """One way through the collection in the order of its ids."""
     after: Any = None
     while True:
-        query = _of_other_keys(stores, path) | ({} if after is None else {"_id": {"$gt": after}})
+        query = _of_other_keys(stores, collection, path) | ({} if after is None else {"_id": {"$gt": after}})
         with stores.mongo.unhurried() as database:
-            documents = await database[collection].find(query, {path: 1}).sort("_id", 1).limit(batch).to_list()
+            owner = PERSONAL.get(f"{collection}.{path}", "_id")
+            documents = (
+                await database[collection].find(query, {path: 1, owner: 1}).sort("_id", 1).limit(batch).to_list()
+            )
             if not documents:
                 return
             updates = list(_updates(stores.keys, collection, path, documents, report))
@@ -123,8 +154,9 @@ def _updates(
         for part in path.split("."):
             kept = kept[part]
         place = Place(collection, document["_id"], path)
+        owner = PERSONAL.get(f"{collection}.{path}")
         try:
-            renewed = keys.renew(place, kept)
+            renewed = (keys if owner is None else keys.of_person(document[owner])).renew(place, kept)
         except FieldEncryptionError as error:
             report.failed[str(document["_id"])] = str(error)
         else:
@@ -135,11 +167,12 @@ def _updates(
 
 async def _others(stores: Stores, collection: str, path: str) -> int:
     with stores.mongo.unhurried() as database:
-        return await database[collection].count_documents(_of_other_keys(stores, path))
+        return await database[collection].count_documents(_of_other_keys(stores, collection, path))
 
 
-def _of_other_keys(stores: Stores, path: str) -> dict[str, Any]:
-    return {f"{path}.keyId": {"$exists": True, "$ne": stores.keys.active}}
+def _of_other_keys(stores: Stores, collection: str, path: str) -> dict[str, Any]:
+    is_personal = stores.keys.people is not None and f"{collection}.{path}" in PERSONAL
+    return {f"{path}.keyId": {"$exists": True, "$ne": PERSON if is_personal else stores.keys.active}}
 
 
 def _fields() -> list[tuple[str, str]]:

@@ -32,13 +32,13 @@ class BodyMeasurements:
 
 
 def _figures(record: Record, args: UnitsArgs, context: Context) -> dict[str, float | None]:
-    kept = measurements.figures(context.stores.keys, record["_id"], record["measurements"])
+    kept = measurements.figures(context.stores.keys.of_person(record["userId"]), record["_id"], record["measurements"])
     return {name: in_system(name, value, args.units) for name, value in kept.items()}
 
 
 def _notes(record: Record, _args: object, context: Context) -> str | None:
     kept = record.get("notes")
-    return measurements.notes(context.stores.keys, record["_id"], kept) if kept else None
+    return measurements.notes(context.stores.keys.of_person(record["userId"]), record["_id"], kept) if kept else None
 
 
 @strawberry.type(description="A picture of a body.")
@@ -57,9 +57,9 @@ class Measurement(Node):
     id: strawberry.ID = column("_id", read=id_reader("Measurement"), description="The global id.")
     date: datetime = column(description="When.")
     measurements: BodyMeasurements = derived(
-        _figures, needs=("measurements",), args=UnitsArgs, description="The figures."
+        _figures, needs=("measurements", "userId"), args=UnitsArgs, description="The figures."
     )
-    notes: str | None = derived(_notes, needs=("notes",), description="Remarks.")
+    notes: str | None = derived(_notes, needs=("notes", "userId"), description="Remarks.")
     photos: list[ProgressPhoto] | None = batch(
         photos.of_measurements,
         needs=("photos",),

@@ -16,13 +16,16 @@ TAX_ID = "roleSpecificData.{role}.taxId"
 
 
 def encrypt_client_field(keys: KeyRing, user_id: ObjectId, field: str, value: Any) -> Envelope:
-    """What a client's `height`, `weight`, `dietaryRestrictions` or `medicalConditions` holds. Raises KeyNotSet."""
-    return keys.encrypt(Place("users", user_id, f"{CLIENT}.{field}"), value)
+    """What a client's `height`, `weight`, `dietaryRestrictions` or `medicalConditions` holds, under the person's key.
+
+    Raises KeyNotSet, KeyDestroyed.
+    """
+    return keys.of_person(user_id).encrypt(Place("users", user_id, f"{CLIENT}.{field}"), value)
 
 
 def client_field(keys: KeyRing, user_id: ObjectId, field: str, kept: Mapping[str, Any]) -> Any:
     """The value in such an envelope. Raises FieldEncryptionError."""
-    return keys.decrypt(Place("users", user_id, f"{CLIENT}.{field}"), kept)
+    return keys.of_person(user_id).decrypt(Place("users", user_id, f"{CLIENT}.{field}"), kept)
 
 
 def encrypt_medical_conditions(keys: KeyRing, user_id: ObjectId, conditions: Sequence[str]) -> Envelope:

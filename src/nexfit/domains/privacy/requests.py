@@ -31,7 +31,7 @@ SHOWN = 20
 """Requests of a person that are shown, the newest."""
 
 LONGEST_REASON = 1000
-ERASURE_STEPS = 12
+ERASURE_STEPS = 13
 """How many steps an erasure has (`nexfit.operations.people.erasing`)."""
 
 

@@ -180,8 +180,8 @@ async def _save(
         after["date"] = given["date"]
     if after["date"] > now + AHEAD:
         raise BadInput("{name} lies in the future.", path=("date",), name="date")
-    id_ = after["_id"]
-    found = measurements.figures(keys, id_, before["measurements"]) if before is not None else {}
+    id_, own = after["_id"], keys.of_person(viewer)
+    found = measurements.figures(own, id_, before["measurements"]) if before is not None else {}
     values = {**found, **{to_camel(name): value for name, value in given.items() if to_camel(name) in FIGURES}}
     values = {name: value for name, value in values.items() if value is not None}
     if not values:
@@ -191,11 +191,11 @@ async def _save(
             work, keys, viewer, after, {name: values[name] for name in values if values[name] != found.get(name)}
         )
     if values != found:
-        after["measurements"] = measurements.encrypt_figures(keys, id_, BodyMeasurements.model_validate(values))
+        after["measurements"] = measurements.encrypt_figures(own, id_, BodyMeasurements.model_validate(values))
     if "notes" in given:
         after.pop("notes", None)
         if draft.notes is not None:
-            after["notes"] = keys.encrypt(Place(COLLECTION, id_, "notes"), draft.notes)
+            after["notes"] = own.encrypt(Place(COLLECTION, id_, "notes"), draft.notes)
     if "photos" in given:
         after["photos"] = _photos(viewer, before or {}, draft, after["date"])
     if before is None:
@@ -221,7 +221,8 @@ async def _compare(
     }
     rows = await work.mongo.find(COLLECTION, query, ("date", "measurements"))
     rows.sort(key=lambda row: abs(row["date"] - moment))
-    others = [measurements.figures(keys, row["_id"], row["measurements"]) for row in rows]
+    own = keys.of_person(viewer)
+    others = [measurements.figures(own, row["_id"], row["measurements"]) for row in rows]
     for name, value in changed.items():
         nearest = next((other[name] for other in others if name in other), None)
         if nearest is not None and figures.is_unlikely(name, value, nearest):
@@ -267,7 +268,8 @@ async def points_of(
     query = {"userId": {"$in": wanted}, "date": {"$gte": first, "$lt": last}}
     found: dict[ObjectId, list[figures.Point]] = {person: [] for person in wanted}
     for row in await mongo.find(COLLECTION, query, ("userId", "date", "measurements")):
-        value = measurements.figures(keys, row["_id"], row["measurements"]).get(str(metric))
+        own = keys.of_person(row["userId"])
+        value = measurements.figures(own, row["_id"], row["measurements"]).get(str(metric))
         if value is not None:
             found[row["userId"]].append(figures.Point(row["date"], figures.day_of(row["date"], zone), value))
     for points in found.values():
@@ -281,7 +283,8 @@ async def goals_of(mongo: Mongo, keys: KeyRing, people: Iterable[ObjectId]) -> d
     found: dict[ObjectId, list[Document]] = {person: [] for person in wanted}
     columns = ("userId", "metric", "target", "by", "createdAt", "updatedAt")
     for row in await mongo.find(GOALS, {"userId": {"$in": wanted}}, columns, sort=[("userId", 1), ("metric", 1)]):
-        target = float(keys.decrypt(Place(GOALS, row["_id"], "target"), row["target"]))
+        own = keys.of_person(row["userId"])
+        target = float(own.decrypt(Place(GOALS, row["_id"], "target"), row["target"]))
         found[row["userId"]].append({**row, "target": target})
     return found
 
@@ -320,7 +323,11 @@ async def set_goal(
             await work.mongo.delete(GOALS, own)
         else:
             id_ = kept["_id"] if kept is not None else ObjectId()
-            row = {**own, "target": keys.encrypt(Place(GOALS, id_, "target"), target), "updatedAt": now}
+            row = {
+                **own,
+                "target": keys.of_person(viewer).encrypt(Place(GOALS, id_, "target"), target),
+                "updatedAt": now,
+            }
             if by is not None:
                 row["by"] = datetime.combine(by, time(), now.tzinfo)
             try:

@@ -10,7 +10,7 @@ from bson import ObjectId
 from nexfit.domains.training.body_documents import BodyMeasurements
 from nexfit.hybrid import documents_paging
 from nexfit.hybrid.paging import Key, Page, PageRequest, instant, object_id
-from nexfit.stores.field_encryption import Envelope, KeyRing, Place
+from nexfit.stores.field_encryption import Envelope, Keys, Place
 from nexfit.stores.mongo import Document, Mongo
 
 COLLECTION = "measurements"
@@ -18,20 +18,20 @@ ORDER = "measurements:DATE:DESC"
 KEYS = (Key("date", instant, descending=True), Key("_id", object_id, descending=True))
 
 
-def encrypt_figures(keys: KeyRing, measurement: ObjectId, figures: BodyMeasurements) -> Envelope:
-    """What `measurements` of a measurement holds. Raises KeyNotSet."""
+def encrypt_figures(keys: Keys, measurement: ObjectId, figures: BodyMeasurements) -> Envelope:
+    """What `measurements` of a measurement holds; `keys` are the person's. Raises KeyNotSet, KeyDestroyed."""
     return keys.encrypt(
         Place(COLLECTION, measurement, "measurements"), figures.model_dump(by_alias=True, exclude_none=True)
     )
 
 
-def figures(keys: KeyRing, measurement: ObjectId, kept: Mapping[str, Any]) -> dict[str, float]:
+def figures(keys: Keys, measurement: ObjectId, kept: Mapping[str, Any]) -> dict[str, float]:
     """The figures in such an envelope, by their stored names. Raises FieldEncryptionError."""
     found: dict[str, float] = keys.decrypt(Place(COLLECTION, measurement, "measurements"), kept)
     return found
 
 
-def notes(keys: KeyRing, measurement: ObjectId, kept: Mapping[str, Any]) -> str:
+def notes(keys: Keys, measurement: ObjectId, kept: Mapping[str, Any]) -> str:
     """The text in a measurement's envelope `notes`. Raises FieldEncryptionError."""
     return str(keys.decrypt(Place(COLLECTION, measurement, "notes"), kept))
 

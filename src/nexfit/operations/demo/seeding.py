@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import date, timedelta
 from types import MappingProxyType
@@ -143,7 +144,8 @@ async def seed(
     await _refuse_filled(stores)
     calendar = Calendar(TIMEZONE, today or local_today(TIMEZONE))
     tally = Tally(on_progress)
-    members = await _Loader(stores, Chance(seed), calendar, tally, scale).run(seed)
+    with stores.keys.people.in_bulk() if stores.keys.people else nullcontext():
+        members = await _Loader(stores, Chance(seed), calendar, tally, scale).run(seed)
     tally.begin("member facts", members)
     tally.wrote("platform.member_facts", await rebuild_member_facts(stores, now=calendar.now))
     await listing.refresh_all(stores.mongo)

@@ -30,6 +30,7 @@ def measurements(chance: Chance, calendar: Calendar, keys: KeyRing, people: Iter
         if person.number % ONE_IN_MEASURES and not person.is_client_login:
             continue
         random = chance.stream(f"measurements:{person.number}")
+        own = keys.of_person(person.id)
         weight, fat = random.gauss(76, 12), random.uniform(17, 31)
         month = 0
         while (day := add_months(person.joined, month)) < calendar.today:
@@ -42,7 +43,7 @@ def measurements(chance: Chance, calendar: Calendar, keys: KeyRing, people: Iter
                 arm_circumference=round(29 + month * 0.1, 1),
             )
             id_ = chance.object_id("measurement")
-            yield {"_id": id_, "userId": person.id, "date": at, "measurements": encrypt_figures(keys, id_, figures)}
+            yield {"_id": id_, "userId": person.id, "date": at, "measurements": encrypt_figures(own, id_, figures)}
             weight += random.gauss(-0.35, 0.6)
             fat = max(fat + random.gauss(-0.25, 0.3), 8)
             month += 1

@@ -53,9 +53,9 @@ async def _entities(case: Case) -> Any:
                     yield str(document["_id"])
     async with maintenance_connection(case.desk.settings.postgres) as connection:
         for rows in rows_of():
-            key = next(iter(rows.rule.exported), None)
-            if rows.is_own and key is not None and key.endswith("_id") and key != rows.column:
-                statement = f"SELECT {key} AS id FROM {rows.table} WHERE {rows.condition}"  # noqa: S608 - our names
+            column = next(iter(rows.rule.exported), None)
+            if rows.is_own and column is not None and column.endswith("_id") and column != rows.column:
+                statement = f"SELECT {column} AS id FROM {rows.table} WHERE {rows.condition}"  # noqa: S608 - our names
                 for row in await connection.fetch(statement, person.text):
                     yield str(row["id"])
 
@@ -112,9 +112,9 @@ async def _doomed(case: Case, one: Documents) -> dict[str, Any]:
     """What of the documents is really erased: not what somebody else still needs."""
     holding = registry.mongo()[one.collection]
     if one.is_own and holding.through:
-        [(parent, key)] = holding.through.items()
+        [(parent, path)] = holding.through.items()
         of = _own(parent, case.person)
-        return {key: {"$in": await _unused(case, of)}}
+        return {path: {"$in": await _unused(case, of)}}
     if one.rule.unless_used:
         return {"_id": {"$in": await _unused(case, one)}}
     return {**one.filter, **one.rule.only}
@@ -146,8 +146,8 @@ def _change(one: Documents, case: Case) -> dict[str, Any]:
     """The update that takes out what is dropped and sets what is set."""
     rule = one.rule
     if rule.erased is Erased.PULL:
-        array, _, key = one.path.partition(".")
-        return {"$pull": {array: {key: one.filter[one.path]}}}
+        array, _, inner = one.path.partition(".")
+        return {"$pull": {array: {inner: one.filter[one.path]}}}
     change: dict[str, Any] = {}
     if rule.dropped:
         change["$unset"] = dict.fromkeys(rule.dropped, "")
@@ -201,6 +201,12 @@ def _tags(user: str, facilities: Sequence[str]) -> set[str]:
 _AREAS = ("members", "classes", "visits")
 
 
+async def key(case: Case) -> dict[str, int]:
+    """The key of what told of health is destroyed: no copy of it, in whatever backup, can be read any more."""
+    people = case.desk.stores.keys.people
+    return {"keys": 0 if people is None else int(people.destroy(case.person.id))}
+
+
 async def last_look(case: Case) -> dict[str, int]:
     """What came in while the account was closing, and has its words by the person's id."""
     async with maintenance_connection(case.desk.settings.postgres) as connection:
@@ -220,6 +226,7 @@ STEPS: Sequence[tuple[str, Step]] = (
     ("documents", documents),
     ("account", account),
     ("caches", caches),
+    ("key", key),
     ("last look", last_look),
 )
 """In their order: nothing that a later step asks for is gone by then."""

@@ -126,7 +126,7 @@ def _document(keys: KeyRing, person: Person, one: Documents, document: dict[str,
             held = held.get(name) if isinstance(held, dict) else None
         if isinstance(held, dict) and last in held:
             try:
-                held[last] = keys.decrypt(Place(one.collection, document["_id"], path), held[last])
+                held[last] = keys.of_person(person.id).decrypt(Place(one.collection, document["_id"], path), held[last])
             except FieldEncryptionError:
                 held[last] = None
     if "_id" not in one.rule.exported:
