@@ -115,7 +115,7 @@ def test_every_list_of_the_schema_is_walked_into() -> None:
     reached = {field for _, type_, path in (*_NEAR, *_FAR) for field in fields_of(type_, path)}
     begun = {("Query", opening.partition("(")[0]) for opening in LIBRARY}
     # The first two have tests below, the timetable in tests/facilities; the others are lists of few rows.
-    roots = {("Query", name) for name in ("facilities", "nodes", "schedule", "jobs", "foodSubstitutes")}
+    roots = {("Query", name) for name in ("facilities", "nodes", "schedule", "jobs", "dataRequests", "foodSubstitutes")}
     assert lists() - reached == roots | begun
 
 

@@ -419,12 +419,11 @@ async def test_a_picture_is_shown_by_a_signed_address_for_a_while(
         answer = await http.get(changed)
         assert answer.status_code in (403, 404), changed
         assert b"secret" not in answer.content
-    from nexfit.api import files
 
     class Later(datetime):
         @classmethod
         def now(cls, tz: Any = None) -> Any:
             return datetime.now(tz) + timedelta(seconds=61)
 
-    monkeypatch.setattr(files, "datetime", Later)
+    monkeypatch.setattr("nexfit.domains.clock.datetime", Later)
     assert (await http.get(good)).status_code == 410

@@ -265,13 +265,13 @@ async def somebody(world: World) -> ObjectId:
             given = {**more.get(collection, {}), **dict.fromkeys(("expiresAt", "lastSeenAt"), soon)}
             given |= {name: value if not isinstance(value, dict) else None for name, value in rule.only.items()}
             given |= {path: EMAIL if rule.by_words else user}
-            await _put_marked(world, collection, rule, given)
+            await _put_marked(world, collection, path, rule, given)
             if rule.otherwise is not None:  # what others go on using
                 others = {name: value for name, value in given.items() if name not in rule.only and name != "_id"}
                 await world.put(collection, **others)
         if holding.by_words or holding.by_prefix:
             given = {**more.get(collection, {}), "expiresAt": soon, "emailNormalized": EMAIL}
-            await _put_marked(world, collection, holding.rule, given)
+            await _put_marked(world, collection, "", holding.rule, given)
     async for template in world.database["workout_templates"].find({"createdBy": user}):
         word = "something" if template["isPublic"] else WORD
         await world.put("workout_template_versions", word, templateId=template["_id"])
@@ -284,7 +284,7 @@ async def somebody(world: World) -> ObjectId:
     return user
 
 
-async def _put_marked(world: World, collection: str, rule: registry.Rule, given: dict[str, Any]) -> None:
+async def _put_marked(world: World, collection: str, of: str, rule: registry.Rule, given: dict[str, Any]) -> None:
     """A whole document that names the person wherever an erasure has to take it out, and nowhere else."""
     given = {path: value for path, value in given.items() if path.partition(".")[0] in _fields(collection)}
     given.setdefault("_id", ObjectId())
@@ -292,7 +292,7 @@ async def _put_marked(world: World, collection: str, rule: registry.Rule, given:
     document = whole(keys, collection, WORD if rule.erased is Erased.DELETE else "something", given)
     if rule.erased in (Erased.CHANGE, Erased.PULL):
         marked = whole(keys, collection, WORD, given)
-        pulled = [path.partition(".")[0] for path in given if rule.erased is Erased.PULL and given[path] == EMAIL]
+        pulled = (of.partition(".")[0],) if rule.erased is Erased.PULL else ()
         for path in (*rule.dropped, *rule.set, *pulled):
             *outer, last = path.split(".")
             to, source = document, marked

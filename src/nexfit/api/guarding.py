@@ -172,7 +172,9 @@ class Narrowing:
             if spec is None or isinstance(spec, Batch):
                 continue
             right = right_of(type_.name, name)
-            columns = {spec.key} if isinstance(spec, Column) else {need.partition(".")[0] for need in spec.needs}
+            needs = {spec.key} if isinstance(spec, Column) else {need.partition(".")[0] for need in spec.needs}
+            # Whose the record is may be needed besides, as to know whose key decrypts it.
+            columns = needs - {*shape.entry.scope.columns} or needs
             if name in shape.entry.health:
                 shape.health = {**shape.health, name: frozenset(columns)}
             if right.shown or reach_of(shape.entry).within(right):

@@ -17,7 +17,16 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 NOT_PEOPLE = frozenset(
     {
-        *("facilityId", "classId", "occurrenceId", "membershipId", "lineId", "replacedBy", "homeFacilityId"),
+        *(
+            "facilityId",
+            "classId",
+            "occurrenceId",
+            "membershipId",
+            "lineId",
+            "replacedBy",
+            "homeFacilityId",
+            "facilityIds",
+        ),
         *("exerciseId", "workoutTemplateId", "templateId", "programId", "forkedFrom", "alternateExercises"),
         *("workoutLogId", "foodId", "exercises"),
         *("facility_id", "business_id", "plan_id", "occurrence_id", "package_id", "relation_id", "session_id", "chain"),
