@@ -124,12 +124,18 @@ async def _write(
         if "coachListing" in user:
             await tx.update(USERS, {"_id": user["_id"]}, {"$unset": {"coachListing": ""}})
         return
-    stars = _summary(ratings)
-    values: Document = {"coachListing": listing}
-    for role in set(user["role"]) & set(COACHES) & (user.get("roleSpecificData") or {}).keys():
-        path = f"roleSpecificData.{role}"
-        values |= {f"{path}.ratings": stars["rating"], f"{path}.reviewCount": stars["reviews"]}
-    await tx.update(USERS, {"_id": user["_id"]}, {"$set": values})
+    parts = [
+        f"roleSpecificData.{role}"
+        for role in set(user["role"]) & set(COACHES) & (user.get("roleSpecificData") or {}).keys()
+    ]
+    stars = {"ratings": listing["rating"], "reviewCount": listing["reviews"]}
+    repeated = {f"{part}.{name}": value for part in parts for name, value in stars.items()}
+    change: Document = {"$set": {"coachListing": listing}}
+    if ratings:
+        change["$set"] |= repeated
+    elif repeated:
+        change["$unset"] = dict.fromkeys(repeated, "")
+    await tx.update(USERS, {"_id": user["_id"]}, change)
     await search.learn(tx, Kind.COACHES, None, listing["words"])
 
 
