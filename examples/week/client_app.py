@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
 from typing import Any, cast
 from uuid import uuid4
 
@@ -18,6 +17,7 @@ from client_api import (
     CompleteProgramDayInput,
     ConsentInput,
     ConsentScope,
+    EnrolInProgramInput,
     LogFoodInput,
     LoggedExerciseInput,
     LoggedSetInput,
@@ -26,6 +26,7 @@ from client_api import (
     PhotoType,
     PtSlotInput,
     PurchaseMembershipInput,
+    PurchaseProgramInput,
     RatePtSessionInput,
     RecordMeasurementInput,
     RefreshTokenInput,
@@ -46,6 +47,7 @@ from client_api.logbook import LogbookViewer
 from client_api.my_coach import MyCoachViewerCoachesNodes
 from client_api.my_program import MyProgramViewerProgramEnrolmentsNodes
 from client_api.renew import RenewRefreshToken
+from client_api.shown import ShownNodeWorkoutProgram
 from client_api.timetable import TimetableScheduleNodes
 from client_api.trend import TrendViewerBodyTrend
 from session import Session, accepted, given
@@ -154,6 +156,23 @@ class ClientApp:
         answer = await self.api.my_program()
         [program, *_] = given(given(answer.viewer).program_enrolments).nodes
         return program
+
+    async def begin(self, program: str) -> str:
+        """Begin a program that is free or was bought before; the enrolment's id."""
+        answer = (await self.api.begin(EnrolInProgramInput(program=program))).enrol_in_program
+        accepted(answer.user_errors)
+        return given(answer.enrolment).id
+
+    async def buy_program(self, program: str) -> str:
+        """Buy a program at the price that is shown; where to pay. It begins once that is done."""
+        shown = (await self.api.shown(program)).node
+        assert isinstance(shown, ShownNodeWorkoutProgram)  # noqa: S101
+        pricing = given(shown.pricing)
+        total = pricing.discount_price or pricing.price
+        asked = PurchaseProgramInput(program=program, expected_total=total.amount, idempotency_key=uuid4().hex)
+        answer = (await self.api.buy_program(asked)).purchase_program
+        accepted(answer.user_errors)
+        return given(answer.checkout_url)
 
     def log(self, program: Program, day: int, *, kilos: float, started: datetime) -> WorkoutLogInput:
         """Note a day of the program as done, without a network: the prescribed sets, this much heavier."""
@@ -264,9 +283,7 @@ class ClientApp:
         """Buy a membership at the price that is shown; where to pay."""
         facility = given((await self.api.gym(gym)).facility)
         [shown] = [one for one in facility.memberships if one.name == plan]
-        asked = PurchaseMembershipInput(
-            plan=shown.id, expected_total=Decimal(shown.price.amount), idempotency_key=uuid4().hex
-        )
+        asked = PurchaseMembershipInput(plan=shown.id, expected_total=shown.price.amount, idempotency_key=uuid4().hex)
         answer = (await self.api.join(asked)).purchase_membership
         accepted(answer.user_errors)
         return given(answer.checkout_url)

@@ -30,12 +30,14 @@ from coach_api import (
     PlannedMealInput,
     PlannedSetInput,
     ProgramDayInput,
+    ProgramPriceInput,
     RatePtSessionInput,
     RefreshTokenInput,
     RegisterInput,
     RegistrationRole,
     SellPackageInput,
     SetCoachHoursInput,
+    SetProgramPriceInput,
     TemplateExerciseInput,
     UpdateProfileInput,
     VerifyEmailInput,
@@ -52,6 +54,7 @@ from coach_api.clients import ClientsViewerClientsNodes
 from coach_api.fragments import Appointment
 from coach_api.renew import RenewRefreshToken
 from coach_api.report import ReportNodeUser
+from coach_api.sales import SalesViewerProgramSalesNodes
 from coach_api.write_plan import WritePlanCreateNutritionPlanPlan
 from session import Session, accepted, given
 
@@ -130,15 +133,17 @@ class CoachApp:
 
     # --- what is prescribed
 
-    async def add_exercise(self, name: str, area: str) -> str:
+    async def add_exercise(self, name: str, area: str, *, is_public: bool = False) -> str:
         """An exercise of the coach's own; its id."""
-        asked = CreateExerciseInput(name=name, primary_body_areas=[area], idempotency_key=uuid4().hex)
+        asked = CreateExerciseInput(
+            name=name, primary_body_areas=[area], is_public=is_public, idempotency_key=uuid4().hex
+        )
         answer = (await self.api.add_exercise(asked)).create_exercise
         accepted(answer.user_errors)
         return given(answer.exercise).id
 
-    async def write_workout(self, name: str, prescriptions: Sequence[Prescription]) -> str:
-        """A workout to prescribe; its id."""
+    async def write_workout(self, name: str, prescriptions: Sequence[Prescription], *, is_public: bool = False) -> str:
+        """A workout to prescribe; its id. A public one names public exercises."""
         exercises = [
             TemplateExerciseInput(
                 exercise=one.exercise,
@@ -146,15 +151,19 @@ class CoachApp:
             )
             for one in prescriptions
         ]
-        asked = CreateWorkoutTemplateInput(name=name, exercises=exercises, idempotency_key=uuid4().hex)
+        asked = CreateWorkoutTemplateInput(
+            name=name, exercises=exercises, is_public=is_public, idempotency_key=uuid4().hex
+        )
         answer = (await self.api.add_workout(asked)).create_workout_template
         accepted(answer.user_errors)
         return given(answer.template).id
 
-    async def write_program(self, name: str, days: Sequence[str | None]) -> str:
-        """A program of workouts by day, None for a day of rest; its id."""
+    async def write_program(self, name: str, days: Sequence[str | None], *, is_public: bool = False) -> str:
+        """A program of workouts by day, None for a day of rest; its id. A public one names public workouts."""
         schedule = [ProgramDayInput(workout=day) if day else ProgramDayInput() for day in days]
-        asked = CreateWorkoutProgramInput(name=name, schedule=schedule, idempotency_key=uuid4().hex)
+        asked = CreateWorkoutProgramInput(
+            name=name, schedule=schedule, is_public=is_public, idempotency_key=uuid4().hex
+        )
         answer = (await self.api.add_program(asked)).create_workout_program
         accepted(answer.user_errors)
         return given(answer.program).id
@@ -164,6 +173,16 @@ class CoachApp:
         answer = await self.api.assign(EnrolInProgramInput(program=program, user=client, start_date=start))
         accepted(answer.enrol_in_program.user_errors)
         return given(answer.enrol_in_program.enrolment).id
+
+    async def price(self, program: str, gym: str, price: Decimal, discounted: Decimal | None = None) -> None:
+        """Let a gym sell a program."""
+        seller = ProgramPriceInput(facility=gym, price=price, currency="TRY", discount_price=discounted)
+        answer = await self.api.set_price(SetProgramPriceInput(program=program, price=seller))
+        accepted(answer.set_program_price.user_errors)
+
+    async def sales(self) -> list[SalesViewerProgramSalesNodes]:
+        """Who buys the coach's programs, the latest first."""
+        return given(given((await self.api.sales()).viewer).program_sales).nodes
 
     async def add_food(self, name: str, *, calories: float, protein: float) -> str:
         """A food of the coach's own, per 100 g; its id."""

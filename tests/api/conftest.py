@@ -324,7 +324,8 @@ async def business_of(stores: Stores, facility: ObjectId) -> Business:
         ("MembershipPurchase", "purchases", "purchase_id"),
     ):
         rows = await stores.postgres.fetch(
-            f"SELECT {column} AS id FROM finance.{table} WHERE facility_id = $1 ORDER BY created_at DESC LIMIT 1",
+            f"SELECT {column} AS id FROM finance.{table} WHERE facility_id = $1 AND status <> 'expired'"
+            " ORDER BY created_at DESC LIMIT 1",
             str(facility),
         )
         ids[name] = rows[0]["id"]

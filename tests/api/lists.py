@@ -291,6 +291,17 @@ LISTS: Mapping[str, List] = {
     "User.transactions": List(MEMBER, _ledger("Transaction", _person_row)),
     "User.subscriptions": List(MEMBER, _ledger("Subscription", _person_row)),
     "User.invoices": List(MEMBER, _ledger("Invoice", _person_row, where="status <> 'draft'")),
+    "User.programSales": List(
+        COACH,
+        Rows(
+            "ProgramPurchase",
+            "finance.purchases",
+            "purchase_id",
+            lambda at: {"author_id": str(at.viewer)},
+            {"": "-created_at"},
+            lambda at: {"purchase_id": at.uuid(), "provider_reference": None},
+        ),
+    ),
     "Facility.auditLog": List(
         OWNER,
         Rows(

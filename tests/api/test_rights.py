@@ -46,6 +46,7 @@ OFTEN_NULL = {
     ("Subscription", "billingDay"),
     ("Invoice", "subscription"),
     ("MembershipPurchase", "failure"),
+    *(("ProgramPurchase", name) for name in ("failure", "paidAt", "enrolment")),  # nobody of the demo paid for one
     ("Session", "deviceName"),
     *(
         ("ClassBooking", name)
@@ -153,6 +154,7 @@ class Samples:
         self.ids["MedicalRead"] = [global_id("MedicalRead", id_) for id_ in truth.scope["MedicalRead"]]
         self.ids["Coach"] = [global_id("Coach", id_) for id_ in sorted(truth.coaches)[:8]]
         self.ids["CoachReview"] = [global_id("CoachReview", id_) for id_ in sorted(truth.reviews)[:8]]
+        self.ids["ProgramPurchase"] = [global_id("ProgramPurchase", id_) for id_ in truth.scope["ProgramPurchase"]]
         of_clients = ("CoachClient", "CoachingPackage", "PtSession", "Measurement", "WorkoutLog", "ProgramEnrolment")
         for type_ in of_clients:  # of the coach's clients, and of strangers
             scope = truth.scope[type_].items()

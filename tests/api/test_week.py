@@ -157,7 +157,7 @@ class Owner:
 
     async def hire(self, email: str, mail: Mailbox) -> str:
         """Invite a coach to the staff; the link's secret."""
-        rights = ["MEMBERS_READ", "CLASSES_WRITE"]
+        rights = ["MEMBERS_READ", "CLASSES_WRITE", "PLANS_WRITE"]
         await self.do(
             "inviteStaff", "InviteStaffInput", "facility { id }",
             facility=self.gym, email=email, role="COACH", permissions=rights,
@@ -204,9 +204,10 @@ class Week:
         await coach.introduce("Strength for beginners.", ["strength"])
         assert await coach.join_gym(await self.owner.hire("kaan@example.org", self.mail)) == "Sahil Spor"
         await coach.open_hours([Day.TUESDAY, Day.THURSDAY], "10:00", "14:00")
-        squat = await coach.add_exercise("Kaan's squat", "upper legs")
+        squat = await coach.add_exercise("Kaan's squat", "upper legs", is_public=True)
         press = await coach.add_exercise("Kaan's press", "chest")
-        legs = await coach.write_workout("Legs", [self.coach_app.Prescription(squat, sets=3, reps=5, kilos=60)])
+        squats = self.coach_app.Prescription(squat, sets=3, reps=5, kilos=60)
+        legs = await coach.write_workout("Legs", [squats], is_public=True)
         arms = await coach.write_workout("Arms", [self.coach_app.Prescription(press, sets=2, reps=8, kilos=30)])
         program = await coach.write_program("First week", [legs, arms, None, legs, arms, None, legs])
 
@@ -373,9 +374,26 @@ class Week:
         assert (program.status.value, program.adherence.rate) == ("COMPLETED", 1)
         report = await self.coach.report(self.ayse, monday, sunday)
         assert [(one.status.value, one.adherence.rate) for one in report.program_enrolments.nodes] == [("COMPLETED", 1)]
+        await self.buy_the_next(report.first_name)
         self.clock.now += timedelta(minutes=11)
         with pytest.raises(httpx.HTTPStatusError):
             await self.phone.download(address)
+
+    async def buy_the_next(self, buyer: str) -> None:
+        """The client wants more of it, which the gym sells for the coach."""
+        legs = self.program.days[0].workout.id
+        more = await self.coach.write_program("Second week", [legs, None, legs], is_public=True)
+        await self.coach.price(more, self.owner.gym, Decimal("690"), Decimal("590.50"))
+        with pytest.raises(self.session_module.Refused) as refused:
+            await self.phone.begin(more)
+        assert refused.value.code == "PURCHASE_REQUIRED"
+        await self.provider.pay((await self.phone.buy_program(more)).rpartition("/")[2])
+        await self.provider.settled()
+        bought = await self.phone.program()
+        assert (bought.name, bought.status.value, bought.assigned_by) == ("Second week", "ACTIVE", None)
+        [sale] = await self.coach.sales()
+        assert (sale.user.first_name, sale.status.value, sale.given_back) == (buyer, "ACTIVE", False)
+        assert (sale.program.name, sale.total.amount, sale.total.currency) == ("Second week", Decimal("590.50"), "TRY")
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:

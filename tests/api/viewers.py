@@ -77,7 +77,8 @@ class Truth:
             ("Transaction", "finance.transactions", "transaction_id::text"),
             ("Subscription", "finance.subscriptions", "subscription_id::text"),
             ("Invoice", "finance.invoices", "invoice_id::text"),
-            ("MembershipPurchase", "finance.purchases", "purchase_id::text"),
+            ("MembershipPurchase", "finance.purchases WHERE plan_id IS NOT NULL", "purchase_id::text"),
+            ("ProgramPurchase", "finance.purchases WHERE program_id IS NOT NULL", "purchase_id::text"),
             ("Member", "platform.member_facts", "facility_id || ':' || user_id"),
         ):
             found = await stores.postgres.fetch(f"SELECT {column} AS id, facility_id, user_id FROM {table}")
@@ -125,6 +126,10 @@ class Truth:
             if since is not None and "endedAt" not in consent and consent["grantedAt"] >= since:
                 pair = str(consent["granteeId"]), str(consent["userId"])
                 truth.consents[pair] = set(consent["scopes"])
+        sales = await stores.postgres.fetch(
+            "SELECT purchase_id::text AS id, author_id FROM finance.purchases WHERE author_id IS NOT NULL"
+        )
+        truth.author |= {row["id"]: row["author_id"] for row in sales}
         visits = await stores.mongo.database["visits"].find({}).to_list()
         truth.scope["Visit"] = {str(row["_id"]): (str(row["facilityId"]), str(row["userId"])) for row in visits}
         for user in await stores.mongo.database["users"].find({}).to_list():

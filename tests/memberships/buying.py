@@ -18,7 +18,7 @@ from uuid import UUID
 from bson import ObjectId
 
 from nexfit.domains.identity.access import Actor
-from nexfit.domains.memberships import billing, member_import, purchase
+from nexfit.domains.memberships import billing, member_import, program_sales, purchase
 from nexfit.domains.memberships.billing import Billing
 from nexfit.domains.memberships.purchase import OnlineSales
 from nexfit.hybrid import fault_points
@@ -50,6 +50,15 @@ async def _act(task: dict[str, Any]) -> None:
             return
         if "purchase" in task:
             await purchase.proceed(sales, UUID(task["purchase"]), now=now)
+            return
+        if "program" in task:
+            buyer, program = Actor(ObjectId(task["member"])), ObjectId(task["program"])
+            total = Decimal(task["total"])
+            await purchase.begin_program(sales, buyer, program=program, expected_total=total, key="tap", now=now)
+            return
+        if "give_back" in task:
+            buyer, id_ = Actor(ObjectId(task["member"])), UUID(task["give_back"])
+            await program_sales.give_back(sales.units, stores, sales.provider, buyer, id_, now=now)
             return
         await purchase.begin(
             sales,

@@ -117,6 +117,11 @@ INSERT INTO finance.purchases (business_id, facility_id, user_id, plan_id, plan_
     (SELECT refund_id FROM finance.refunds r WHERE r.facility_id = f.id AND r.user_id = u.id AND u.n < 20),
     '2026-01-01', '2026-01-02', '2026-01-01'::timestamptz + u.n * interval '1 min'
   FROM f, u;
+INSERT INTO finance.purchases (business_id, facility_id, user_id, program_id, author_id, plan_name, amount, currency,
+    tax_rate, renews, auto_renew, status, provider, created_at, expires_at, checked_at)
+  SELECT f.id, f.id, u.id, lpad(to_hex(900002), 24, '0'), u.id, 'a program', 100, 'TRY', 0.2, false, false, 'expired',
+    'local', '2026-01-01', '2026-01-02', '2026-01-01'
+  FROM f, u;
 INSERT INTO finance.provider_events (provider, event_id, kind, received_at)
   SELECT 'local', n::text, 'paid', '2026-01-01'::timestamptz + n * interval '1 min' FROM generate_series(1, 10000) n;
 INSERT INTO finance.billing_attempts (subscription_id, invoice_id, number, status, decline, created_at)
@@ -444,6 +449,14 @@ CASES: dict[str, tuple[Callable[[Any], Awaitable[Any]], set[str]]] = {
     "the purchase of a refund": (
         plain("SELECT purchase_id FROM finance.purchases WHERE refund_id = $1 AND status = 'paid'", UUID(int=1)),
         {"idx_purchases_refund_id"},
+    ),
+    "what an author's programs sold": (
+        plain(
+            "SELECT purchase_id FROM finance.purchases WHERE author_id = $1"
+            " ORDER BY created_at DESC, purchase_id DESC LIMIT 20",
+            object_id(100_001),
+        ),
+        {"idx_purchases_author"},
     ),
     "webhooks to forget": (
         plain("SELECT event_id FROM finance.provider_events WHERE received_at < $1", NOON.replace(month=1, day=2)),

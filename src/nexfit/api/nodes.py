@@ -173,6 +173,16 @@ async def _visits(context: Context, ids: Sequence[str], _: frozenset[str]) -> Ma
     return _by_text(await visits.by_ids(context.stores.mongo, _object_ids(ids)))
 
 
+def _purchases(thing: str) -> Find:
+    """Purchases of one kind: those that name such a thing."""
+
+    async def find(context: Context, ids: Sequence[str], columns: frozenset[str]) -> Mapping[str, Any]:
+        found = await ledger.by_ids(context.stores.postgres, ledger.PURCHASES, _uuids(ids), {*columns, thing})
+        return _by_text({id_: row for id_, row in found.items() if row[thing] is not None})
+
+    return find
+
+
 def _ledger(rows: ledger.LedgerList) -> Find:
     async def find(context: Context, ids: Sequence[str], columns: frozenset[str]) -> Mapping[str, Any]:
         return _by_text(await ledger.by_ids(context.stores.postgres, rows, _uuids(ids), columns))
@@ -220,7 +230,8 @@ FINDERS: Mapping[str, Find] = {
     "Invoice": _invoices,
     "AuditEntry": _audit_entries,
     "MedicalRead": _medical_reads,
-    "MembershipPurchase": _ledger(ledger.PURCHASES),
+    "MembershipPurchase": _purchases("plan_id"),
+    "ProgramPurchase": _purchases("program_id"),
 }
 
 

@@ -17,7 +17,7 @@ from nexfit.api.right_entries import fields as _fields
 from nexfit.api.right_entries import part as _part
 from nexfit.api.training.rights import TRAINING, TRAINING_MUTATIONS, TRAINING_QUERIES
 from nexfit.domains.facilities.documents import StaffPermission
-from nexfit.domains.identity.access import ANYONE, MINE, SELF, SHOWN, SIGNED_IN, Right, coach, staff
+from nexfit.domains.identity.access import ANYONE, AUTHOR, MINE, SELF, SHOWN, SIGNED_IN, Right, coach, staff
 from nexfit.domains.identity.documents import ConsentScope
 
 _MEMBERS = staff(StaffPermission.MEMBERS_READ)
@@ -260,6 +260,17 @@ MATRIX: Mapping[str, Entry] = {
         found=SELF | _MONEY,
         scope=_OF_ROW,
     ),
+    "ProgramPurchase": Entry(
+        _fields(
+            (
+                "id status total taxRate failure createdAt expiresAt paidAt program givenBack user facility",
+                SELF | AUTHOR | _MONEY,
+            ),
+            ("enrolment", SELF),
+        ),
+        found=SELF | AUTHOR | _MONEY,
+        scope=Scope(facility="facility_id", person="user_id", author="author_id"),
+    ),
     "InvoiceLine": _part("description quantity taxRate netAmount taxAmount totalAmount"),
     "CreditNote": _part("number net tax total reason issuedOn createdAt pdf xml"),
     "TillReport": _part("day methods net opening closing expectedCash difference"),
@@ -308,7 +319,7 @@ MATRIX: Mapping[str, Entry] = {
             ("email phoneNumber roles createdAt", SELF | _MEMBERS),
             ("emailVerifiedAt phoneVerifiedAt secondFactorEnabled roleProfiles", SELF),
             ("facilities memberSubscriptions classBookings subscriptions invoices transactions sessions", SELF),
-            ("clients coaches consents medicalReads notices ptSessions earnings", SELF),
+            ("clients coaches consents medicalReads notices ptSessions earnings programSales", SELF),
             ("bodyProfile measurements bodyTrend bodyGoals", SELF | _BODY),
             ("workoutLogs programEnrolments progress", SELF | coach(ConsentScope.WORKOUTS)),
             ("nutritionPlans foodDiary", SELF | coach(ConsentScope.NUTRITION)),

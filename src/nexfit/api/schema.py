@@ -46,6 +46,7 @@ from nexfit.api.memberships.changes import MembershipChangeMutations, Membership
 from nexfit.api.memberships.importing import MemberImportMutations
 from nexfit.api.memberships.mutations import MembershipMutations
 from nexfit.api.memberships.plans import PlanMutations
+from nexfit.api.memberships.program_purchases import ProgramSaleMutations
 from nexfit.api.memberships.purchases import PurchaseMutations
 from nexfit.api.memberships.remarks import RemarkMutations
 from nexfit.api.memberships.visits import VisitMutations
@@ -87,6 +88,7 @@ class Mutation(
     ClassMutations,
     MembershipMutations,
     PurchaseMutations,
+    ProgramSaleMutations,
     PlanMutations,
     MembershipChangeMutations,
     VisitMutations,

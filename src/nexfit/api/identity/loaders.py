@@ -91,6 +91,16 @@ invoices_of_viewer = _ledger_of_viewer(ledger.INVOICES)
 transactions_of_viewer = _ledger_of_viewer(ledger.TRANSACTIONS)
 
 
+async def program_sales_of_viewer(parents: Sequence[Record], args: PageArgs, context: Context) -> Sequence[Any]:
+    """What programs of the viewer's sold."""
+
+    async def page_of(context: Context, user: ObjectId, request: PageRequest, columns: frozenset[str]) -> Page:
+        return await ledger.sales_of_author(context.stores.postgres, str(user), request, columns)
+
+    result: Sequence[Any] = await _own_page(parents, args, context, ledger.SALES_ORDER, page_of)
+    return result
+
+
 async def class_bookings_of_viewer(parents: Sequence[Record], args: PageArgs, context: Context) -> Sequence[Any]:
     """The viewer's places on dates of classes."""
 

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from nexfit.api.coaching.types import CoachClient, Consent, MedicalRead
     from nexfit.api.facilities.types import Facility
     from nexfit.api.finance.types import Invoice, Subscription, Transaction
+    from nexfit.api.memberships.program_purchases import ProgramPurchase
     from nexfit.api.memberships.types import MemberSubscription
     from nexfit.api.nutrition.plans import DiaryDay, NutritionPlan
     from nexfit.api.training.enrolments import ProgramEnrolment
@@ -212,6 +213,13 @@ class User(Node):
         args=EarningsArgs,
         description="What the person earned as a coach, earliest first, a row for each currency; for the person only. "
         "Days are the facility's, else those of the coach's hours, else UTC's.",
+    )
+    program_sales: (
+        Connection[Annotated[ProgramPurchase, strawberry.lazy("nexfit.api.memberships.program_purchases")]] | None
+    ) = batch(
+        loaders.program_sales_of_viewer,
+        args=PageArgs,
+        description="Who buys the person's programs, the latest first; for the person only.",
     )
     consents: list[Annotated[Consent, strawberry.lazy("nexfit.api.coaching.types")]] | None = batch(
         coaching.consents_of_viewer,

@@ -26,23 +26,29 @@ from nexfit.domains.memberships import purchase
 strawberry.enum(PurchaseStatus, description="How far buying a membership online has come.")
 
 
-@strawberry.type(description="Somebody buying a membership online: what was promised, and what became of it.")
-class MembershipPurchase(Node):
-    """From PostgreSQL's `finance.purchases`."""
+@strawberry.type
+class Purchase(Node):
+    """What purchases of everything have in common, from PostgreSQL's `finance.purchases`."""
 
-    id: strawberry.ID = row_column("purchase_id", read=id_reader("MembershipPurchase"), description="The global id.")
     status: PurchaseStatus = row_column(description="How far it has come.")
     total: Money = money_field("amount", description="What it costs, tax included; fixed when it began.")
     tax_rate: Decimal = row_column(description="Share of tax on the net amount, such as 0.20.")
-    renews: bool = row_column(description="Whether it is one more term of a membership the buyer holds.")
-    auto_renew: bool = row_column(description="Whether later terms are to be charged the same way.")
     failure: str | None = row_column(description="Why the last try to pay was declined, in the provider's word.")
     created_at: datetime = row_column(description="When it began.")
     expires_at: datetime = row_column(description="When it ends unless it is paid.")
     paid_at: datetime | None = row_column(description="When the money came.")
-    plan: Membership | None = batch(plans_of_rows, needs=("plan_id",), description="The plan.")
     user: User | None = user_field("user_id", description="Who buys.")
     facility: LazyFacility | None = batch(facilities_of_parents, needs=("facility_id",), description="Who sells.")
+
+
+@strawberry.type(description="Somebody buying a membership online: what was promised, and what became of it.")
+class MembershipPurchase(Purchase):
+    """Of a plan."""
+
+    id: strawberry.ID = row_column("purchase_id", read=id_reader("MembershipPurchase"), description="The global id.")
+    renews: bool = row_column(description="Whether it is one more term of a membership the buyer holds.")
+    auto_renew: bool = row_column(description="Whether later terms are to be charged the same way.")
+    plan: Membership | None = batch(plans_of_rows, needs=("plan_id",), description="The plan.")
     member_subscription: MemberSubscription | None = batch(
         contracts_of_subscriptions,
         needs=("subscription_id",),
@@ -50,17 +56,23 @@ class MembershipPurchase(Node):
     )
 
 
-@strawberry.type(description="The purchase and how to pay it, or why there is none.")
-class PurchaseMembershipPayload:
-    """Payload of `purchaseMembership`."""
+@strawberry.type
+class ToPay:
+    """How what was begun is paid, for payloads."""
 
-    purchase: MembershipPurchase | None = column(description="The purchase; null when nothing was done.")
     client_secret: str | None = column(
         description="Lets the buyer's own device pay at the provider. Null while the provider does not answer (send "
         "the same input again), and once it was paid."
     )
     checkout_url: str | None = column(description="The provider's own page to pay at, where it has one.")
     user_errors: list[UserError] = column(description="Why not, if not.")
+
+
+@strawberry.type(description="The purchase and how to pay it, or why there is none.")
+class PurchaseMembershipPayload(ToPay):
+    """Payload of `purchaseMembership`."""
+
+    purchase: MembershipPurchase | None = column(description="The purchase; null when nothing was done.")
 
 
 @strawberry.input(description="Which plan, at which price.")
@@ -97,6 +109,11 @@ async def _purchase(args: PurchaseMembershipArgs, context: Context) -> Mapping[s
         key=asked.idempotency_key,
         now=context.now,
     )
+    return await shown(begun, args, context)
+
+
+async def shown(begun: purchase.Begun, args: Args, context: Context) -> Mapping[str, Any]:
+    """The payload of a purchase that was begun."""
     below = args.selection.at("purchase")
     postgres = context.stores.postgres
     found = await ledger.by_ids(postgres, ledger.PURCHASES, [begun.purchase], below.columns) if below else {}

@@ -5,23 +5,28 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
 
 from nexfit.api.context import Context
 from nexfit.api.fields import Args, batch, column, derived
 from nexfit.api.identity.types import User, user_field
+from nexfit.api.money import Money, money_field
 from nexfit.api.relay import Connection, Node, PageArgs, connection, id_reader, node_selection, page_request
 from nexfit.api.search import search_text
 from nexfit.api.training.exercises import Exercise, words_of
 from nexfit.api.training.named import program_field, template_field
 from nexfit.api.training.workouts import KILOGRAMS, exercises_of
 from nexfit.api.units import DISTANCE, MASS, UnitsArgs, in_units
+from nexfit.domains.facilities import directory
 from nexfit.domains.training import library, reviews
 from nexfit.domains.training.documents import Difficulty, SetKind
 from nexfit.domains.training.library import PROGRAMS, TEMPLATES, LibraryFilter
 from nexfit.engine.fields import Record
+
+if TYPE_CHECKING:
+    from nexfit.api.facilities.types import Facility
 
 SHOWN_REVIEWS = 20
 
@@ -146,6 +151,23 @@ class ProgramDay:
     notes: str | None = column(description="Remarks.")
 
 
+async def _sellers(parents: Sequence[Record], args: Args, context: Context) -> Sequence[Any]:
+    ids = [parent.get("facilityId") for parent in parents]
+    found = await directory.by_ids(context.stores.mongo, [id_ for id_ in ids if id_], args.selection.columns)
+    return [found.get(id_) if id_ else None for id_ in ids]
+
+
+@strawberry.type(description="What a program costs.")
+class ProgramPricing:
+    """Embedded in a program."""
+
+    price: Money = money_field("price", description="Tax included.")
+    discount_price: Money | None = money_field("discountPrice", description="What is paid instead, for now.")
+    facility: Annotated[Facility, strawberry.lazy("nexfit.api.facilities.types")] | None = batch(
+        _sellers, needs=("facilityId",), description="Who sells it; null while nobody does."
+    )
+
+
 @strawberry.type(description="Workouts over days. Public ones are everybody's to find, others their maker's.")
 class WorkoutProgram(Node):
     """From MongoDB's `workout_programs`."""
@@ -164,6 +186,9 @@ class WorkoutProgram(Node):
     difficulty: Difficulty | None = _metadata("difficulty", "How hard it is.")
     duration: int | None = _metadata("duration", "Days it takes.")
     tags: list[str] | None = _metadata("tags", "Words for it.")
+    pricing: ProgramPricing | None = column(
+        description="What it costs; null for what is free. `purchaseProgram` buys it."
+    )
     schedule: list[ProgramDay] | None = column(description="Its days, in order.")
     review_summary: ReviewSummary | None = column("reviews", description="What people think of it, in figures.")
     reviews: list[Review] = batch(

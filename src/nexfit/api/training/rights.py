@@ -14,7 +14,7 @@ TRAINING_QUERIES = "exercises workoutTemplates workoutPrograms"
 TRAINING_MUTATIONS = (
     "createExercise updateExercise saveWorkoutLogs startWorkout finishWorkout importWorkouts saveReview"
     " createWorkoutTemplate updateWorkoutTemplate copyWorkoutTemplate"
-    " createWorkoutProgram updateWorkoutProgram copyWorkoutProgram"
+    " createWorkoutProgram updateWorkoutProgram copyWorkoutProgram setProgramPrice purchaseProgram returnProgram"
     " enrolInProgram completeProgramDay skipProgramDay restartProgram endProgram"
     " recordMeasurement updateMeasurement deleteMeasurement setBodyGoal requestPhotoUpload"
 )
@@ -85,7 +85,7 @@ TRAINING: Mapping[str, Entry] = {
         fields(
             (
                 "id name description imageUrl version isPublic creator forkedFrom targetGoal difficulty duration tags"
-                " schedule reviewSummary reviews createdAt updatedAt",
+                " pricing schedule reviewSummary reviews createdAt updatedAt",
                 ANYONE,
             )
         ),
@@ -94,6 +94,10 @@ TRAINING: Mapping[str, Entry] = {
     "WorkoutTemplateVersion": part("version name description exercises"),
     "TemplateExercise": part("exercise order superset defaultSets notes"),
     "PlannedSet": part("kind reps repsMin repsMax weight percentOfMax duration distance restTime rpe rir tempo"),
+    "ProgramPricing": part("price discountPrice facility"),
+    "ProgramPricePayload": part("program userErrors"),
+    "PurchaseProgramPayload": part("purchase clientSecret checkoutUrl userErrors"),
+    "ReturnProgramPayload": part("purchase userErrors"),
     "ProgramDay": part("day isRestDay workout notes"),
     "ReviewSummary": part("averageRating count"),
     "Review": part("rating text author createdAt updatedAt"),

@@ -37,6 +37,8 @@ SUBSCRIPTIONS = LedgerList("finance.subscriptions", "subscription_id")
 INVOICES = LedgerList("finance.invoices", "invoice_id")
 PURCHASES = LedgerList("finance.purchases", "purchase_id")
 
+SALES_ORDER = "finance.purchases:AUTHOR:CREATED_AT:DESC"
+
 _SCOPE = ("facility_id", "user_id")
 """Columns every read carries, because the right to see a row depends on them."""
 
@@ -65,6 +67,12 @@ async def pages_of_facilities(
     return await pages_by_parent(
         postgres, rows.rows("facility_id"), facilities, request, {*columns, *_SCOPE, rows.id}, conditions
     )
+
+
+async def sales_of_author(postgres: Postgres, author: str, request: PageRequest, columns: Iterable[str]) -> Page:
+    """A page of what the programs of an author sold or were about to sell, in one statement."""
+    asked = {*columns, *_SCOPE, "author_id", PURCHASES.id}
+    return (await pages_by_parent(postgres, PURCHASES.rows("author_id"), [author], request, asked))[0]
 
 
 OVERDUE_ORDER = "finance.invoices:DUE_DATE:ASC"

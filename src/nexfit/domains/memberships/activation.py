@@ -1,4 +1,4 @@
-"""What becomes of a purchase whose money has come: the membership in both stores, or the money back.
+"""What becomes of a purchase whose money has come: the membership or program in both stores, or the money back.
 
 The payment is booked in the same commit as what it bought, or as the request to give it back; so no booked payment ever
 stands alone.
@@ -6,6 +6,7 @@ stands alone.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import date, datetime
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -17,10 +18,12 @@ from nexfit.domains.errors import ErrorCode, Refusal
 from nexfit.domains.finance import refunding
 from nexfit.domains.finance.payments import PaymentProvider
 from nexfit.domains.finance.words import PaymentMethod, TransactionType
+from nexfit.domains.memberships import program_sales
 from nexfit.domains.memberships.documents import DurationUnit
 from nexfit.domains.memberships.offers import FACILITY_COLUMNS, Offer, find_member
 from nexfit.domains.memberships.selling import Paid, conclude
 from nexfit.domains.memberships.selling import sql as sale_sql
+from nexfit.domains.training.library import PROGRAMS
 from nexfit.hybrid.audit import Audit
 from nexfit.hybrid.fault_points import reach
 from nexfit.hybrid.unit_of_work import BothWork, PostgresWork, UnitsOfWork
@@ -31,16 +34,19 @@ from nexfit.stores.sql import load_sql
 
 sql = load_sql("nexfit.domains.memberships", "purchase.sql")
 
+Conclude = Callable[[BothWork], Awaitable[None]]
+"""Writes down what a purchase bought, with its payment, in a unit of both stores."""
+
 log = structlog.get_logger(__name__)
 
 
 class NotSoldAnyMore(Refusal):
-    """The money came after the purchase had expired, and the plan is no longer on sale."""
+    """The money came after the purchase had expired, and what it was for is no longer on sale."""
 
     code = ErrorCode.INVALID_TRANSITION
 
     def __init__(self) -> None:
-        super().__init__("This membership is not sold any more.")
+        super().__init__("This is not sold any more.")
 
 
 async def finish(
@@ -61,7 +67,38 @@ async def finish(
 
 
 async def _activate(units: UnitsOfWork, stores: Stores, row: Row, now: datetime) -> None:
-    """Raises Refusal where the member cannot have it (any more)."""
+    """Raises Refusal where the buyer cannot have it (any more)."""
+    conclude_ = await _program(stores, row, now) if row["plan_id"] is None else await _membership(stores, row, now)
+
+    async def body(work: BothWork) -> None:
+        held = await work.postgres.fetch_one(sql.hold, row["purchase_id"])
+        if held is None or held["status"] != "paid" or held["refund_id"] is not None:
+            return
+        await conclude_(work)
+        work.audit(_entry(row, "active"))
+
+    await units.both("activate_purchase").run(body)
+
+
+def _paid(row: Row, now: datetime) -> Paid:
+    return Paid(PaymentMethod.CARD, now, row["provider"], row["provider_reference"], row["customer"], row["method"])
+
+
+async def _program(stores: Stores, row: Row, now: datetime) -> Conclude:
+    """Raises NotSoldAnyMore."""
+    if row["paid_at"] >= row["expires_at"]:
+        sold = {"_id": ObjectId(row["program_id"]), "isPublic": True, "pricing.facilityId": {"$exists": True}}
+        if not await stores.mongo.find(PROGRAMS, sold, (), limit=1):
+            raise NotSoldAnyMore
+
+    async def conclude_(work: BothWork) -> None:
+        await program_sales.conclude(work, stores, row, _paid(row, now), now=now)
+
+    return conclude_
+
+
+async def _membership(stores: Stores, row: Row, now: datetime) -> Conclude:
+    """Raises NotSoldAnyMore, NotFound."""
     facility, member = await _facility(stores, row), await find_member(stores.mongo, ObjectId(row["user_id"]))
     if facility is None:
         raise NotSoldAnyMore
@@ -81,18 +118,13 @@ async def _activate(units: UnitsOfWork, stores: Stores, row: Row, now: datetime)
         tax_rate=row["tax_rate"],
         today=_today(facility, now),
     )
-    paid = Paid(PaymentMethod.CARD, now, row["provider"], row["provider_reference"], row["customer"], row["method"])
 
-    async def body(work: BothWork) -> None:
-        held = await work.postgres.fetch_one(sql.hold, row["purchase_id"])
-        if held is None or held["status"] != "paid" or held["refund_id"] is not None:
-            return
-        buyer = ObjectId(row["user_id"])
+    async def conclude_(work: BothWork) -> None:
+        paid, buyer = _paid(row, now), ObjectId(row["user_id"])
         sold = await conclude(work, offer, paid, renew=row["renews"], auto_renew=row["auto_renew"], by=buyer)
         await work.postgres.execute(sql.activate, row["purchase_id"], sold.subscription, sold.payment)
-        work.audit(_entry(row, "active"))
 
-    await units.both("activate_purchase").run(body)
+    return conclude_
 
 
 async def _give_up(units: UnitsOfWork, stores: Stores, row: Row, why: str, now: datetime) -> None:

@@ -19,20 +19,26 @@ from nexfit.stores.mongo import Document, Mongo
 FACILITY_COLUMNS = (*RIGHTS_COLUMNS, "timezone", *SELLER_COLUMNS)
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """A plan as it is sold: price, currency, length and tax rate are frozen from here on. `today` is the facility's."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Priced:
+    """Something as it is sold: price, currency and tax rate are frozen from here on. `today` is the facility's."""
 
     facility: Document
     member: Document
-    plan: ObjectId
     name: str
-    unit: DurationUnit
-    value: int
     price: Decimal
     currency: str
     tax_rate: Decimal
     today: date
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer(Priced):
+    """A plan as it is sold; its length is frozen, too."""
+
+    plan: ObjectId
+    unit: DurationUnit
+    value: int
 
 
 async def find_plan(mongo: Mongo, plan: ObjectId, *, renew: bool = False) -> tuple[Document, Document]:

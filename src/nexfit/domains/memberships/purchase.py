@@ -1,4 +1,5 @@
-"""Buying a membership online (workflow 2): the promise is written down, the provider asked, what it says written down.
+"""Buying a membership or a program online (workflow 2): the promise is written down, the provider asked, and what it
+says written down.
 
 `initiated → awaiting_payment → paid → active | refunded`, or `failed` or `expired` where no money came. Each arrow is a
 commit of its own and every step may be done again by anybody: the webhook, the member asking again under the same
@@ -8,10 +9,12 @@ not matter.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 import structlog
@@ -29,10 +32,10 @@ from nexfit.domains.finance.payments import (
 )
 from nexfit.domains.idempotency import once
 from nexfit.domains.identity.access import Actor
-from nexfit.domains.memberships import activation
+from nexfit.domains.memberships import activation, program_sales
 from nexfit.domains.memberships.errors import PriceChanged
-from nexfit.domains.memberships.offers import Offer, find_member, find_plan, offer_of
-from nexfit.domains.memberships.selling import check
+from nexfit.domains.memberships.offers import Priced, find_member, find_plan, offer_of
+from nexfit.domains.memberships.selling import account_of, check
 from nexfit.hybrid.audit import Audit
 from nexfit.hybrid.fault_points import reach
 from nexfit.hybrid.unit_of_work import PostgresWork, UnitsOfWork
@@ -105,59 +108,95 @@ async def begin(
     IdempotencyConflict; then nothing was written.
     """
     viewer = actor.require()
-    provider = sales.provider
     found, facility = await find_plan(sales.stores.mongo, plan, renew=renew)
-    if provider is None:
+    if sales.provider is None:
         raise NotSoldOnline
     offer = offer_of(found, facility, await find_member(sales.stores.mongo, viewer), now)
 
-    async def body(work: PostgresWork) -> str:
-        return str(await _intend(work, offer, provider.name, expected_total, renew, auto_renew, now, sales.checkout))
+    async def intend(work: PostgresWork, provider: str) -> UUID:
+        if offer.price == 0:
+            raise NotSoldOnline
+        business, _ = await check(work, offer, renew=renew)
+        whose = (business, str(offer.facility["_id"]), str(offer.member["_id"]))
+        made = await work.postgres.fetch_value(
+            sql.intend,
+            *(*whose, str(plan), offer.name, offer.value, str(offer.unit), offer.price),
+            *(offer.currency, offer.tax_rate, renew, auto_renew, provider, now, now + sales.checkout),
+        )
+        return UUID(str(made))
 
-    asked = {
-        "plan": str(plan),
-        "expectedTotal": f"{expected_total.normalize():f}",
-        "renew": renew,
-        "autoRenew": auto_renew,
-    }
+    asked = {"plan": str(plan), "renew": renew, "autoRenew": auto_renew}
+    return await _promise(sales, offer, "purchaseMembership", asked, expected_total, intend, key=key, now=now)
+
+
+async def begin_program(
+    sales: OnlineSales, actor: Actor, *, program: ObjectId, expected_total: Decimal, key: str, now: datetime
+) -> Begun:
+    """Let the viewer buy a program: the promise, and how to pay.
+
+    The same `key` and input give the same purchase and its payment again. Raises Unauthenticated, NotFound, NotForSale,
+    AlreadyBought, PriceChanged, NoTaxRate, OtherCurrency, IdempotencyConflict; then nothing was written.
+    """
+    viewer = actor.require()
+    if sales.provider is None:
+        raise program_sales.NotForSale
+    asked = {"program": str(program)}
+    offer = await program_sales.offer_for(sales.stores, viewer, program, now)
+
+    async def intend(work: PostgresWork, provider: str) -> UUID:
+        await program_sales.check(sales.stores, offer)
+        facility = str(offer.facility["_id"])
+        business = await account_of(work, facility, offer.currency)
+        made = await work.postgres.fetch_value(
+            sql.intend_program,
+            *(business, facility, str(viewer), str(program), str(offer.program["createdBy"]), offer.name, offer.price),
+            *(offer.currency, offer.tax_rate, provider, now, now + sales.checkout),
+        )
+        return UUID(str(made))
+
+    return await _promise(sales, offer, "purchaseProgram", asked, expected_total, intend, key=key, now=now)
+
+
+async def _promise(
+    sales: OnlineSales,
+    offer: Priced,
+    operation: str,
+    asked: Mapping[str, Any],
+    expected_total: Decimal,
+    intend: Callable[[PostgresWork, str], Awaitable[UUID]],
+    *,
+    key: str,
+    now: datetime,
+) -> Begun:
+    """Write the promise down once, then ask the provider for its payment."""
+    provider, buyer = sales.provider, offer.member["_id"]
+    assert provider is not None  # noqa: S101  # looked at by who calls this
+
+    async def body(work: PostgresWork) -> str:
+        if expected_total != offer.price:
+            raise PriceChanged(price=f"{offer.price:f} {offer.currency}")
+        made = await intend(work, provider.name)
+        _audit_promise(work, made, offer, asked)
+        return str(made)
+
+    told = {**asked, "expectedTotal": f"{expected_total.normalize():f}"}
     unit = sales.units.postgres("initiate_purchase")
-    purchase = UUID(await once(sales.stores.mongo, unit, viewer, "purchaseMembership", key, asked, body))
+    purchase = UUID(await once(sales.stores.mongo, unit, buyer, operation, key, told, body))
     reach("purchase.initiated")
     return Begun(purchase, await proceed(sales, purchase, now=now))
 
 
-async def _intend(
-    work: PostgresWork,
-    offer: Offer,
-    provider: str,
-    expected_total: Decimal,
-    renew: bool,
-    auto_renew: bool,
-    now: datetime,
-    checkout: timedelta,
-) -> UUID:
-    if expected_total != offer.price:
-        raise PriceChanged(price=f"{offer.price:f} {offer.currency}")
-    if offer.price == 0:
-        raise NotSoldOnline
-    business, _ = await check(work, offer, renew=renew)
-    facility, member = str(offer.facility["_id"]), str(offer.member["_id"])
-    made = await work.postgres.fetch_value(
-        sql.intend,
-        *(business, facility, member, str(offer.plan), offer.name, offer.value, str(offer.unit), offer.price),
-        *(offer.currency, offer.tax_rate, renew, auto_renew, provider, now, now + checkout),
-    )
+def _audit_promise(work: PostgresWork, made: UUID, offer: Priced, asked: Mapping[str, Any]) -> None:
     work.audit(
         Audit(
             action="purchase.initiated",
             entity_type="purchase",
             entity_id=str(made),
-            facility_id=facility,
-            user_id=member,
-            after={"planId": str(offer.plan), "amount": f"{offer.price:f} {offer.currency}"},
+            facility_id=str(offer.facility["_id"]),
+            user_id=str(offer.member["_id"]),
+            after={**asked, "amount": f"{offer.price:f} {offer.currency}"},
         )
     )
-    return UUID(str(made))
 
 
 async def proceed(sales: OnlineSales, purchase: UUID, *, now: datetime) -> Payment | None:

@@ -8,6 +8,14 @@ INSERT INTO finance.purchases (business_id, facility_id, user_id, plan_id, plan_
   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14, $15)
   RETURNING purchase_id
 
+-- name: intend_program
+-- for: the same for a program. $1 business, $2 facility, $3 buyer, $4 program, $5 its author, $6 its name, $7 price, $8 currency,
+-- $9 tax rate, $10 provider, $11 now, $12 when it expires.
+INSERT INTO finance.purchases (business_id, facility_id, user_id, program_id, author_id, plan_name, amount, currency, tax_rate,
+    renews, auto_renew, provider, created_at, checked_at, expires_at)
+  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, false, false, $10, $11, $11, $12)
+  RETURNING purchase_id
+
 -- name: purchase
 -- for: one purchase as it is. $1 its id.
 SELECT * FROM finance.purchases WHERE purchase_id = $1
@@ -39,6 +47,14 @@ UPDATE finance.purchases SET status = 'paid', paid_at = $2, customer = $3, metho
 -- name: activate
 -- for: the membership exists. $1 purchase, $2 subscription, $3 payment.
 UPDATE finance.purchases SET status = 'active', subscription_id = $2, transaction_id = $3 WHERE purchase_id = $1
+
+-- name: activate_program
+-- for: the buyer has the program. $1 purchase, $2 enrolment, $3 payment.
+UPDATE finance.purchases SET status = 'active', enrolment_id = $2, transaction_id = $3 WHERE purchase_id = $1
+
+-- name: give_program_back
+-- for: the buyer gave it back. $1 purchase, $2 the refund.
+UPDATE finance.purchases SET refund_id = $2 WHERE purchase_id = $1
 
 -- name: return_money
 -- for: it cannot be activated. $1 purchase, $2 payment, $3 refund, $4 why.

@@ -22,7 +22,7 @@ from nexfit.domains.memberships import contracts, mirror
 from nexfit.domains.memberships.documents import DurationUnit
 from nexfit.domains.memberships.errors import AlreadySubscribed, NothingToRenew, NotRenewable, OtherCurrency
 from nexfit.domains.memberships.events import MembershipRenewed, MembershipSold
-from nexfit.domains.memberships.offers import Offer
+from nexfit.domains.memberships.offers import Offer, Priced
 from nexfit.domains.memberships.terms import day_after, period_after
 from nexfit.hybrid.audit import Audit
 from nexfit.hybrid.unit_of_work import BothWork, PostgresWork
@@ -141,22 +141,8 @@ async def _bill(
     """The invoice of the term and its payment as the contract repeats it; None for what costs nothing."""
     if offer.price == 0:
         return None
-    facility, member = subscription["facility_id"], subscription["user_id"]
-    paid = await work.postgres.fetch_one(
-        sql.take_payment,
-        *(business, facility, member, offer.price, offer.currency, str(how.method), offer.name),
-        *(str(how.kind), how.provider, how.reference, how.at),
-    )
-    assert paid is not None  # noqa: S101  # returned by the insert
-    net, tax = split_tax(offer.price, offer.tax_rate, offer.currency)
-    paper = printed(offer.facility, offer.member, periodEnd=subscription["current_period_end"])
-    invoice = await work.postgres.fetch_one(
-        sql.issue_invoice,
-        *(paid["transaction_id"], subscription["subscription_id"], starts, member, business, facility),
-        *(net, tax, offer.currency, offer.today, orjson.loads(orjson.dumps(paper))),
-    )
-    assert invoice is not None  # noqa: S101  # returned by the insert
-    await work.postgres.execute(sql.add_line, invoice["invoice_id"], offer.name, offer.tax_rate, net, tax)
+    term = {"periodEnd": subscription["current_period_end"]}
+    paid = await take(work, offer, business, how, (subscription["subscription_id"], starts), **term)
     return mirror.payment_of(
         {
             **paid,
@@ -166,6 +152,35 @@ async def _bill(
             "status": "succeeded",
         }
     )
+
+
+async def take(
+    work: BothWork,
+    sold: Priced,
+    business: str,
+    how: Paid,
+    term: tuple[UUID | None, date | None] = (None, None),
+    **more: date,
+) -> Row:
+    """Book the payment of what is sold, with its paid invoice: of a subscription's term, if it is one. `more` is
+    printed, too."""
+    facility, member = str(sold.facility["_id"]), str(sold.member["_id"])
+    paid = await work.postgres.fetch_one(
+        sql.take_payment,
+        *(business, facility, member, sold.price, sold.currency, str(how.method), sold.name),
+        *(str(how.kind), how.provider, how.reference, how.at),
+    )
+    assert paid is not None  # noqa: S101  # returned by the insert
+    net, tax = split_tax(sold.price, sold.tax_rate, sold.currency)
+    paper = printed(sold.facility, sold.member, **more)
+    invoice = await work.postgres.fetch_one(
+        sql.issue_invoice,
+        *(paid["transaction_id"], *term, member, business, facility),
+        *(net, tax, sold.currency, sold.today, orjson.loads(orjson.dumps(paper))),
+    )
+    assert invoice is not None  # noqa: S101  # returned by the insert
+    await work.postgres.execute(sql.add_line, invoice["invoice_id"], sold.name, sold.tax_rate, net, tax)
+    return paid
 
 
 async def _mirror(work: BothWork, row: Row, payment: Document | None, *, new: bool) -> ObjectId:

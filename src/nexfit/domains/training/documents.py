@@ -241,12 +241,13 @@ class ProgramDay(Embedded):
 
 
 class ProgramPricing(Embedded):
-    """What a program costs."""
+    """What a program costs, and the facility that sells it; without one nobody does."""
 
     price: Amount
     currency: Currency
     discount_price: Amount | None = None
     is_discounted: bool = False
+    facility_id: Id | None = None
 
     @model_validator(mode="after")
     def _money(self) -> Self:

@@ -49,6 +49,10 @@ class EnrolmentStatus(StrEnum):
     ENDED = "ended"
 
 
+PurchaseId = Annotated[str, Field(pattern="^[0-9a-f-]{36}$")]
+"""The id of a row of `finance.purchases`."""
+
+
 class EnrolmentDay(Embedded):
     """A day of the program as it was when the person began, and what became of it."""
 
@@ -77,6 +81,7 @@ class ProgramEnrolment(StoredDocument):
     days: list[EnrolmentDay] = Field(default_factory=list, max_length=3650)
     restarts: Count = 0
     assigned_by: Id | None = None
+    purchase_id: PurchaseId | None = None
     created_at: Instant
     updated_at: Instant
     ended_at: Instant | None = None

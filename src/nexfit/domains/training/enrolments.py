@@ -23,7 +23,7 @@ from nexfit.hybrid import documents_paging
 from nexfit.hybrid.audit import Audit
 from nexfit.hybrid.events import Event, Home
 from nexfit.hybrid.paging import Key, Page, PageRequest, instant, object_id
-from nexfit.hybrid.unit_of_work import MongoWork, UnitsOfWork
+from nexfit.hybrid.unit_of_work import BothWork, MongoWork, UnitsOfWork
 from nexfit.stores.errors import ConstraintViolated
 from nexfit.stores.mongo import Document, Mongo
 
@@ -32,7 +32,7 @@ ORDER = "program_enrolments:CREATED_AT:DESC"
 KEYS = (Key("createdAt", instant, descending=True), Key("_id", object_id, descending=True))
 _EVERYTHING = (
     *("userId", "programId", "programVersion", "name", "status", "startDate", "pointer", "days", "restarts"),
-    *("assignedBy", "createdAt", "updatedAt", "endedAt"),
+    *("assignedBy", "purchaseId", "createdAt", "updatedAt", "endedAt"),
 )
 
 
@@ -61,6 +61,15 @@ class NotThisDay(Refusal):
     """The day is not the one whose turn it is, or the program is over."""
 
     code = ErrorCode.INVALID_TRANSITION
+
+
+class PurchaseRequired(Refusal):
+    """The program has a price, and somebody who did not make it has not bought it."""
+
+    code = ErrorCode.PURCHASE_REQUIRED
+
+    def __init__(self) -> None:
+        super().__init__("This program has a price: buy it first.", path=("program",))
 
 
 # --- rules
@@ -139,8 +148,9 @@ async def enrol(
 ) -> ObjectId:
     """Begin a program that the viewer finds, or begin it for somebody whose coach the viewer was found to be.
 
-    The program is taken as it is now, with its templates' versions. Begun already, that one is answered. Raises
-    Unauthenticated, NotFound, BadInput for a program without days.
+    The program is taken as it is now, with its templates' versions. Begun already, that one is answered. What has a
+    price is begun by who made it, by those it is assigned to by them, and by who has begun it before. Raises
+    Unauthenticated, NotFound, PurchaseRequired, BadInput for a program without days.
     """
     viewer = actor.require()
     person = user or viewer
@@ -150,32 +160,13 @@ async def enrol(
         known = await work.mongo.find_one(COLLECTION, live, ())
         if known is not None:
             return ObjectId(known["_id"])
-        found = await work.mongo.find_one(
-            PROGRAMS, {"_id": program, **visible(viewer)}, ("name", "version", "schedule")
-        )
+        found = await work.mongo.find_one(PROGRAMS, {"_id": program, **visible(viewer)}, PROGRAM_COLUMNS)
         if found is None:
             raise NotFound("There is no such {name}.", path=("program",), name="program")
-        if not found.get("schedule"):
-            raise BadInput("This program has no days.", path=("program",))
-        row: Document = {
-            "_id": ObjectId(),
-            "userId": person,
-            "programId": program,
-            "programVersion": version_of(found),
-            "name": found["name"],
-            "status": str(EnrolmentStatus.ACTIVE),
-            "startDate": datetime.combine(start, time(), UTC),
-            "pointer": 1,
-            "days": fresh(await _with_versions(work, found["schedule"])),
-            "restarts": 0,
-            "createdAt": now,
-            "updatedAt": now,
-        }
-        if viewer != person:
-            row["assignedBy"] = viewer
-        await work.mongo.insert(COLLECTION, row)
-        _tell(work, viewer, row, "program.begun")
-        return ObjectId(row["_id"])
+        if found.get("pricing") and found["createdBy"] != viewer and not await has_begun(work, person, program):
+            raise PurchaseRequired
+        assigned = {"assignedBy": viewer} if viewer != person else {}
+        return await begin(work, found, person, start=start, by=viewer, now=now, **assigned)
 
     try:
         return await units.mongo("enrol_in_program").run(body)
@@ -185,7 +176,58 @@ async def enrol(
         return await units.mongo("enrol_in_program").run(body)  # somebody was faster: theirs is answered
 
 
-async def _with_versions(work: MongoWork, schedule: Iterable[Mapping[str, Any]]) -> list[Document]:
+PROGRAM_COLUMNS = ("name", "version", "schedule", "createdBy", "pricing")
+"""What of a program `begin` needs."""
+
+
+async def has_begun(work: MongoWork | BothWork, person: ObjectId, program: ObjectId) -> bool:
+    """Whether somebody goes or went through a program."""
+    return await work.mongo.find_one(COLLECTION, {"userId": person, "programId": program}, ()) is not None
+
+
+async def begin(
+    work: MongoWork | BothWork,
+    program: Mapping[str, Any],
+    person: ObjectId,
+    *,
+    start: date,
+    by: ObjectId,
+    now: datetime,
+    **how: Any,
+) -> ObjectId:
+    """Write down that somebody begins a program, as it is now; `how` it came about is kept. Raises BadInput."""
+    if not program.get("schedule"):
+        raise BadInput("This program has no days.", path=("program",))
+    row: Document = {
+        "_id": ObjectId(),
+        "userId": person,
+        "programId": program["_id"],
+        "programVersion": version_of(program),
+        "name": program["name"],
+        "status": str(EnrolmentStatus.ACTIVE),
+        "startDate": datetime.combine(start, time(), UTC),
+        "pointer": 1,
+        "days": fresh(await _with_versions(work, program["schedule"])),
+        "restarts": 0,
+        "createdAt": now,
+        "updatedAt": now,
+        **how,
+    }
+    await work.mongo.insert(COLLECTION, row)
+    _tell(work, by, row, "program.begun")
+    return ObjectId(row["_id"])
+
+
+async def take_back(work: BothWork, person: ObjectId, enrolment: ObjectId) -> None:
+    """Undo that somebody began a program, as long as nothing became of any day. Raises NotThisDay."""
+    kept = await work.mongo.find_one(COLLECTION, {"_id": enrolment, "userId": person}, _EVERYTHING)
+    if kept is None or kept["pointer"] != 1 or kept.get("restarts"):
+        raise NotThisDay("This program was begun already.", path=("purchase",))
+    await work.mongo.delete(COLLECTION, {"_id": enrolment})
+    _tell(work, person, {**kept, "status": str(EnrolmentStatus.ENDED)}, "program.given_back")
+
+
+async def _with_versions(work: MongoWork | BothWork, schedule: Iterable[Mapping[str, Any]]) -> list[Document]:
     """The days with the versions their templates are in now; a rest where a template is gone."""
     days = sorted((dict(one) for one in schedule), key=lambda one: one["day"])
     ids = {one["workoutTemplateId"] for one in days if "workoutTemplateId" in one}
@@ -293,7 +335,7 @@ async def _change(
     await units.mongo("change_enrolment").run(body)
 
 
-def _tell(work: MongoWork, by: ObjectId, row: Document, action: str) -> None:
+def _tell(work: MongoWork | BothWork, by: ObjectId, row: Document, action: str) -> None:
     id_, user = str(row["_id"]), str(row["userId"])
     work.emit(EnrolmentChanged(enrolment_id=id_, user_id=user, status=row["status"], pointer=row["pointer"]))
     told = {"status": row["status"], "pointer": row["pointer"]}

@@ -17,6 +17,7 @@ from nexfit.domains.identity.access import Actor
 from nexfit.domains.identity.profiles import BioText, WebAddress
 from nexfit.domains.identity.validation import Input, LineText
 from nexfit.domains.text import fold
+from nexfit.domains.training import enrolments
 from nexfit.domains.training.documents import Difficulty, Exertion, RepsInReserve, SetKind, SupersetGroup, Tempo
 from nexfit.domains.training.exercise_editing import Words, require_publisher
 from nexfit.domains.training.exercises import COLLECTION as EXERCISES
@@ -189,12 +190,14 @@ async def copy(
 ) -> ObjectId:
     """Copy a template or program that the viewer finds into a private one of their own, which remembers from where.
 
-    Raises Unauthenticated, NotFound, IdempotencyConflict, BadInput for an impossible key.
+    Raises Unauthenticated, NotFound, IdempotencyConflict, BadInput for an impossible key, PurchaseRequired.
     """
     viewer = actor.require()
 
     async def body(work: MongoWork) -> str:
         kept = await _visible(work, viewer, collection, id_)
+        if kept.get("pricing") and kept["createdBy"] != viewer and not await enrolments.has_begun(work, viewer, id_):
+            raise enrolments.PurchaseRequired
         taken = ("name", "nameFolded", "description", "imageUrl", "metadata", "exercises", "schedule")
         made = {**_new(viewer, now), **{name: kept[name] for name in taken if name in kept}, "forkedFrom": id_}
         made["updatedAt"] = now

@@ -45,8 +45,9 @@ def make(
     client: ObjectId,
     reviews: Reviews,
     people: Sequence[Person],
+    seller: ObjectId,
 ) -> Catalogue:
-    """The catalogue; the people review the templates and programs."""
+    """The catalogue; the people review the templates and programs, and a facility sells what has a price."""
     contents = _exercise_contents()
     exercises = {content["key"]: chance.object_id("exercise") for content in contents}
     areas = {content["key"]: content["areas"][0] for content in contents}
@@ -66,7 +67,7 @@ def make(
             for template in TEMPLATES
         ],
         "workout_programs": [
-            _program(calendar, program, program_id, templates, staff) | {"reviews": reviews.summary(program_id)}
+            _program(calendar, program, program_id, templates, staff, seller) | {"reviews": reviews.summary(program_id)}
             for program, program_id in zip(PROGRAMS, programs, strict=True)
         ],
         "nutrition_plans": [
@@ -209,6 +210,7 @@ def _program(
     program_id: ObjectId,
     templates: Mapping[str, ObjectId],
     staff: Mapping[str, ObjectId],
+    seller: ObjectId,
 ) -> Row:
     created = calendar.at(calendar.opening + timedelta(days=20), 700)
     days: list[Row] = []
@@ -237,6 +239,7 @@ def _program(
     }
     if program.price is not None:
         pricing: Row = {"price": Decimal128(program.price), "currency": CURRENCY, "isDiscounted": False}
+        pricing["facilityId"] = seller
         if program.discount is not None:
             pricing |= {"discountPrice": Decimal128(program.discount), "isDiscounted": True}
         row["pricing"] = pricing

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -39,6 +39,11 @@ PURCHASE_COLUMNS = (
     *("duration_unit", "amount", "currency", "tax_rate", "renews", "auto_renew", "status", "provider"),
     *("provider_reference", "customer", "method", "subscription_id", "transaction_id", "created_at", "expires_at"),
     *("checked_at", "paid_at", "updated_at"),
+)
+PROGRAM_PURCHASE_COLUMNS = (
+    *("purchase_id", "business_id", "facility_id", "user_id", "program_id", "author_id", "plan_name", "amount"),
+    *("currency", "tax_rate", "renews", "auto_renew", "status", "provider", "provider_reference", "created_at"),
+    *("expires_at", "checked_at", "updated_at"),
 )
 TRANSACTION_COLUMNS = (
     *("transaction_id", "business_id", "facility_id", "user_id", "amount", "currency", "payment_method"),
@@ -107,6 +112,24 @@ def purchases(branch: Branch, contracts: Iterable[Contract]) -> Iterator[Record]
             *(contract.plan.content.name, *_length(contract), contract.plan.price, CURRENCY, KDV, False),
             *(contract.auto_renew, "active", PROVIDER, f"ch_{paid.id.hex}", *_source(contract)[1:], contract.id),
             *(paid.id, began, began + _CHECKOUT, paid.at, paid.at, paid.at),
+        )
+
+
+def program_purchases(
+    branch: Branch, contracts: Iterable[Contract], programs: Iterable[Mapping[str, Any]]
+) -> Iterator[Record]:
+    """Rows of `finance.purchases`: people who looked at the price of a program that the branch sells, and left."""
+    sold = [program for program in programs if program.get("pricing", {}).get("facilityId") == branch.id]
+    looking = [contract for contract in contracts if contract.bills and contract.bills[0].paid is not None][:20]
+    for number, contract in enumerate(looking if sold else ()):
+        program, paid = sold[number % len(sold)], contract.bills[0].paid
+        assert paid is not None  # noqa: S101  # looked at above
+        pricing, began = program["pricing"], paid.at + _CHECKOUT
+        price = pricing.get("discountPrice", pricing["price"]).to_decimal()
+        yield (
+            *(UUID(int=contract.id.int ^ 2), branch.key, branch.key, str(contract.person.id), str(program["_id"])),
+            *(str(program["createdBy"]), program["name"], price, CURRENCY, KDV, False, False, "expired", PROVIDER),
+            *(f"ch_{UUID(int=contract.id.int ^ 2).hex}", began, began + _CHECKOUT, began, began + _CHECKOUT),
         )
 
 

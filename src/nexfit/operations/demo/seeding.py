@@ -34,12 +34,14 @@ from nexfit.operations.demo.ledger import (
     CREDIT_NOTE_COLUMNS,
     INVOICE_COLUMNS,
     LINE_COLUMNS,
+    PROGRAM_PURCHASE_COLUMNS,
     PURCHASE_COLUMNS,
     REFUND_COLUMNS,
     SUBSCRIPTION_COLUMNS,
     TRANSACTION_COLUMNS,
     Documents,
     mirrors,
+    program_purchases,
     purchases,
     subscriptions,
     transactions,
@@ -201,7 +203,9 @@ class _Loader:
             )
         reviews = self._reviews(made)
         client = self._people[made.branches[0].content.key][0].id
-        catalogue = catalogues.make(self._chance, self._calendar, made.people, client, reviews, self._everybody())
+        catalogue = catalogues.make(
+            self._chance, self._calendar, made.people, client, reviews, self._everybody(), made.branches[0].id
+        )
         await self._businesses(made, client, reviews, seed)
         await self._catalogue(catalogue)
         coaches = Coaches(self._chance, self._calendar, catalogue)
@@ -278,7 +282,7 @@ class _Loader:
         # Each store computes while rows for the other one are made.
         try:
             async with asyncio.TaskGroup() as both:
-                both.create_task(self._money(connection, branch, contracts, coaching))
+                both.create_task(self._money(connection, branch, contracts, coaching, catalogue))
                 both.create_task(self._documents(branch, own, contracts, coaching, catalogue))
         except BaseExceptionGroup as failures:
             raise failures.exceptions[0] from failures
@@ -297,8 +301,14 @@ class _Loader:
         return found
 
     async def _money(
-        self, connection: BulkConnection, branch: Branch, contracts: list[Contract], coaching: Coaching
+        self,
+        connection: BulkConnection,
+        branch: Branch,
+        contracts: list[Contract],
+        coaching: Coaching,
+        catalogue: Catalogue,
     ) -> None:
+        programs = catalogue.documents["workout_programs"]
         documents = Documents(self._calendar, branch, contracts)
         for table, columns, rows in (
             ("finance.subscriptions", SUBSCRIPTION_COLUMNS, subscriptions(branch, contracts)),
@@ -306,6 +316,7 @@ class _Loader:
             ("finance.invoices", INVOICE_COLUMNS, documents.invoices()),
             ("finance.invoice_lines", LINE_COLUMNS, documents.lines()),
             ("finance.purchases", PURCHASE_COLUMNS, purchases(branch, contracts)),
+            ("finance.purchases", PROGRAM_PURCHASE_COLUMNS, program_purchases(branch, contracts, programs)),
             ("finance.refunds", REFUND_COLUMNS, documents.refunds()),
             ("finance.credit_notes", CREDIT_NOTE_COLUMNS, documents.credit_notes()),
             ("finance.audit_logs", AUDIT_COLUMNS, [*documents.audit(), *coaching.reads]),

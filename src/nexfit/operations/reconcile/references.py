@@ -52,6 +52,8 @@ REFERENCES = (
     Reference("platform.member_tags", "user_id", "users"),
     Reference("finance.purchases", "user_id", "users"),
     Reference("finance.purchases", "plan_id", "memberships"),
+    Reference("finance.purchases", "program_id", "workout_programs"),
+    Reference("finance.purchases", "author_id", "users"),
     Reference("finance.freezes", "facility_id", "facilities"),
     Reference("finance.freezes", "user_id", "users"),
     Reference("finance.analytics_marks", "facility_id", "facilities"),
