@@ -41,6 +41,7 @@ NAMED = {
     "package": "CoachingPackage",
     "plan": "Membership",
     "program": "WorkoutProgram",
+    "purchase": "ProgramPurchase",
     "relation": "CoachClient",
     "review": "CoachReview",
     "session": "PtSession",
@@ -137,6 +138,14 @@ async def foreign(small_http: httpx.AsyncClient, small_stores: Stores) -> AsyncI
         business.ids[type_] = global_id(type_, copies[-1][1])
     for type_ in ("CoachingPackage", "DiaryEntry", "MemberNote"):  # the demo has none: ids of nothing
         business.ids[type_] = global_id(type_, "6a" * 12 if type_ != "MemberNote" else uuid4())
+    # The studio sells no program: somebody else's purchase at the chain is as foreign to each viewer.
+    [buyer] = await database["users"].find({"email": EMAILS["member"]}, {}).to_list()
+    [bought] = await small_stores.postgres.fetch(
+        "SELECT purchase_id AS id FROM finance.purchases WHERE program_id IS NOT NULL AND user_id <> $1"
+        " ORDER BY 1 LIMIT 1",
+        str(buyer["_id"]),
+    )
+    business.ids["ProgramPurchase"] = global_id("ProgramPurchase", bought["id"])
     yield business
     for collection, id_ in copies:
         await database[collection].delete_one({"_id": id_})
