@@ -112,10 +112,13 @@ def test_the_stores_do_the_same_work_for_every_server(quick: tuple[str, dict[str
     assert list(overview) == list(timetable) == STORES
     assert set(map(tuple, timetable.values())) == {(4, 0)}
     [ours] = {tuple(overview[name]) for name in STORES[:2]}
-    [theirs] = {tuple(overview[name]) for name in STORES[2:]}
-    assert ours[1] == theirs[1] == 4
-    assert theirs[0] - ours[0] in (0, 1)  # for plans of members that were listed already, if anybody is overdue
-    assert ours[0] <= 7
+    assert (ours[0] <= 7, ours[1]) == (True, 4)
+    for name in STORES[2:]:
+        mongo, postgres = overview[name]
+        # One more for plans of members that were listed already; one less where instructors and members come in the
+        # same moment, so that their loader asks for both at once.
+        assert mongo - ours[0] in (-1, 0, 1), overview
+        assert postgres == 4
 
 
 def test_without_node_the_python_servers_are_still_measured(

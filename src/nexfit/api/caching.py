@@ -6,7 +6,7 @@ are never cached, and no operation is that asks for one. Plain values (`column`,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -83,7 +83,11 @@ class Cached:
         """The load, telling the context which tags it touched."""
         tags = self.tags or self._templates
 
-        async def watched(parents: Sequence[Record], args: Any, context: Context) -> Sequence[Any]:
+        def watched(parents: Sequence[Record], args: Any, context: Context) -> Awaitable[Sequence[Any]]:
+            # Nothing is put around a load that nobody watches.
+            return load(parents, args, context) if context.touched is None else noted(parents, args, context)
+
+        async def noted(parents: Sequence[Record], args: Any, context: Context) -> Sequence[Any]:
             results = await load(parents, args, context)
             if context.touched is not None:
                 found = tags(parents, results)

@@ -6,7 +6,7 @@ records are loaded, so that reading a column costs nothing more; without such a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -141,14 +141,16 @@ class Narrowing:
             return load
         asked: WeakKeyDictionary[Selection, bool] = WeakKeyDictionary()
 
-        async def load_narrowed(parents: Sequence[Record], args: Any, context: Context) -> Sequence[Any]:
-            results = await load(parents, args, context)
+        def load_narrowed(parents: Sequence[Record], args: Any, context: Context) -> Awaitable[Sequence[Any]]:
             selection: Selection = args.selection
             wanted = asked.get(selection)
             if wanted is None:
                 wanted = asked[selection] = shape.asked(selection)
-            if wanted:
-                await _narrow(shape, results, context)
+            return load_and_narrow(parents, args, context) if wanted else load(parents, args, context)
+
+        async def load_and_narrow(parents: Sequence[Record], args: Any, context: Context) -> Sequence[Any]:
+            results = await load(parents, args, context)
+            await _narrow(shape, results, context)
             return results
 
         return load_narrowed

@@ -69,9 +69,15 @@ def keys_of(order: FacilityOrder, *, descending: bool) -> list[Key]:
     return [Key(*_COLUMNS[order], descending), Key("_id", object_id, descending)]
 
 
+_COMPARED = frozenset({"createdAt", "updatedAt", "staff", "staffInvitations"})
+"""Columns with instants that a rule may compare with another one; the dates of special days are days."""
+
+
 async def by_ids(mongo: Mongo, ids: Iterable[ObjectId], columns: Iterable[str]) -> dict[ObjectId, Document]:
     """Facilities by id, in one command; unknown ids are absent."""
-    rows = await mongo.find(COLLECTION, {"_id": {"$in": list(set(ids))}}, columns)
+    asked = frozenset(columns)
+    zoneless = _COMPARED.isdisjoint(asked)
+    rows = await mongo.find(COLLECTION, {"_id": {"$in": list(set(ids))}}, asked, zoneless=zoneless)
     return {row["_id"]: row for row in rows}
 
 

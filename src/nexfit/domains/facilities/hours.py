@@ -42,6 +42,7 @@ def openings_on(facility: Mapping[str, Any], day: date) -> list[tuple[str, str]]
     ]
 
 
+@lru_cache(4096)
 def instant_of(timezone: str, day: date, clock: str) -> datetime:
     """The instant at which a zone's clock shows HH:MM on a day.
 
