@@ -24,7 +24,7 @@ from nexfit.domains.identity.access import Actor, may
 from nexfit.domains.memberships import contracts, mirror
 from nexfit.domains.memberships.documents import LIVE_SUBSCRIPTION_STATUSES, DurationUnit
 from nexfit.domains.memberships.events import MembershipImported
-from nexfit.domains.memberships.import_files import ImportedState, MemberRow, Rejected, Table, read
+from nexfit.domains.memberships.import_files import ImportedState, MemberRow, Rejected, read
 from nexfit.domains.memberships.import_rules import Addition, Held, Known, Plan, Term, addition
 from nexfit.domains.memberships.offers import FACILITY_COLUMNS
 from nexfit.domains.memberships.selling import account_of
@@ -128,12 +128,11 @@ async def import_members(
         if apply and not all(step.adds.is_empty for step in steps):
             steps, refused = await unit.run(body)
         for step in steps:
-            seen[step.user] = step.line
-            seen.update(dict.fromkeys(_keys(step.row), step.line))
+            seen.update({step.user: step.line, _key(step.row): step.line})
             report.unchanged += step.adds.is_empty
             report.created += not step.is_member and not step.adds.is_empty
             report.updated += step.is_member and not step.adds.is_empty
-        report.rejected += [_rejected(table, line, refusal) for line, refusal in refused]
+        report.rejected += [Rejected(line, table.column_of(refusal), refusal) for line, refusal in refused]
     report.rejected.sort(key=lambda one: one.line)
     return report
 
@@ -155,13 +154,9 @@ async def _place(stores: Stores, actor: Actor, facility: Document, now: datetime
     return _Place(id_, facility, plans, lines, currency, actor.require(), today, now)
 
 
-def _keys(row: MemberRow) -> list[str]:
+def _key(row: MemberRow) -> str:
     """What nobody else's row may say: the address; without one, the phone."""
-    return [normalize_email(row.email) if row.email else str(row.phone_number)]
-
-
-def _rejected(table: Table, line: int, refusal: Refusal) -> Rejected:
-    return Rejected(line, table.column_of(refusal), refusal)
+    return normalize_email(row.email) if row.email else str(row.phone_number)
 
 
 async def _steps(
@@ -179,7 +174,7 @@ async def _steps(
     before: dict[ObjectId | str, int] = dict(seen)
     currency = place.currency
     for line, row in rows:
-        [key] = _keys(row)
+        key = _key(row)
         users = people.get(key, ())
         name = "email" if row.email else "phoneNumber"
         try:
