@@ -50,7 +50,7 @@ from client_api.renew import RenewRefreshToken
 from client_api.shown import ShownNodeWorkoutProgram
 from client_api.timetable import TimetableScheduleNodes
 from client_api.trend import TrendViewerBodyTrend
-from session import Session, accepted, given
+from session import TIMEOUT, Session, accepted, given
 
 Program = MyProgramViewerProgramEnrolmentsNodes
 Coach = MyCoachViewerCoachesNodes
@@ -70,8 +70,8 @@ class ClientApp:
         self._clock = clock
         self._timezone = timezone
         self.session = Session(self._renewed, clock)
-        self._plain = httpx.AsyncClient(base_url=url, transport=transport)
-        self._http = httpx.AsyncClient(base_url=url, transport=transport, auth=self.session)
+        self._plain = httpx.AsyncClient(base_url=url, transport=transport, timeout=TIMEOUT)
+        self._http = httpx.AsyncClient(base_url=url, transport=transport, auth=self.session, timeout=TIMEOUT)
         # The generated client's own protocol of an HTTP client is narrower than httpx's class.
         self._open = Client(f"{url}/graphql", http_client=cast(Any, self._plain))
         self.api = Client(f"{url}/graphql", http_client=cast(Any, self._http))

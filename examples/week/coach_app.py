@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -44,6 +45,7 @@ from coach_api import (
     WeekdayOpeningInput,
 )
 from coach_api.activity import (
+    Activity,
     ActivityFacilityActivityActivityNotice,
     ActivityFacilityActivityBookingActivity,
     ActivityFacilityActivityMembershipActivity,
@@ -51,12 +53,14 @@ from coach_api.activity import (
 )
 from coach_api.add_note import AddNoteAddCoachNoteRelation
 from coach_api.clients import ClientsViewerClientsNodes
+from coach_api.exceptions import GraphQLClientError, GraphQLClientGraphQLMultiError
 from coach_api.fragments import Appointment
 from coach_api.renew import RenewRefreshToken
 from coach_api.report import ReportNodeUser
 from coach_api.sales import SalesViewerProgramSalesNodes
 from coach_api.write_plan import WritePlanCreateNutritionPlanPlan
-from session import Session, accepted, given
+from session import TIMEOUT, Session, accepted, given
+from websockets.exceptions import WebSocketException
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +80,8 @@ class CoachApp:
         self._url = url
         self._timezone = timezone
         self.session = Session(self._renewed, clock)
-        self._plain = httpx.AsyncClient()
-        self._http = httpx.AsyncClient(auth=self.session)
+        self._plain = httpx.AsyncClient(timeout=TIMEOUT)
+        self._http = httpx.AsyncClient(auth=self.session, timeout=TIMEOUT)
         # The generated client's own protocol of an HTTP client is narrower than httpx's class.
         self._open = Client(f"{url}/graphql", http_client=cast(Any, self._plain))
         self.api = Client(f"{url}/graphql", http_client=cast(Any, self._http))
@@ -272,20 +276,36 @@ class CoachApp:
         return given(answer.cancel_class_date.cancelled_bookings)
 
     async def activity(self, gym: str) -> AsyncIterator[str]:
-        """What happens at the gym, a line each, until the reader stops."""
-        token = await self.session.fresh()
-        live = Client(
-            ws_url=f"{self._url.replace('http', 'ws', 1)}/graphql", ws_connection_init_payload={"accessToken": token}
-        )
-        async with live:
-            async for message in live.activity(gym):
-                match message.facility_activity:
-                    case ActivityFacilityActivityActivityNotice() as notice:
-                        yield notice.state.value
-                    case ActivityFacilityActivityBookingActivity() as booking:
-                        class_ = given(given(booking.occurrence).class_).name
-                        yield f"{given(booking.user).first_name} {booking.status.value} {class_}"
-                    case ActivityFacilityActivityVisitActivity() as visit:
-                        yield f"{given(given(visit.visit).user).first_name} is here ({given(visit.visit).source.value})"
-                    case ActivityFacilityActivityMembershipActivity() as membership:
-                        yield f"{given(membership.user).first_name} has {given(membership.plan).name}"
+        """What happens at the gym, a line each, until the reader stops; a lost connection goes on where it broke."""
+        after: str | None = None
+        while True:
+            live = Client(
+                ws_url=f"{self._url.replace('http', 'ws', 1)}/graphql",
+                ws_connection_init_payload={"accessToken": await self.session.fresh()},
+            )
+            try:
+                async with live:
+                    async for message in live.activity(gym, after):
+                        after = message.facility_activity.cursor
+                        if line := told(message):
+                            yield line
+            except GraphQLClientGraphQLMultiError:
+                raise  # refused, and it would be again
+            except (GraphQLClientError, WebSocketException, OSError, TimeoutError):
+                await asyncio.sleep(1)
+
+
+def told(message: Activity) -> str | None:
+    """A message as a line; None for a kind that is newer than this app."""
+    match message.facility_activity:
+        case ActivityFacilityActivityActivityNotice() as notice:
+            return notice.state.value
+        case ActivityFacilityActivityBookingActivity() as booking:
+            class_ = given(given(booking.occurrence).class_).name
+            return f"{given(booking.user).first_name} {booking.status.value} {class_}"
+        case ActivityFacilityActivityVisitActivity() as visit:
+            return f"{given(given(visit.visit).user).first_name} is here ({given(visit.visit).source.value})"
+        case ActivityFacilityActivityMembershipActivity() as membership:
+            return f"{given(membership.user).first_name} has {given(membership.plan).name}"
+        case _:
+            return None

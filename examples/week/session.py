@@ -12,6 +12,9 @@ import httpx
 
 T = TypeVar("T")
 
+TIMEOUT = 30.0
+"""Seconds an answer is waited for."""
+
 MARGIN = timedelta(seconds=60)
 """A token that ends sooner is renewed first, as a request under way outlives it."""
 

@@ -24,7 +24,7 @@ from pydantic import SecretStr
 
 from nexfit.embedded import EmbeddedServers
 from nexfit.payments.local_server import LocalProvider, serving
-from nexfit.settings import AuthSettings, FilesSettings, PaymentSettings
+from nexfit.settings import AuthSettings, FilesSettings, PaymentSettings, Settings
 from tests.databases import migrated
 
 from .conftest import PASSWORD, Client, Mailbox
@@ -110,12 +110,23 @@ async def world(
             ),
         ) as settings,
     ):
-        # A slow machine's Redis is one, too.
-        patient = settings.redis.model_copy(update={"timeout": 10, "connect_timeout": 10})
-        async with listening(settings.model_copy(update={"redis": patient}), provider=mail, clock=clock) as port:
+        async with listening(patient(settings), provider=mail, clock=clock) as port:
             url = f"http://127.0.0.1:{port}"
             provider.deliver_to = f"{url}/webhooks/payments"
             yield url, provider
+
+
+def patient(settings: Settings) -> Settings:
+    """The same with time for slow stores: an app has no second try for each of its hundreds of requests."""
+    waits = {
+        "mongo": {"timeout": 20, "server_selection_timeout": 20},
+        "postgres": {"connect_timeout": 20, "statement_timeout": 20, "lock_timeout": 20},
+        "redis": {"timeout": 20, "connect_timeout": 20},
+        "payments": {"timeout": 20},
+    }
+    return settings.model_copy(
+        update={name: getattr(settings, name).model_copy(update=longer) for name, longer in waits.items()}
+    )
 
 
 class Owner:
@@ -424,7 +435,10 @@ async def test_a_week_from_registration_to_a_finished_program(
     servers: EmbeddedServers, tmp_path: Path, apps: tuple[Any, Any, Any]
 ) -> None:
     clock, mail = Clock(), Mailbox()
-    async with world(servers, tmp_path, clock, mail) as (url, provider), httpx.AsyncClient(base_url=url) as http:
+    async with (
+        world(servers, tmp_path, clock, mail) as (url, provider),
+        httpx.AsyncClient(base_url=url, timeout=30) as http,
+    ):
         owner = Owner(http)
         await owner.open(mail, clock)
         client_app, coach_app, session = apps
