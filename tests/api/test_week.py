@@ -109,11 +109,11 @@ async def world(
                 provider="local", secret=SecretStr("key"), webhook_secret=SecretStr("webhook secret"), url=at
             ),
         ) as settings,
+        listening(patient(settings), provider=mail, clock=clock) as port,
     ):
-        async with listening(patient(settings), provider=mail, clock=clock) as port:
-            url = f"http://127.0.0.1:{port}"
-            provider.deliver_to = f"{url}/webhooks/payments"
-            yield url, provider
+        url = f"http://127.0.0.1:{port}"
+        provider.deliver_to = f"{url}/webhooks/payments"
+        yield url, provider
 
 
 def patient(settings: Settings) -> Settings:
