@@ -31,6 +31,7 @@ def reconcile(
     [bold]member money[/]  balances and last payments of member facts against the ledger, which wins
     [bold]member facts[/]  their other columns against the documents of MongoDB, which win
     [bold]instructors' names[/]  in classes and their dates against the person's own, which wins
+    [bold]seat counters[/]  of dates of classes against their bookings, which win
     [bold]references[/]  ids in PostgreSQL of documents that are gone: told, never repaired
 
     Others may go on writing: what is only on its way is no difference. A running server does the same, with --repair,
