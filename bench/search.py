@@ -97,6 +97,7 @@ async def fill(stores: Stores, kind: Kind, rows: Iterator[Mapping[str, Any]], co
         await asyncio.gather(*(insert() for _ in range(3)))
         if count >= MANY:
             await mongo_schema.up(database)
+        await database[str(kind)].delete_one({"_id": None})  # waits for the majority, without which nobody reads it
         await database.client.admin.command("fsync")  # what is measured next shall not wait for it
 
 

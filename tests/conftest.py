@@ -43,6 +43,8 @@ LONG = (
     "tests/writes/test_server_crashes.py",
     "tests/bench/test_hybrid.py",
     "tests/test_development.py",
+    "tests/memberships/test_year.py",
+    "tests/bench/test_daily_work.py",
     "tests/bench/test_plans.py",
     "tests/browser/test_graphiql.py",
     "tests/engine/test_differential.py",
