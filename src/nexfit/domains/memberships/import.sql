@@ -1,8 +1,8 @@
 -- Members of a file: what is known of a batch of them, and what is added. One import of a facility at a time.
 
 -- name: take_turn
--- for: imports of one facility follow each other. $1 facility.
-SELECT pg_advisory_xact_lock(hashtextextended('members import ' || $1::text, 0))
+-- for: imports of one facility follow each other; false while another writes. $1 facility.
+SELECT pg_try_advisory_xact_lock(hashtextextended('members import ' || $1::text, 0))
 
 -- name: held
 -- for: what people hold or held. $1 facility, $2 people.

@@ -121,7 +121,8 @@ async def import_members(
         rows = table.rows[start : start + TOGETHER]
 
         async def body(work: BothWork, rows: Sequence[tuple[int, MemberRow]] = rows) -> tuple[list[_Step], list[Any]]:
-            await work.postgres.fetch(sql.take_turn, str(place.id))
+            if not await work.postgres.fetch_value(sql.take_turn, str(place.id)):
+                raise WriteConflict("postgres", "another import of this facility is writing")
             return await _write(work, place, *await _steps(work.postgres, work.mongo, place, rows, seen))
 
         steps, refused = await _steps(stores.postgres, stores.mongo, place, rows, seen)
