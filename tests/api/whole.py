@@ -78,6 +78,7 @@ TEXTS = {
     "^([01][0-9]|2[0-3]):[0-5][0-9]$": "09:00",
     "^[A-Za-z0-9_+/-]+$": "Europe/Istanbul",
     r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$": "00000000-0000-7000-8000-000000000001",
+    "^[0-9a-f-]{36}$": "00000000-0000-7000-8000-000000000001",
 }
 """Of fields that take no word."""
 
@@ -95,6 +96,10 @@ INSERT INTO finance.purchases (business_id, facility_id, user_id, plan_id, plan_
     amount, currency, tax_rate, renews, auto_renew, status, provider, customer, method, failure, expires_at)
   VALUES ('{facility}', '{facility}', '{person}', '{plan}', 'Plan', 1, 'month', 1, 'TRY', 0, false, false, 'failed',
     'local', 'cus_1', 'pm_1', '{word}', now() + interval '1 hour');
+INSERT INTO finance.purchases (business_id, facility_id, user_id, program_id, author_id, plan_name, amount, currency,
+    tax_rate, renews, auto_renew, status, provider, expires_at)
+  VALUES ('{facility}', '{facility}', '{owner}', '{one}', '{person}', 'Program', 1, 'TRY', 0, false, false, 'failed',
+    'local', now() + interval '1 hour');
 INSERT INTO finance.freezes (subscription_id, facility_id, user_id, starts_on, ends_on, is_over, created_at)
   SELECT subscription_id, facility_id, user_id, '2026-01-01', '2026-01-05', true, now()
   FROM finance.subscriptions WHERE user_id = '{person}';

@@ -27,6 +27,7 @@ from nexfit.stores.postgres import maintenance_connection
 
 _REDACT = "SELECT finance.redact_audit_entries($1, $2::text[], $3::text[]) AS entries"
 _FACTS = "SELECT facility_id FROM platform.member_facts WHERE user_id = $1"
+_BUYERS = "SELECT DISTINCT user_id FROM finance.purchases WHERE author_id = $1 AND status IN ('paid', 'active')"
 
 Step = Callable[[Case], Awaitable[dict[str, int]]]
 
@@ -121,13 +122,14 @@ async def _doomed(case: Case, one: Documents) -> dict[str, Any]:
 
 
 async def _unused(case: Case, one: Documents) -> list[ObjectId]:
-    """Ids of those documents that no client of the person refers to; only a coach's clients can."""
+    """Ids of those documents that nobody refers to who trained with the person or bought of them; nobody else can."""
     mongo, person = case.desk.stores.mongo, case.person.id
     found = await mongo.find(one.collection, {**one.filter, **one.rule.only}, ())
     ids = {document["_id"] for document in found}
     if not ids:
         return []
     clients = [row["clientId"] for row in await mongo.find("coach_clients", {"coachId": person}, ("clientId",))]
+    clients += [ObjectId(row["user_id"]) for row in await case.desk.stores.postgres.fetch(_BUYERS, str(person))]
     used: set[ObjectId] = set()
     for collection, path in one.rule.unless_used.items() if clients else ():
         of = registry.mongo()[collection].of or "_id"

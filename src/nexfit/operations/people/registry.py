@@ -30,6 +30,7 @@ NOT_PEOPLE = frozenset(
         *("exerciseId", "workoutTemplateId", "templateId", "programId", "forkedFrom", "alternateExercises"),
         *("workoutLogId", "foodId", "exercises"),
         *("facility_id", "business_id", "plan_id", "occurrence_id", "package_id", "relation_id", "session_id", "chain"),
+        *("program_id", "enrolment_id"),
     }
 )
 """Ids that are never a person's, by the last part of their path."""
