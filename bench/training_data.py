@@ -135,10 +135,10 @@ def _logs(person: ObjectId, today: date, days: int, a_week: int, exercises: dict
 
 
 def _measured(stores: Stores, person: ObjectId, today: date) -> list[Row]:
-    rows = []
+    rows, own = [], stores.keys.of_person(person)
     for week in range(1, WEEKS_OF_CLIENTS + 1):
         id_, at = ObjectId(), datetime.combine(today - timedelta(days=7 * week - 3), time(7), UTC)
-        kept = encrypt_figures(stores.keys, id_, BodyMeasurements(weight=80 + week / 10, body_fat_percentage=20))
+        kept = encrypt_figures(own, id_, BodyMeasurements(weight=80 + week / 10, body_fat_percentage=20))
         rows.append({"_id": id_, "userId": person, "date": at, "measurements": kept})
     return rows
 
