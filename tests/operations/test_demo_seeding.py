@@ -57,7 +57,10 @@ def _decrypt(stores: Stores, collection: str, document: dict[str, Any]) -> None:
         for part in parts:
             holder = holder.get(part, {})
         if name in holder:
-            holder[name] = stores.keys.decrypt(Place(collection, document["_id"], path), holder[name])
+            # What tells of health is under the key of who it tells of.
+            person = document["_id"] if collection == "users" else document.get("userId")
+            keys = stores.keys.of_person(person) if holder[name]["keyId"] == "person" else stores.keys
+            holder[name] = keys.decrypt(Place(collection, document["_id"], path), holder[name])
 
 
 @dataclass

@@ -201,7 +201,7 @@ def _facility(branch: Branch, opened: datetime) -> Row:
             "email": place.email,
             "website": f"https://{place.email.partition('@')[2]}/{place.key}",
         },
-        "media": {"images": []},
+        "media": {"images": [], "pictures": []},
         "operatingHours": hours,
         "amenities": list(place.amenities),
         "features": list(place.features),

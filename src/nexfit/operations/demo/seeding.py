@@ -152,6 +152,7 @@ async def seed(
     tally.wrote("platform.member_facts", await rebuild_member_facts(stores, now=calendar.now))
     await listing.refresh_all(stores.mongo)
     await coach_listing.refresh_all(stores.mongo)
+    tally.wrote("vocabulary", await stores.mongo.count("vocabulary", {"kind": str(Kind.COACHES)}))
     tally.wrote("platform.member_tags", await _tag_members(stores))
     yesterday = calendar.at(calendar.today - timedelta(days=1), 12 * 60)
     tally.wrote("finance.analytics_daily", await rebuild_figures(stores.mongo, stores.postgres, now=yesterday))
