@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 import secrets
 import socket
@@ -30,6 +31,7 @@ from nexfit.local_servers import (
     variables,
     write_private,
 )
+from nexfit.logs import configure_logs
 from nexfit.operations.demo import NotEmpty, demo_logins, seed
 from nexfit.operations.setup import migrate_up
 from nexfit.payments.local_server import LocalProvider, serving_beside
@@ -118,7 +120,9 @@ async def _prepare(settings: Settings, bars: Progress, *, demo: bool) -> None:
 
 
 def _serve(settings: Settings, console: Console, started: float) -> None:
-    config = uvicorn.Config(create_app(settings), log_level="warning", **server_options(settings))
+    app = create_app(settings)
+    configure_logs(logging.WARNING)  # who looks at it for the first time is told what they can do, not what goes on
+    config = uvicorn.Config(app, log_level="warning", **server_options(settings))
     with suppress(KeyboardInterrupt):
         _AnnouncingServer(config, console, settings, started).run()
 

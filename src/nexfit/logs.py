@@ -24,8 +24,8 @@ def _with_request(_: object, __: str, event: structlog.typing.EventDict) -> stru
     return event
 
 
-def configure_logs() -> None:
-    """Set up structlog for this process, from `info` upwards; doing it again changes nothing."""
+def configure_logs(level: int = logging.INFO) -> None:
+    """Set up structlog for this process, from the level upwards; the last call decides."""
     processors: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
         _with_request,
@@ -37,7 +37,7 @@ def configure_logs() -> None:
         processors += [structlog.processors.format_exc_info, _line]
     structlog.configure(
         processors=processors,
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         # The stderr of the moment a line is written: one that stood in for it meanwhile may have been closed.
         logger_factory=lambda *_: structlog.WriteLogger(sys.stderr),
     )
