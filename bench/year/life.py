@@ -31,6 +31,7 @@ from nexfit.domains.memberships.billing import Billing
 from nexfit.domains.memberships.leaving import CancelAt
 from nexfit.domains.memberships.purchase import OnlineSales
 from nexfit.hybrid.unit_of_work import UnitsOfWork
+from nexfit.settings import Settings
 from nexfit.stores.connections import Stores
 
 PLACES = (
@@ -80,6 +81,17 @@ class Place:
     happened: list[Happening] = field(default_factory=list)
     ids: dict[int, ObjectId] = field(default_factory=dict)
     """The contract of each of the model's memberships."""
+
+
+def unhurried(settings: Settings) -> Settings:
+    """The settings for stores that wait a minute before they give up: what is slow here is no failure."""
+    wait = {"statement_timeout": 60, "connect_timeout": 60, "lock_timeout": 30, "idle_in_transaction_timeout": 60}
+    return settings.model_copy(
+        update={
+            "mongo": settings.mongo.model_copy(update={"timeout": 60, "server_selection_timeout": 30}),
+            "postgres": settings.postgres.model_copy(update=wait),
+        }
+    )
 
 
 async def _no_purge(_: object) -> None:

@@ -19,7 +19,7 @@ from rich.table import Table
 
 from bench.crashes.servers import stores_on
 from bench.crashes.worker import Where
-from bench.year.life import Chain
+from bench.year.life import Chain, unhurried
 from bench.year.reader import differences
 from nexfit.domains.analytics import keeping
 from nexfit.embedded import EmbeddedServers
@@ -30,7 +30,7 @@ FIRST = date(2027, 1, 1)
 
 async def lived(where: Where, members: int, days: int, console: Console) -> list[str]:
     """Live it, print what it took, and tell what differs."""
-    async with open_stores(where.settings()) as stores:
+    async with open_stores(unhurried(where.settings())) as stores:
         chain = Chain(stores, members, FIRST)
         began = time.perf_counter()
         await chain.open()

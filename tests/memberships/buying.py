@@ -1,6 +1,7 @@
 """A process that buys and is killed at a named point: `python -m tests.memberships.buying`, a task per line of stdin.
 
-Each task is run by a process forked from this one, which has imported everything.
+Each task is run by a process forked from this one, which has imported everything; `beside` so many others run it, too,
+and nobody kills them.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ async def _act(task: dict[str, Any]) -> None:
         )
         now = datetime.fromisoformat(task["now"])
         if "bill" in task:
+            billing.TOGETHER = task.get("together", billing.TOGETHER)
             await billing.run(Billing(sales.units, stores, sales.provider), now=now)
             return
         if "members" in task:
@@ -82,15 +84,24 @@ def _child(task: dict[str, Any]) -> None:
     asyncio.run(_act(task))
 
 
+def _fork(task: dict[str, Any]) -> int:
+    pid = os.fork()
+    if pid == 0:
+        try:
+            _child(task)
+        finally:
+            os._exit(1)
+    return pid
+
+
 def _main() -> None:
     for line in sys.stdin:
-        pid = os.fork()
-        if pid == 0:
-            try:
-                _child(json.loads(line))
-            finally:
-                os._exit(1)
+        task = json.loads(line)
+        pid = _fork(task)
+        beside = [_fork(task | {"point": None}) for _ in range(task.get("beside", 0))]
         _, status = os.waitpid(pid, 0)
+        for other in beside:
+            os.waitpid(other, 0)
         print(os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0, flush=True)
 
 

@@ -121,8 +121,13 @@ async def opened(servers: EmbeddedServers) -> AsyncIterator[tuple[Stores, Any, S
 @pytest.fixture
 async def shop(opened: tuple[Stores, Any, Settings]) -> Shop:
     """A business of its own for every test, so that its invoices begin at 1."""
-    stores, database, settings = opened
-    facility, owner = ObjectId(), ObjectId()
+    stores, _, settings = opened
+    return await open_shop(stores, settings)
+
+
+async def open_shop(stores: Stores, settings: Settings) -> Shop:
+    """A new business."""
+    facility, owner, database = ObjectId(), ObjectId(), stores.mongo.database
     await database.facilities.insert_one(
         {
             "_id": facility,

@@ -17,7 +17,7 @@ from nexfit.domains.finance.words import PaymentMethod
 from nexfit.domains.memberships import billing
 from nexfit.domains.memberships.billing import Billing
 from nexfit.domains.memberships.dunning import next_try
-from nexfit.hybrid.recovery import sweep
+from nexfit.hybrid.recovery import keep_recovering, sweep
 from nexfit.hybrid.unit_of_work import UnitsOfWork
 
 from .conftest import PRICE, Shop, no_purge
@@ -278,6 +278,55 @@ async def test_a_worker_killed_at_any_step_bills_once_all_the_same(online: Onlin
         assert await periods(online, member) == [("2026-01-31", "paid", 0), ("2026-02-28", "paid", 1)]
         assert await online.shop.agrees(member)
     assert len(online.provider.payments) == 2 * len(points)
+    await adds_up(online)
+
+
+@pytest.mark.parametrize("point", ["prepared", "billing.charged"])
+async def test_four_worker_processes_with_one_killed_bill_each_period_once(
+    online: Online, buyers: Buyers, point: str
+) -> None:
+    plan = await online.shop.plan()
+    members = [await subscriber(online, plan) for _ in range(12)]
+    online.now = datetime(2026, 2, 28, 9, 0, tzinfo=UTC)
+    recovering = asyncio.create_task(keep_recovering(online.shop.stores, grace=1.0, every=0.1))
+    await buyers.dies_at(point, bill=True, beside=3, together=3)
+    recovering.cancel()
+    for _ in range(2):
+        online.now += timedelta(minutes=1)
+        await sweep(online.shop.stores, 0.0)
+        await bill(online)
+    assert len(online.provider.payments) == 2 * len(members)
+    for member in members:
+        assert await periods(online, member) == [("2026-01-31", "paid", 0), ("2026-02-28", "paid", 1)]
+        assert (await state(online, member))["status"] == "active"
+        stored = await online.shop.database.member_subscriptions.find_one({"userId": member})
+        rows = await online.shop.stores.postgres.fetch(
+            "SELECT transaction_id FROM finance.invoices WHERE user_id = $1 ORDER BY period_start", str(member)
+        )
+        paid = [str(row["transaction_id"]) for row in rows]
+        assert [one["transactionId"] for one in stored["paymentHistory"]] == paid
+    rows = await online.shop.stores.postgres.fetch(
+        "SELECT invoice_sequence FROM finance.invoices WHERE facility_id = $1", str(online.shop.facility)
+    )
+    assert {row["invoice_sequence"] for row in rows} == set(range(1, 2 * len(members) + 1))
+    await adds_up(online)
+
+
+async def test_one_that_cannot_be_billed_does_not_hold_up_the_others(
+    online: Online, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nexfit.hybrid.unit_of_work.RETRY_SECONDS", 0.05)
+    plan = await online.shop.plan()
+    members = [await subscriber(online, plan) for _ in range(3)]
+    contracts = online.shop.database.member_subscriptions
+    lost = await contracts.find_one_and_delete({"userId": members[1]})
+    await bill(online, "2026-02-28")
+    for member in (members[0], members[2]):
+        assert await periods(online, member) == [("2026-01-31", "paid", 0), ("2026-02-28", "paid", 1)]
+    assert await periods(online, members[1]) == [("2026-01-31", "paid", 0)]
+    await contracts.insert_one(lost)
+    await bill(online)
+    assert await periods(online, members[1]) == [("2026-01-31", "paid", 0), ("2026-02-28", "paid", 1)]
     await adds_up(online)
 
 

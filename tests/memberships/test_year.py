@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 
-from bench.year.life import Chain
+from bench.year.life import Chain, unhurried
 from bench.year.reader import differences
 from nexfit.domains.analytics import keeping
 from nexfit.embedded import EmbeddedServers
@@ -18,7 +18,7 @@ MEMBERS = 60
 async def test_every_invoice_balance_and_daily_figure_of_a_year_is_what_the_model_says(
     servers: EmbeddedServers,
 ) -> None:
-    async with migrated(servers.urls) as settings, open_stores(settings) as stores:
+    async with migrated(servers.urls) as settings, open_stores(unhurried(settings)) as stores:
         chain = Chain(stores, MEMBERS, date(2027, 1, 1))
         await chain.open()
         await chain.live(365)

@@ -7,7 +7,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -28,6 +28,8 @@ from nexfit.hybrid.unit_of_work import UnitsOfWork
 from nexfit.settings import Settings
 from nexfit.stores.connections import open_stores
 from nexfit.stores.errors import StoreError
+from tests.memberships.conftest import open_shop
+from tests.memberships.online import selling_online
 
 from .conftest import until, with_pairs, write_document, write_row
 
@@ -184,6 +186,48 @@ async def _worker(settings: Settings) -> AsyncIterator[asyncio.subprocess.Proces
         if process.returncode is None:
             process.kill()
         await process.communicate()
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("gone", ["postgres", "mongo"])
+async def test_purchases_in_an_outage_end_as_memberships_or_with_the_money_back(
+    servers: EmbeddedServers, settings: Settings, gone: ServerName
+) -> None:
+    async with open_stores(settings) as stores, selling_online(await open_shop(stores, settings)) as online:
+        shop, plan = online.shop, await online.shop.plan()
+        buyers = [await shop.person() for _ in range(6)]
+        begun = [await online.buy(plan, buyer) for buyer in buyers]
+        for buyer in buyers[:2]:  # who buys it at the desk meanwhile cannot have it twice
+            await shop.sell(plan, buyer)
+        late = await shop.person()
+        await asyncio.to_thread(servers.server(gone).kill)
+        for one in begun:
+            assert one.payment is not None
+            await online.provider.pay(one.payment.reference)
+        with pytest.raises(StoreError):
+            await online.buy(plan, late, key="tap")
+        with suppress(StoreError):
+            await online.passes(minutes=1)
+        await asyncio.to_thread(servers.server(gone).start)
+
+        async def is_over() -> bool:
+            with suppress(StoreError):
+                await online.passes(minutes=1)
+                open_ = "SELECT FROM finance.purchases WHERE status IN ('initiated', 'awaiting_payment', 'paid')"
+                return not await stores.postgres.fetch(f"{open_} AND facility_id = $1", str(shop.facility))
+            return False
+
+        async def buys_again() -> bool:
+            with suppress(StoreError):
+                tapped = await online.buy(plan, late, key="tap")
+                assert tapped.payment is not None
+                await online.provider.pay(tapped.payment.reference)
+                return True
+            return False
+
+        await until(buys_again, 60)
+        await until(is_over, 60)
+        assert await online.taken() == {"active": 5, "refunded": 2}
 
 
 async def test_another_process_relays_within_five_seconds(settings: Settings) -> None:

@@ -60,11 +60,14 @@ async def mark(work: PostgresTransaction, marks: Sequence[Mark]) -> None:
         await work.execute(sql.mark, *map(list, zip(*marks, strict=True)))
 
 
-async def mark_recent(stores: Stores, *, now: datetime) -> None:
-    """Mark the last days of every facility: after a start nobody knows what the feed has missed. Raises StoreError."""
+async def mark_recent(stores: Stores, *, now: datetime, since: datetime | None = None) -> None:
+    """Mark the last days of every facility, from two before `since` (default: now) on: nobody knows what was missed.
+
+    Raises StoreError.
+    """
     accounts = await stores.postgres.fetch(sql.accounts, None)
-    day = now.date()
-    marks = [(account["facility_id"], day - timedelta(days=2), day) for account in accounts]
+    first = (since or now).astimezone(UTC).date() - timedelta(days=2)
+    marks = [(account["facility_id"], first, now.date()) for account in accounts]
     if marks:
         await stores.postgres.fetch(sql.mark, *map(list, zip(*marks, strict=True)))
 

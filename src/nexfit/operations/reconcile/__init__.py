@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 from nexfit.hybrid import feed_positions
+from nexfit.operations import daily_figures
 from nexfit.operations.member_facts import Stores, all_members, project_all, repair_money
 from nexfit.operations.reconcile.contracts import ContractsComparison
 from nexfit.operations.reconcile.counters import CountersComparison
@@ -81,6 +82,9 @@ async def reconcile(
             compared_by |= dict.fromkeys((finding.kind for finding in lasting), comparison.name)
             await _settle(stores, comparison, lasting, repair, drift, now)
     if repair:
+        if gaps:
+            since = min(gap.since for gap in gaps)
+            await daily_figures.mark_recent(stores, now=now or datetime.now(UTC), since=since)
         for gap in gaps:
             await feed_positions.close_gap(stores.postgres, gap)
         await feed_positions.compared(stores.postgres)
