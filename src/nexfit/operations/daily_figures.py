@@ -11,6 +11,7 @@ import structlog
 from nexfit.domains.analytics.keeping import refresh
 from nexfit.domains.analytics.reading import sql
 from nexfit.hybrid.cancellation import stop_if_cancelled
+from nexfit.operations.member_facts import Stores as Both
 from nexfit.stores.change_stream import DocumentChange
 from nexfit.stores.connections import Stores
 from nexfit.stores.errors import StoreError
@@ -60,7 +61,7 @@ async def mark(work: PostgresTransaction, marks: Sequence[Mark]) -> None:
         await work.execute(sql.mark, *map(list, zip(*marks, strict=True)))
 
 
-async def mark_recent(stores: Stores, *, now: datetime, since: datetime | None = None) -> None:
+async def mark_recent(stores: Both, *, now: datetime, since: datetime | None = None) -> None:
     """Mark the last days of every facility, from two before `since` (default: now) on: nobody knows what was missed.
 
     Raises StoreError.
