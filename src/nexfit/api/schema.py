@@ -45,6 +45,7 @@ from nexfit.api.memberships.activity import ACTIVITY_TYPES, ActivitySubscription
 from nexfit.api.memberships.changes import MembershipChangeMutations, MembershipChangeQueries
 from nexfit.api.memberships.importing import MemberImportMutations
 from nexfit.api.memberships.mutations import MembershipMutations
+from nexfit.api.memberships.plan_changes import PlanChangeMutations
 from nexfit.api.memberships.plans import PlanMutations
 from nexfit.api.memberships.program_purchases import ProgramSaleMutations
 from nexfit.api.memberships.purchases import PurchaseMutations
@@ -91,6 +92,7 @@ class Mutation(
     ProgramSaleMutations,
     PlanMutations,
     MembershipChangeMutations,
+    PlanChangeMutations,
     VisitMutations,
     CheckInMutations,
     RemarkMutations,

@@ -28,7 +28,7 @@ from nexfit.domains.coaching import availability, packages
 from nexfit.domains.facilities.listing import refresh_all
 from nexfit.domains.finance.payments import PaymentProvider
 from nexfit.domains.identity import coach_listing
-from nexfit.domains.memberships import billing, purchase
+from nexfit.domains.memberships import billing, plan_changes, purchase
 from nexfit.domains.memberships.billing import Billing
 from nexfit.domains.memberships.freezing import thaw_due
 from nexfit.domains.memberships.purchase import OnlineSales
@@ -121,7 +121,7 @@ async def _open_coach_hours(desk: Desk, now: datetime) -> int:
 
 
 async def _recover_purchases(desk: Desk, now: datetime) -> int:
-    return await purchase.recover(desk.sales, now=now)
+    return await purchase.recover(desk.sales, now=now) + await plan_changes.recover(desk.sales, now=now)
 
 
 async def _bill(desk: Desk, now: datetime) -> int:
@@ -165,7 +165,12 @@ JOBS: Sequence[Job] = (
         _refresh_listings,
     ),
     Job("open_coach_hours", "*/10 * * * *", "keeps the hours of coaches a while ahead as instants", _open_coach_hours),
-    Job("recover_purchases", "* * * * *", "takes purchases and refunds on that were left", _recover_purchases),
+    Job(
+        "recover_purchases",
+        "* * * * *",
+        "takes on what was left of purchases, changes, refunds",
+        _recover_purchases,
+    ),
     Job("thaw_memberships", "*/10 * * * *", "ends the pauses of memberships", _thaw),
     Job("bill_memberships", "*/10 * * * *", "renews, charges, reminds, suspends and ends memberships", _bill),
     Job(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -98,11 +99,6 @@ def _bought_days(first: date, ends: date, pauses: Sequence[tuple[date, date]]) -
     return max((ends - first).days, 0) - frozen
 
 
-def pauses_of(paid: Row) -> list[tuple[date, date]]:
-    """The pauses of a subscription, as `paid_period` reads them."""
-    return list(zip(paid["paused_from"], paid["paused_until"], strict=True))
-
-
 @dataclass(frozen=True, slots=True)
 class Held:
     """A membership somebody may change: its contract and subscription, and the facility's day."""
@@ -141,7 +137,7 @@ async def cancel(
     key: str,
     now: datetime,
 ) -> UUID | None:
-    """End a membership; the movement that gives money back, if there is one.
+    """End a membership; the movement that gives money back, the first of several where it came by several payments.
 
     By its holder or staff with `members_write`. The same `key` and input give the first outcome again. Raises
     Unauthenticated, NotFound, NotPossibleNow, AtTheDesk, IdempotencyConflict; then nothing was written.
@@ -149,10 +145,11 @@ async def cancel(
     by = actor.require()
     held = await find_held(stores, actor, contract, now)
 
-    async def body(work: BothWork) -> dict[str, str | bool] | None:
+    async def body(work: BothWork) -> dict[str, Any] | None:
         row = await work.postgres.fetch_one(billing_sql.hold, held.subscription)
         if row is None or row["status"] in _ENDED:
             raise NotPossibleNow(state="gone" if row is None else row["status"])
+        await work.postgres.execute(sql.drop_change, held.subscription)
         if at is CancelAt.PERIOD_END:
             after = await work.postgres.fetch_one(sql.at_period_end, held.subscription, True, False)
             assert after is not None  # noqa: S101  # the row is held
@@ -164,17 +161,17 @@ async def cancel(
         if reason is not None:
             await work.mongo.update(COLLECTION, {"_id": contract}, {"$set": {"cancellationReason": reason}})
         _audit(work, row, "membership.cancelled", by, reason)
-        if asked is None:
+        if not asked:
             return None
-        return {"refund": str(asked.refund), "movement": str(asked.movement), "open": asked.is_open}
+        return {"refunds": [str(one.refund) for one in asked if one.is_open], "movement": str(asked[0].movement)}
 
     asked_for = {"contract": str(contract), "at": str(at), "reason": reason}
     unit = units.both("cancel_membership")
     made = await once(stores.mongo, unit, by, "cancelMembership", key, asked_for, body)
     if made is None:
         return None
-    if made["open"]:
-        await refunding.settle(units, stores, provider, UUID(made["refund"]), now=now)
+    for refund in made["refunds"]:
+        await refunding.settle(units, stores, provider, UUID(refund), now=now)
     return UUID(made["movement"])
 
 
@@ -189,36 +186,54 @@ async def end_without_return(
         row = await work.postgres.fetch_one(billing_sql.hold, held.subscription)
         if row is None or row["status"] in _ENDED:
             return
+        await work.postgres.execute(sql.drop_change, held.subscription)
         await change_state(work, row, SubscriptionState.CANCELLED, cancelled_at=now, by=by)
         _audit(work, row, "membership.cancelled", by, None)
 
     await units.both("end_membership").run(body)
 
 
-async def _give_back_unused(
-    work: BothWork, row: Row, held: Held, by: ObjectId, now: datetime
-) -> refunding.Asked | None:
+async def _give_back_unused(work: BothWork, row: Row, held: Held, by: ObjectId, now: datetime) -> list[refunding.Asked]:
     """Raises AtTheDesk."""
-    paid = await work.postgres.fetch_one(sql.paid_period, held.subscription, row["current_period_start"])
-    if paid is None:
-        return None
-    online = paid["transaction_type"] == TransactionType.CHARGE
+    paid = await work.postgres.fetch(sql.paid_period, held.subscription, row["current_period_start"])
+    if not paid:
+        return []
+    online = paid[0]["transaction_type"] == TransactionType.CHARGE
     is_first = row["current_period_start"] == row["start_date"]
-    back = unused_share(
-        paid["total_amount"],
-        row["current_period_start"],
-        row["current_period_end"],
-        held.today,
-        row["currency"],
-        withdrawn_until=row["start_date"] + WITHDRAWAL if online and is_first else None,
-        pauses=pauses_of(paid),
-    )
-    back = min(back, paid["total_amount"] - paid["returned"])
+    back = unused(row, paid, held.today, row["start_date"] + WITHDRAWAL if online and is_first else None)
     if back <= 0:
-        return None
+        return []
     if not online and not held.by_staff:
         raise AtTheDesk
-    return await refunding.give_back(work, paid["transaction_id"], back, "cancelled", by, today=held.today, now=now)
+    return await give_back(work, paid, back, "cancelled", by, today=held.today, now=now)
+
+
+def unused(row: Row, paid: Sequence[Row], today: date, withdrawn_until: date | None) -> Decimal:
+    """What is given back of the present period, as far as it was not given back already. `paid` is `paid_period`."""
+    share = unused_share(
+        paid[0]["total_amount"] + paid[0]["carried"],
+        row["current_period_start"],
+        row["current_period_end"],
+        today,
+        row["currency"],
+        withdrawn_until=withdrawn_until,
+        pauses=list(zip(paid[0]["paused_from"], paid[0]["paused_until"], strict=True)),
+    )
+    rest = sum((one["total_amount"] - one["returned"] for one in paid), Decimal(0))
+    return max(min(share, rest), Decimal(0))
+
+
+async def give_back(
+    work: BothWork, paid: Sequence[Row], amount: Decimal, reason: str, by: ObjectId, *, today: date, now: datetime
+) -> list[refunding.Asked]:
+    """Give an amount back to the payments it came from, the latest first."""
+    asked = []
+    for one in paid:
+        part = min(amount, one["total_amount"] - one["returned"])
+        if part > 0:
+            asked.append(await refunding.give_back(work, one["transaction_id"], part, reason, by, today=today, now=now))
+            amount -= part
+    return asked
 
 
 async def set_auto_renew(
@@ -239,6 +254,8 @@ async def set_auto_renew(
             raise CannotRenew
         if (row["auto_renew"], row["cancel_at_period_end"]) == (on, False):
             return
+        if not on:
+            await work.postgres.execute(sql.drop_change, held.subscription)
         after = await work.postgres.fetch_one(sql.at_period_end, held.subscription, False, on)
         assert after is not None  # noqa: S101  # the row is held
         await mirror_change(work, after)

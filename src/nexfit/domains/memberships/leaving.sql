@@ -5,17 +5,34 @@
 SELECT * FROM finance.subscriptions WHERE subscription_id = $1
 
 -- name: paid_period
--- for: what was paid for the present period and by which payment, and the subscription's pauses. $1 subscription, $2 period's first
--- day.
+-- for: what was paid for the present period and by which payment, what was credited to it when the plan was changed, and the
+-- subscription's pauses; after that the payments the credit came from, the latest first. $1 subscription, $2 period's first day.
+WITH RECURSIVE chain AS (
+  SELECT $1::uuid AS subscription_id, $2::date AS period_start, 0 AS depth
+  UNION ALL
+  SELECT c.subscription_id, c.period_start, h.depth + 1
+  FROM chain h JOIN finance.plan_changes c ON c.made_subscription_id = h.subscription_id AND c.starts_on = h.period_start
+)
 SELECT i.transaction_id, i.total_amount, t.transaction_type,
+  coalesce((SELECT c.credit FROM finance.plan_changes c WHERE c.made_subscription_id = h.subscription_id
+    AND c.starts_on = h.period_start), 0) AS carried,
   coalesce((SELECT sum(r.amount) FROM finance.refunds r WHERE r.original_transaction_id = i.transaction_id AND r.status <> 'failed'), 0)
     AS returned,
   ARRAY(SELECT f.starts_on FROM finance.freezes f WHERE f.subscription_id = $1 ORDER BY f.starts_on, f.freeze_id) AS paused_from,
   ARRAY(SELECT f.ends_on FROM finance.freezes f WHERE f.subscription_id = $1 ORDER BY f.starts_on, f.freeze_id) AS paused_until
-FROM finance.invoices i
+FROM chain h
+JOIN finance.invoices i ON i.subscription_id = h.subscription_id AND i.period_start = h.period_start AND i.status = 'paid'
 JOIN finance.transaction_keys k ON k.transaction_id = i.transaction_id
 JOIN finance.transactions t ON t.transaction_id = k.transaction_id AND t.created_at = k.created_at
-WHERE i.subscription_id = $1 AND i.period_start = $2 AND i.status = 'paid'
+ORDER BY h.depth
+
+-- name: is_changing
+-- for: one change of plan at a time. $1 subscription.
+SELECT true FROM finance.plan_changes WHERE subscription_id = $1 AND status = 'initiated'
+
+-- name: drop_change
+-- for: no renewal to come, so no other plan with it. $1 subscription.
+UPDATE finance.plan_changes SET status = 'dropped' WHERE subscription_id = $1 AND status = 'scheduled'
 
 -- name: at_period_end
 -- for: ending with the period, or not after all. $1 subscription, $2 whether, $3 whether it renews by itself.

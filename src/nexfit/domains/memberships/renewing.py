@@ -26,6 +26,9 @@ from nexfit.domains.memberships.terms import period_after
 from nexfit.hybrid.unit_of_work import BothWork
 from nexfit.stores.connections import Stores
 from nexfit.stores.postgres import Row
+from nexfit.stores.sql import load_sql
+
+plan_sql = load_sql("nexfit.domains.memberships", "plan_changes.sql")
 
 FIRST_PAYMENT = timedelta(hours=23)
 """How long a subscription waits for its first payment."""
@@ -83,6 +86,11 @@ async def _bill(
     work: BothWork, stores: Stores, rows: Sequence[Row], place: Mapping[str, Any], today: date
 ) -> list[tuple[UUID, UUID, int]]:
     """Invoice the next periods; the first tries. Without a way to pay one is owed from today on."""
+    changed = {
+        row["subscription_id"]: row
+        for row in await work.postgres.fetch(plan_sql.apply_scheduled, [row["subscription_id"] for row in rows])
+    }
+    rows = [changed.get(row["subscription_id"], row) for row in rows]
     rate = rate_on((place.get("address") or {}).get("country"), today)
     ends = [
         period_after(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from uuid import UUID
 
 import orjson
@@ -46,11 +47,17 @@ class Paid:
     reference: str | None = None
     customer: str | None = None
     saved_method: str | None = None
+    amount: Decimal | None = None
+    """What was paid; by default the price, less where something is credited."""
 
     @property
     def kind(self) -> TransactionType:
         """Taken by a provider, or by hand."""
         return TransactionType.MANUAL_PAYMENT if self.provider is None else TransactionType.CHARGE
+
+    def of(self, price: Decimal) -> Decimal:
+        """What was paid of a price."""
+        return price if self.amount is None else self.amount
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,14 +146,15 @@ async def _bill(
     work: BothWork, offer: Offer, business: str, subscription: Row, starts: date, how: Paid
 ) -> Document | None:
     """The invoice of the term and its payment as the contract repeats it; None for what costs nothing."""
-    if offer.price == 0:
+    total = how.of(offer.price)
+    if total == 0:
         return None
     term = {"periodEnd": subscription["current_period_end"]}
     paid = await take(work, offer, business, how, (subscription["subscription_id"], starts), **term)
     return mirror.payment_of(
         {
             **paid,
-            "amount": offer.price,
+            "amount": total,
             "currency": offer.currency,
             "payment_method": str(how.method),
             "status": "succeeded",
@@ -165,13 +173,14 @@ async def take(
     """Book the payment of what is sold, with its paid invoice: of a subscription's term, if it is one. `more` is
     printed, too."""
     facility, member = str(sold.facility["_id"]), str(sold.member["_id"])
+    total = how.of(sold.price)
     paid = await work.postgres.fetch_one(
         sql.take_payment,
-        *(business, facility, member, sold.price, sold.currency, str(how.method), sold.name),
+        *(business, facility, member, total, sold.currency, str(how.method), sold.name),
         *(str(how.kind), how.provider, how.reference, how.at),
     )
     assert paid is not None  # noqa: S101  # returned by the insert
-    net, tax = split_tax(sold.price, sold.tax_rate, sold.currency)
+    net, tax = split_tax(total, sold.tax_rate, sold.currency)
     paper = printed(sold.facility, sold.member, **more)
     invoice = await work.postgres.fetch_one(
         sql.issue_invoice,
@@ -217,7 +226,7 @@ async def mirror_changes(work: BothWork, changed: Sequence[tuple[Row, Document |
 def _repeating(row: Row, payment: Document | None) -> tuple[Document, Document]:
     """Which contract is changed, and how."""
     repeated = mirror.contract_of(row, [])
-    kept = ("startDate", "endDate", "status", "autoRenew", "cancelledAt", "updatedAt")
+    kept = ("membershipId", "startDate", "endDate", "status", "autoRenew", "cancelledAt", "updatedAt")
     change: Document = {"$set": {name: repeated[name] for name in kept if name in repeated}}
     if payment is not None:
         change["$push"] = {"paymentHistory": {"$each": [payment], "$slice": -mirror.KEPT_PAYMENTS}}

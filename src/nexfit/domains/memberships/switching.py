@@ -6,9 +6,11 @@ and is sold in full. Both, and the end of the old membership, are one commit of 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from bson import ObjectId
@@ -20,7 +22,7 @@ from nexfit.domains.finance.words import PaymentMethod, SubscriptionState
 from nexfit.domains.idempotency import once
 from nexfit.domains.identity.access import Actor
 from nexfit.domains.memberships.errors import PriceChanged
-from nexfit.domains.memberships.leaving import Held, NotPossibleNow, find_held, pauses_of, sql, unused_share
+from nexfit.domains.memberships.leaving import Held, NotPossibleNow, find_held, give_back, sql, unused
 from nexfit.domains.memberships.offers import Offer, find_member, find_plan, offer_of
 from nexfit.domains.memberships.selling import Paid, conclude
 from nexfit.domains.memberships.states import change_state
@@ -54,22 +56,16 @@ class Switch:
         return self.price - self.credit
 
 
-@dataclass(frozen=True, slots=True)
-class _Paid:
-    payment: UUID | None
-    credit: Decimal
-
-
 async def preview(stores: Stores, actor: Actor, contract: ObjectId, plan: ObjectId, *, now: datetime) -> Switch:
     """What changing to a plan today comes to; writes nothing. By the holder or staff with `members_write`.
 
     Raises Unauthenticated, NotFound, OtherPlace, NotPossibleNow, NoTaxRate.
     """
-    held, offer = await _found(stores, actor, contract, plan, now)
+    held, offer = await find_switch(stores, actor, contract, plan, now)
     [row] = await stores.postgres.fetch(sql.subscription, held.subscription)
-    _check(row, offer)
+    check_switch(row, offer)
     paid = await stores.postgres.fetch(sql.paid_period, held.subscription, row["current_period_start"])
-    return Switch(_credit(row, paid[0] if paid else None, held).credit, offer.price, offer.currency, held.today)
+    return Switch(credit_of(row, paid, held), offer.price, offer.currency, held.today)
 
 
 async def switch(
@@ -91,28 +87,25 @@ async def switch(
     PriceChanged, NoTaxRate, AlreadySubscribed, IdempotencyConflict; then nothing was written.
     """
     by = actor.require()
-    held, offer = await _found(stores, actor, contract, plan, now)
+    held, offer = await find_switch(stores, actor, contract, plan, now)
     if not held.by_staff:
         raise NotFound("There is no such membership.", path=("membership",))
 
-    async def body(work: BothWork) -> dict[str, str | None]:
+    async def body(work: BothWork) -> dict[str, Any]:
         row = await work.postgres.fetch_one(billing_sql.hold, held.subscription)
         if row is None:
             raise NotPossibleNow(state="gone")
-        _check(row, offer)
-        paid = await work.postgres.fetch_one(sql.paid_period, held.subscription, row["current_period_start"])
-        found = _credit(row, paid, held)
-        if offer.price - found.credit != expected_due:
-            raise PriceChanged(price=f"{offer.price - found.credit:f} {offer.currency}")
-        refund = None
-        if found.payment is not None and found.credit > 0:
-            asked = await refunding.give_back(
-                work, found.payment, found.credit, "changed to another plan", by, today=held.today, now=now
-            )
-            refund = str(asked.refund) if asked.is_open else None
+        check_switch(row, offer)
+        paid = await work.postgres.fetch(sql.paid_period, held.subscription, row["current_period_start"])
+        credit = credit_of(row, paid, held)
+        if offer.price - credit != expected_due:
+            raise PriceChanged(price=f"{offer.price - credit:f} {offer.currency}")
+        why = "changed to another plan"
+        asked = await give_back(work, paid, credit, why, by, today=held.today, now=now)
+        await work.postgres.execute(sql.drop_change, held.subscription)
         await change_state(work, row, SubscriptionState.CANCELLED, cancelled_at=now, by=by)
         sold = await conclude(work, offer, Paid(method, now), renew=False, auto_renew=False, by=by)
-        return {"contract": str(sold.contract), "refund": refund}
+        return {"contract": str(sold.contract), "refunds": [str(one.refund) for one in asked if one.is_open]}
 
     asked_for = {
         "contract": str(contract),
@@ -121,12 +114,18 @@ async def switch(
         "expectedDue": f"{expected_due.normalize():f}",
     }
     made = await once(stores.mongo, units.both("switch_membership"), by, "switchMembership", key, asked_for, body)
-    if made["refund"] is not None:
-        await refunding.settle(units, stores, provider, UUID(made["refund"]), now=now)
+    for refund in made["refunds"]:
+        await refunding.settle(units, stores, provider, UUID(refund), now=now)
     return ObjectId(made["contract"])
 
 
-async def _found(stores: Stores, actor: Actor, contract: ObjectId, plan: ObjectId, now: datetime) -> tuple[Held, Offer]:
+async def find_switch(
+    stores: Stores, actor: Actor, contract: ObjectId, plan: ObjectId, now: datetime
+) -> tuple[Held, Offer]:
+    """A membership that somebody may change, and the plan to change to.
+
+    Raises Unauthenticated, NotFound, OtherPlace, NoTaxRate.
+    """
     held = await find_held(stores, actor, contract, now)
     document, facility = await find_plan(stores.mongo, plan)
     [stored] = await stores.mongo.find(
@@ -137,7 +136,7 @@ async def _found(stores: Stores, actor: Actor, contract: ObjectId, plan: ObjectI
     return held, offer_of(document, facility, await find_member(stores.mongo, stored["userId"]), now)
 
 
-def _check(row: Row, offer: Offer) -> None:
+def check_switch(row: Row, offer: Offer) -> None:
     """Raises NotPossibleNow, OtherPlace."""
     if row["status"] != SubscriptionState.ACTIVE:
         raise NotPossibleNow(state=row["status"])
@@ -145,20 +144,9 @@ def _check(row: Row, offer: Offer) -> None:
         raise OtherPlace
 
 
-def _credit(row: Row, paid: Row | None, held: Held) -> _Paid:
+def credit_of(row: Row, paid: Sequence[Row], held: Held) -> Decimal:
     """The unused share of what was paid for the present term, as far as it was not given back already.
 
-    The day of the change counts as used.
+    The day of the change counts as used. `paid` is `paid_period` of `leaving.sql`.
     """
-    if paid is None:
-        return _Paid(None, Decimal(0))
-    share = unused_share(
-        paid["total_amount"],
-        row["current_period_start"],
-        row["current_period_end"],
-        held.today,
-        row["currency"],
-        withdrawn_until=None,
-        pauses=pauses_of(paid),
-    )
-    return _Paid(paid["transaction_id"], max(min(share, paid["total_amount"] - paid["returned"]), Decimal(0)))
+    return unused(row, paid, held.today, None) if paid else Decimal(0)

@@ -54,6 +54,8 @@ REFERENCES = (
     Reference("finance.purchases", "plan_id", "memberships"),
     Reference("finance.purchases", "program_id", "workout_programs"),
     Reference("finance.purchases", "author_id", "users"),
+    Reference("finance.plan_changes", "user_id", "users"),
+    Reference("finance.plan_changes", "plan_id", "memberships"),
     Reference("finance.freezes", "facility_id", "facilities"),
     Reference("finance.freezes", "user_id", "users"),
     Reference("finance.analytics_marks", "facility_id", "facilities"),
