@@ -86,6 +86,53 @@ async def test_somebody_buys_and_pays(
     assert [(error["code"], error["path"]) for error in taken["userErrors"]] == [("ALREADY_SUBSCRIBED", ["renew"])]
 
 
+async def test_a_member_changes_to_a_dearer_plan(
+    selling: tuple[httpx.AsyncClient, LocalProvider], small_stores: Stores, offer: tuple[str, str]
+) -> None:
+    http, provider = selling
+    user, email = await account(small_stores)
+    client = await login(http, email, "deniz kenarında bir akşam")
+    provider.faults.pay_at_once = True
+    try:
+        await buys(client, plan=offer[0], expectedTotal=offer[1], autoRenew=True)
+    finally:
+        provider.faults.pay_at_once = False
+    database = small_stores.mongo.database
+    held = await database["member_subscriptions"].find_one({"userId": user})
+    assert held is not None
+    facility = held["facilityId"]
+    dearest = await database["memberships"].find_one(
+        {"facilityId": facility, "isActive": True, "_id": {"$ne": held["membershipId"]}}, sort=[("price", -1)]
+    )
+    assert dearest is not None
+    which = {
+        "membership": global_id("MemberSubscription", held["_id"]),
+        "plan": global_id("Membership", dearest["_id"]),
+    }
+    query = "query ($m: ID!, $p: ID!) { preview: membershipSwitchPreview(membership: $m, plan: $p) { due { amount } } }"
+    due = (await client.data(query, {"m": which["membership"], "p": which["plan"]}))["preview"]["due"]["amount"]
+    change = """mutation ($i: ChangePlanInput!) { changePlan(input: $i) {
+      outcome memberSubscription { status membership { id } } userErrors { code path } } }"""
+    for wrong, code, path in (
+        ({"expectedDue": "1"}, "PRICE_CHANGED", ["expectedTotal"]),
+        ({"plan": offer[0]}, "BAD_USER_INPUT", ["plan"]),
+        ({"membership": global_id("MemberSubscription", ObjectId("6a" * 12))}, "NOT_FOUND", ["membership"]),
+    ):
+        given = {**which, "expectedDue": due, "idempotencyKey": uuid4().hex, **wrong}
+        refused = (await client.data(change, {"i": given}))["changePlan"]
+        assert refused == {
+            "outcome": None, "memberSubscription": None, "userErrors": [{"code": code, "path": path}]
+        }  # fmt: skip
+    given = {**which, "expectedDue": due, "idempotencyKey": "change"}
+    changed = (await client.data(change, {"i": given}))["changePlan"]
+    assert changed == {
+        "outcome": "DONE",
+        "memberSubscription": {"status": "ACTIVE", "membership": {"id": which["plan"]}},
+        "userErrors": [],
+    }
+    assert (await client.data(change, {"i": given}))["changePlan"] == changed
+
+
 @pytest.mark.parametrize(
     ("change", "code", "path"),
     [

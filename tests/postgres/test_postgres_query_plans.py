@@ -139,6 +139,12 @@ INSERT INTO platform.data_requests (user_id, kind, status, requested_at, due_at,
     CASE WHEN g = 2 THEN at END
   FROM u, generate_series(1, 20) g,
     LATERAL (SELECT '2026-01-01'::timestamptz + (u.n * 20 + g) * interval '1 min') t (at);
+INSERT INTO finance.plan_changes (subscription_id, business_id, facility_id, user_id, plan_id, plan_name, duration_value,
+    duration_unit, price, currency, tax_rate, credit, period_start, status, created_at, made_subscription_id, starts_on)
+  SELECT s.subscription_id, s.business_id, s.facility_id, s.user_id, s.plan_id, 'a month', 1, 'month', 100, 'TRY', 0.2, 0,
+    s.start_date, CASE WHEN s.n % 50 = 0 THEN 'initiated' ELSE 'done' END, '2026-01-01'::timestamptz + s.n * interval '1 min',
+    CASE WHEN s.n % 50 > 0 THEN s.subscription_id END, CASE WHEN s.n % 50 > 0 THEN s.start_date END
+  FROM (SELECT *, row_number() OVER (ORDER BY subscription_id) AS n FROM finance.subscriptions) s;
 INSERT INTO platform.entity_attributes (entity_type, entity_id, attribute_name, attribute_value)
   SELECT 'facility', f.n || '-' || u.n, 'parking', jsonb_build_object('spaces', u.n) FROM f, u;
 """
@@ -149,6 +155,7 @@ remark_sql = load_sql("nexfit.domains.memberships", "remarks.sql")
 import_sql = load_sql("nexfit.domains.memberships", "import.sql")
 request_sql = load_sql("nexfit.domains.privacy", "requests.sql")
 billing = load_sql("nexfit.domains.memberships", "billing.sql")
+plan_changes = load_sql("nexfit.domains.memberships", "plan_changes.sql")
 leaving = load_sql("nexfit.domains.memberships", "leaving.sql")
 refunding = load_sql("nexfit.domains.finance", "refunding.sql")
 coaching = load_sql("nexfit.domains.coaching", "packages.sql")
@@ -436,6 +443,22 @@ CASES: dict[str, tuple[Callable[[Any], Awaitable[Any]], set[str]]] = {
     "freezes of a subscription": (
         plain(leaving.freezes_since, UUID(int=1), TODAY),
         {"idx_freezes_subscription_id"},
+    ),
+    "changes of plan to ask about": (
+        plain(plan_changes.open, datetime.fromisoformat("2026-01-01T06:00:00+00:00"), 20),
+        {"idx_plan_changes_open"},
+    ),
+    "the open change of a subscription": (
+        plain(leaving.is_changing, UUID(int=1)),
+        {"plan_changes_open_key"},
+    ),
+    "where a subscription's credit came from": (
+        plain(
+            "SELECT credit FROM finance.plan_changes WHERE made_subscription_id = $1 AND starts_on = $2",
+            UUID(int=1),
+            TODAY,
+        ),
+        {"idx_plan_changes_made"},
     ),
     "purchases to look at": (
         plain(
