@@ -191,6 +191,17 @@ class PaymentSettings(Section):
         return self
 
 
+class PlatformSettings(Section):
+    """What facilities pay the platform. Without `facility` nobody needs a plan."""
+
+    facility: str = Field(
+        default="",
+        pattern="^([0-9a-f]{24})?$",
+        description="Id of the facility that is the platform itself; its membership plans are what owners buy.",
+    )
+    free_facilities: int = Field(default=1, ge=0, le=1000, description="Facilities an owner has without a plan.")
+
+
 class EncryptionSettings(Section):
     """Keys of the fields that are kept encrypted; `nexfit keys new` makes one."""
 
@@ -283,6 +294,7 @@ class Settings(BaseSettings):
     files: FilesSettings = FilesSettings()
     privacy: PrivacySettings = PrivacySettings()
     payments: PaymentSettings = PaymentSettings()
+    platform: PlatformSettings = PlatformSettings()
     operators: tuple[str, ...] = Field(
         default=(), description="Ids of the users (24 hex digits) who see how the platform does, e.g. its jobs."
     )

@@ -13,8 +13,10 @@ from bson import ObjectId
 
 from nexfit.domains.classes.events import STATUSES
 from nexfit.domains.classes.notices import KINDS
+from nexfit.domains.memberships.events import MembershipStateChanged, RenewalDeclined
 from nexfit.hybrid.joined_views import JoinedViews
 from nexfit.hybrid.relay import relay
+from nexfit.hybrid.unit_of_work import UnitsOfWork
 from nexfit.operations.notices import keep_noticed
 from nexfit.stores.connections import Stores
 
@@ -81,6 +83,30 @@ async def test_a_freed_seat_and_a_date_called_off_are_told_to_whom_they_concern(
     assert {one["occurrence"]["status"] for one in told} == {"CANCELLED"}
     assert [one["kind"] for one in await _notices(third, 1)] == ["CALLED_OFF"]
     assert (await first.data(NOTICES))["viewer"]["notices"] == []  # who left has nothing to be told
+
+
+@pytest.mark.usefixtures("told")
+async def test_a_declined_renewal_is_told_step_by_step(studio: Studio) -> None:
+    user, _ = await account(studio.stores)
+    await studio.join(user)
+    member = Client(studio.http, studio.tokens.issue(user, ObjectId(), datetime.now(UTC)).value)
+    held = await studio.stores.mongo.database["member_subscriptions"].find_one({"userId": user})
+    assert held is not None
+    which = {"subscription_id": held["subscriptionId"], "plan_id": str(held["membershipId"]), "user_id": str(user)}
+    units = UnitsOfWork(studio.stores, JoinedViews(studio.stores.redis).invalidate)
+    async with units.postgres("test") as work:
+        for before, after in (
+            ("active", "past_due"), ("past_due", "suspended"), ("suspended", "active"), ("active", "frozen"),
+        ):  # fmt: skip
+            work.emit(MembershipStateChanged(facility_id=str(studio.facility), before=before, after=after, **which))
+        work.emit(RenewalDeclined(facility_id=str(studio.facility), **which))
+    await _notices(member, 4)
+    query = "{ viewer { notices { kind occurrence { id } memberSubscription { status } } } }"
+    told = (await member.data(query))["viewer"]["notices"]
+    assert sorted(one["kind"] for one in told) == [
+        "MEMBERSHIP_ACTIVE_AGAIN", "MEMBERSHIP_SUSPENDED", "PAYMENT_DECLINED", "PAYMENT_DUE",
+    ]  # fmt: skip
+    assert all(one["occurrence"] is None and one["memberSubscription"] == {"status": "ACTIVE"} for one in told)
 
 
 def test_what_people_did_themselves_is_no_news_to_them() -> None:

@@ -132,6 +132,14 @@ async def test_declines_are_tried_again_and_then_lock_out(online: Online) -> Non
         ("2026-03-21", "suspended", 5),
     ]
     assert await periods(online, member) == [("2026-01-31", "paid", 0), ("2026-02-28", "open", 5)]
+    told = await online.shop.stores.postgres.fetch(
+        """SELECT event_type, payload->>'after' AS state FROM finance.outbox
+           WHERE facility_id = $1 AND event_type IN ('RenewalDeclined', 'MembershipStateChanged') ORDER BY position""",
+        str(online.shop.facility),
+    )
+    assert [tuple(row) for row in told] == [
+        ("MembershipStateChanged", "past_due"), *3 * [("RenewalDeclined", None)], ("MembershipStateChanged", "suspended"),
+    ]  # fmt: skip
     online.provider.faults.decline = None
     await bill(online, "2026-04-15")
     assert (await state(online, member))["status"] == "suspended"  # nobody is charged who is locked out

@@ -194,6 +194,39 @@ async def test_two_purchases_of_one_membership_are_one_and_money_back(online: On
     assert await online.taken() == {"active": 1, "refunded": 1}
 
 
+async def test_a_refused_refund_is_named_and_can_be_tried_again(online: Online) -> None:
+    shop, member, plan = online.shop, await online.shop.person(), await online.shop.plan()
+    begun = await online.buy(plan, member)
+    assert begun.payment is not None
+    await shop.sell(plan, member)
+    reference = begun.payment.reference
+    online.provider.refunds["elsewhere"] = {"payment": reference, "amount": 1}  # given back at the provider by hand
+    await online.provider.pay(reference)
+    await online.passes(minutes=1)
+    rows = await shop.stores.postgres.fetch(
+        """SELECT p.status, p.failure, p.transaction_id, t.status AS movement FROM finance.purchases p
+           JOIN finance.refunds r USING (refund_id)
+           JOIN finance.transactions t ON t.transaction_id = r.refund_transaction_id WHERE p.purchase_id = $1""",
+        begun.purchase,
+    )
+    assert [(row["status"], row["failure"], row["movement"]) for row in rows] == [
+        ("paid", "refund_refused: not_refundable", "failed")
+    ]
+    del online.provider.refunds["elsewhere"]
+    for part in (PRICE - 1, Decimal(1)):
+        assert await online.status(begun.purchase) == "paid"
+        await refunding.refund(
+            *(shop.units, shop.stores, online.sales.provider, shop.owner),
+            payment=rows[0]["transaction_id"],
+            amount=part,
+            reason=None,
+            key=str(part),
+            now=online.now,
+        )
+    assert await online.status(begun.purchase) == "refunded"
+    assert online.provider.money()["returned"] == int(PRICE * 100)
+
+
 async def test_a_renewal_bought_online_follows_the_present_term(online: Online) -> None:
     member, plan = await online.shop.person(), await online.shop.plan()
     online.provider.faults.pay_at_once = True

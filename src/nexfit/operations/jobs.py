@@ -28,9 +28,10 @@ from nexfit.domains.coaching import availability, packages
 from nexfit.domains.facilities.listing import refresh_all
 from nexfit.domains.finance.payments import PaymentProvider
 from nexfit.domains.identity import coach_listing
-from nexfit.domains.memberships import billing, plan_changes, purchase
+from nexfit.domains.memberships import billing, plan_changes, platform_plans, purchase
 from nexfit.domains.memberships.billing import Billing
 from nexfit.domains.memberships.freezing import thaw_due
+from nexfit.domains.memberships.platform_plans import Platform
 from nexfit.domains.memberships.purchase import OnlineSales
 from nexfit.hybrid import job_queue
 from nexfit.hybrid.cancellation import stop_if_cancelled
@@ -128,6 +129,11 @@ async def _bill(desk: Desk, now: datetime) -> int:
     return await billing.run(Billing(desk.units, desk.stores, desk.provider), now=now)
 
 
+async def _mirror_platform_plans(desk: Desk, now: datetime) -> int:
+    platform = Platform.of(desk.settings.platform)
+    return 0 if platform is None else await platform_plans.mirror(desk.units, desk.stores, platform, now=now)
+
+
 async def _thaw(desk: Desk, now: datetime) -> int:
     return await thaw_due(desk.units, desk.stores, now=now)
 
@@ -173,6 +179,12 @@ JOBS: Sequence[Job] = (
     ),
     Job("thaw_memberships", "*/10 * * * *", "ends the pauses of memberships", _thaw),
     Job("bill_memberships", "*/10 * * * *", "renews, charges, reminds, suspends and ends memberships", _bill),
+    Job(
+        "mirror_platform_plans",
+        "* * * * *",
+        "repeats in facilities which plan of the platform they have",
+        _mirror_platform_plans,
+    ),
     Job(
         "release_seats",
         "*/5 * * * *",

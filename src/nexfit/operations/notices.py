@@ -1,4 +1,4 @@
-"""Members get a notice of what became of their bookings without them: a consumer of the stream of events."""
+"""Members get a notice of what became of their bookings and memberships: a consumer of the stream of events."""
 
 from __future__ import annotations
 
@@ -12,4 +12,4 @@ NOTICES = "notices"
 
 async def keep_noticed(stores: Stores) -> None:
     """Write notices until cancelled."""
-    await Consumer(stores, NOTICES, notices.KINDS, notices.write).run()
+    await Consumer(stores, NOTICES, (*notices.KINDS, *notices.MEMBERSHIP_EVENTS), notices.write).run()

@@ -20,6 +20,8 @@ from nexfit.api.relay import object_id
 from nexfit.domains.facilities import directory, editing
 from nexfit.domains.facilities.inputs import FacilityChange, HoursChange, NewFacility
 from nexfit.domains.identity.validation import checked
+from nexfit.domains.memberships.platform_plans import Platform
+from nexfit.hybrid.unit_of_work import MongoWork
 
 
 @strawberry.type(description="The facility as it is now, or why nothing changed.")
@@ -63,7 +65,15 @@ async def _create(args: CreateFacilityArgs, context: Context) -> Mapping[str, An
     key = values.pop("idempotency_key")
     services = context.services
     new = checked(NewFacility, **values)
-    id_ = await editing.create(services.units, context.stores.mongo, context.actor, new, key=key, now=context.now)
+    platform, postgres = Platform.of(services.settings.platform), context.stores.postgres
+
+    async def check(work: MongoWork, owner: ObjectId) -> None:
+        if platform is not None:
+            await platform.check_room(postgres, work, owner, context.now)
+
+    id_ = await editing.create(
+        services.units, context.stores.mongo, context.actor, new, key=key, now=context.now, check=check
+    )
     return await payload_of(id_, args, context)
 
 
@@ -90,7 +100,8 @@ class FacilityMutations:
     create_facility: FacilityPayload = batch(
         answering(_create),
         args=CreateFacilityArgs,
-        description="Open a facility, which the viewer then owns; without the role of an owner of its kind FORBIDDEN.",
+        description="Open a facility, which the viewer then owns; without the role of an owner of its kind FORBIDDEN, "
+        "and MEMBERSHIP_REQUIRED where the platform sells plans and one more facility takes one.",
     )
     update_facility: FacilityPayload = batch(
         answering(_update),

@@ -125,6 +125,16 @@ async def _staff(parents: Sequence[Record], _: Args, context: Context) -> Sequen
     return found
 
 
+@strawberry.type(description="A facility's own plan on the platform.")
+class FacilitySubscription:
+    """As MongoDB repeats it of the owner's subscription in PostgreSQL."""
+
+    plan_id: str = column(description="Which plan: the id of what the platform sells.")
+    start_date: datetime = column(description="Midnight (UTC) of its first day.")
+    end_date: datetime | None = column(description="Midnight (UTC) of the last day that is paid for.")
+    is_active: bool = column(description="Whether it counts: paid, or in the grace a declined charge has.")
+
+
 @strawberry.type(description="A gym or studio.")
 class Facility(Node):
     """From MongoDB's `facilities`, with its money from PostgreSQL. Guarded fields answer FORBIDDEN to others."""
@@ -150,6 +160,9 @@ class Facility(Node):
     rooms: list[Room] | None = column(description="Rooms classes are held in.")
     booking_policy: BookingPolicy = derived(
         policy_of, needs=("bookingPolicy",), description="When its classes can be booked and left."
+    )
+    subscription_plan: FacilitySubscription | None = column(
+        description="What its owner pays the platform for it; null without a plan; needs finance_read."
     )
     created_at: datetime = column(description="When it joined.")
     distance: float | None = derived(

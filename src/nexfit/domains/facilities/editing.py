@@ -5,7 +5,7 @@ A change that changes nothing writes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, date, datetime, time
 from enum import StrEnum
 from typing import Any
@@ -44,12 +44,19 @@ _IN_ZONE = ("classes", "class_occurrences", "visits", "member_subscriptions")
 
 
 async def create(
-    units: UnitsOfWork, mongo: Mongo, actor: Actor, new: NewFacility, *, key: str, now: datetime
+    units: UnitsOfWork,
+    mongo: Mongo,
+    actor: Actor,
+    new: NewFacility,
+    *,
+    key: str,
+    now: datetime,
+    check: Callable[[MongoWork, ObjectId], Awaitable[None]] | None = None,
 ) -> ObjectId:
-    """Open a facility for the viewer, who becomes its owner; its id.
+    """Open a facility for the viewer, who becomes its owner; its id. `check` may refuse it within the unit.
 
     The same `key` and input give the first one again. Raises Unauthenticated, Forbidden without the owner's role of
-    that kind, IdempotencyConflict; then nothing was written.
+    that kind, IdempotencyConflict, what `check` raises; then nothing was written.
     """
     owner = actor.require()
 
@@ -57,6 +64,8 @@ async def create(
         person = await work.mongo.find_one("users", {"_id": owner, "isActive": True}, ("role",))
         if person is None or OWNER_OF[new.type] not in person["role"]:
             raise _cannot_change()
+        if check is not None:
+            await check(work, owner)
         facility = ObjectId()
         document = _nested({path: value for path, value in _stored(new).items() if value is not None})
         document = {"address": {}, "contact": {}, "media": {}, **document}

@@ -183,7 +183,7 @@ async def settle(
     if not found or provider is None or found[0]["provider"] != provider.name:
         return
     reach("refund.before_call")
-    asked, reference = found[0], None
+    asked, reference, refused = found[0], None, "refund_failed"
     try:
         done = await provider.refund(refund_id, asked["provider_reference"], asked["amount"], asked["currency"])
     except ProviderUnavailable as error:
@@ -191,7 +191,7 @@ async def settle(
         outcome = TransactionStatus.UNKNOWN
     except ProviderRefused as error:
         log.critical("a refund was refused", refund=str(refund_id), reason=error.reason)
-        outcome = TransactionStatus.FAILED
+        outcome, refused = TransactionStatus.FAILED, f"refund_refused: {error.reason}"
     else:
         reference = done.reference
         outcome = _OUTCOMES[done.state]
@@ -216,6 +216,8 @@ async def settle(
             await work.postgres.execute(sql.purchase_refunded, refund_id)
             _tell(work, row["original_transaction_id"], row["refund_transaction_id"], paid, row["amount"], number, by)
         else:
+            if outcome is TransactionStatus.FAILED:
+                await work.postgres.execute(sql.purchase_stuck, refund_id, refused)
             action = f"payment.refund_{outcome}"
             whose = (row["original_transaction_id"], row["refund_transaction_id"], paid, row["amount"])
             _audit(work, action, *whose, None, by)

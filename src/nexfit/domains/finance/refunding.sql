@@ -62,8 +62,18 @@ UPDATE finance.transactions SET status = $3, provider_reference = coalesce($4, p
 SELECT created_at FROM finance.transaction_keys WHERE transaction_id = $1
 
 -- name: purchase_refunded
--- for: a purchase that could not be activated is over when its money is back. $1 refund.
-UPDATE finance.purchases SET status = 'refunded' WHERE refund_id = $1 AND status = 'paid'
+-- for: a purchase that could not be activated is over when its money is back, also by another refund than the one that was refused.
+-- $1 refund.
+UPDATE finance.purchases p SET status = 'refunded', refund_id = r.refund_id
+  FROM finance.refunds r
+  WHERE r.refund_id = $1 AND p.status = 'paid'
+    AND p.refund_id = ANY (SELECT o.refund_id FROM finance.refunds o WHERE o.original_transaction_id = r.original_transaction_id)
+    AND p.amount = (SELECT sum(o.amount) FROM finance.refunds o
+      WHERE o.original_transaction_id = r.original_transaction_id AND o.status = 'succeeded')
+
+-- name: purchase_stuck
+-- for: a purchase whose money the provider will not give back: somebody has to. $1 refund, $2 the provider's word for why.
+UPDATE finance.purchases SET failure = $2 WHERE refund_id = $1 AND status = 'paid'
 
 -- name: credit
 -- for: what an issued invoice gives back. $1 invoice, $2 refund, $3 member, $4 business, $5 facility, $6 net, $7 tax, $8 currency,

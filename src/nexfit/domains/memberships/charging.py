@@ -23,7 +23,7 @@ from nexfit.domains.finance.payments import (
 )
 from nexfit.domains.finance.words import PaymentMethod, SubscriptionState
 from nexfit.domains.memberships import mirror
-from nexfit.domains.memberships.events import MembershipRenewed
+from nexfit.domains.memberships.events import MembershipRenewed, RenewalDeclined
 from nexfit.domains.memberships.renewing import declined
 from nexfit.domains.memberships.states import Change, change_states, sql
 from nexfit.hybrid.unit_of_work import BothWork
@@ -115,6 +115,9 @@ async def settle(work: BothWork, outcomes: Sequence[Outcome], today: date, now: 
     came = [(one, one.payment) for one in outcomes if one.payment is not None]
     paid, refunds = await _book(work, came, rows, tried, today, now) if came else ([], [])
     await change_states(work, changes + paid)
+    for change in changes:
+        if change.to == change.row["status"]:  # other changes of state tell of themselves
+            work.emit(_declined(change.row))
     for change in paid:
         work.emit(_renewed(change.row, tried))
     return refunds
@@ -166,6 +169,15 @@ async def _book(
 def _as_repeated(payment: Row, row: Row) -> dict[str, object]:
     more = {"currency": row["currency"], "payment_method": str(PaymentMethod.CARD), "status": "succeeded"}
     return mirror.payment_of({**payment, **more})
+
+
+def _declined(row: Row) -> RenewalDeclined:
+    return RenewalDeclined(
+        facility_id=row["facility_id"],
+        subscription_id=str(row["subscription_id"]),
+        plan_id=row["plan_id"],
+        user_id=row["user_id"],
+    )
 
 
 def _renewed(row: Row, tried: Mapping[UUID, Row]) -> MembershipRenewed:

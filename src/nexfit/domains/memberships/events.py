@@ -65,6 +65,10 @@ class MembershipStateChanged(MembershipFact):
     after: str
 
 
+class RenewalDeclined(MembershipFact):
+    """One more try to charge a term that is owed was declined, and another will follow."""
+
+
 class PlanChanged(Event):
     """A plan was put on sale, replaced by a newer version, or taken off sale. The aggregate is its line of versions."""
 
