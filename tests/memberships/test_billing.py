@@ -138,7 +138,9 @@ async def test_declines_are_tried_again_and_then_lock_out(online: Online) -> Non
         str(online.shop.facility),
     )
     assert [tuple(row) for row in told] == [
-        ("MembershipStateChanged", "past_due"), *3 * [("RenewalDeclined", None)], ("MembershipStateChanged", "suspended"),
+        ("MembershipStateChanged", "past_due"),
+        *3 * [("RenewalDeclined", None)],
+        ("MembershipStateChanged", "suspended"),
     ]  # fmt: skip
     online.provider.faults.decline = None
     await bill(online, "2026-04-15")
