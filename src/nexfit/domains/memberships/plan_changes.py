@@ -92,12 +92,12 @@ async def change_plan(
     written.
     """
     viewer = actor.require()
-    provider = sales.provider
-    if provider is None:
-        raise NotSoldOnline
     held, offer = await find_switch(sales.stores, actor, contract, plan, now)
     if viewer != offer.member["_id"]:
         raise NotFound("There is no such membership.", path=("membership",))
+    provider = sales.provider
+    if provider is None:
+        raise NotSoldOnline
 
     async def body(work: PostgresWork) -> str:
         row = await work.postgres.fetch_one(billing_sql.hold, held.subscription)
