@@ -35,6 +35,7 @@ GUARDED = {
     "lapsedSubscriptions": "lapsedSubscriptions(first: 1) { nodes { amount { amount } } }",
     "till": "till { net { amount } }",
     "coachEarnings": 'coachEarnings(from: "2026-01-01", to: "2026-06-15") { earned { amount } }',
+    "subscriptionPlan": "subscriptionPlan { planId isActive }",
     "membersCsv": "membersCsv { address }",
     "transactionsCsv": 'transactionsCsv(from: "2026-01-01", to: "2026-06-15") { address }',
     "invoicesCsv": 'invoicesCsv(from: "2026-01-01", to: "2026-06-15") { address }',

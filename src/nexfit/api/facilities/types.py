@@ -110,6 +110,10 @@ async def _ratings(parents: Sequence[Record], _: Args, context: Context) -> Sequ
     return [found.get(parent["_id"]) for parent in parents]
 
 
+async def _platform_plan(parents: Sequence[Record], _: Args, __: Context) -> Sequence[Any]:
+    return [parent["subscriptionPlan"] for parent in parents]
+
+
 async def _invitations(parents: Sequence[Record], _: Args, context: Context) -> Sequence[Any]:
     return [
         [one for one in parent.get("staffInvitations") or () if one["expiresAt"] > context.now] for parent in parents
@@ -161,8 +165,10 @@ class Facility(Node):
     booking_policy: BookingPolicy = derived(
         policy_of, needs=("bookingPolicy",), description="When its classes can be booked and left."
     )
-    subscription_plan: FacilitySubscription | None = column(
-        description="What its owner pays the platform for it; null without a plan; needs finance_read."
+    subscription_plan: FacilitySubscription | None = batch(
+        _platform_plan,
+        needs=("subscriptionPlan",),
+        description="What its owner pays the platform for it; null without a plan; needs finance_read.",
     )
     created_at: datetime = column(description="When it joined.")
     distance: float | None = derived(
