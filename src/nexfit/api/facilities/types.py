@@ -111,7 +111,7 @@ async def _ratings(parents: Sequence[Record], _: Args, context: Context) -> Sequ
 
 
 async def _platform_plan(parents: Sequence[Record], _: Args, __: Context) -> Sequence[Any]:
-    return [parent["subscriptionPlan"] for parent in parents]
+    return [parent.get("subscriptionPlan") for parent in parents]
 
 
 async def _invitations(parents: Sequence[Record], _: Args, context: Context) -> Sequence[Any]:
