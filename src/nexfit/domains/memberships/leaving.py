@@ -198,7 +198,7 @@ async def _give_back_unused(work: BothWork, row: Row, held: Held, by: ObjectId, 
     paid = await work.postgres.fetch(sql.paid_period, held.subscription, row["current_period_start"])
     if not paid:
         return []
-    online = paid[0]["transaction_type"] == TransactionType.CHARGE
+    online = all(one["transaction_type"] == TransactionType.CHARGE for one in paid)
     is_first = row["current_period_start"] == row["start_date"]
     back = unused(row, paid, held.today, row["start_date"] + WITHDRAWAL if online and is_first else None)
     if back <= 0:
