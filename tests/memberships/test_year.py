@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 
+import pytest
+
 from bench.year.life import Chain, unhurried
 from bench.year.reader import differences
 from nexfit.domains.analytics import keeping
@@ -15,6 +17,7 @@ MEMBERS = 60
 """`make bench ARGS="year --members 2000"` is the same with all of them."""
 
 
+@pytest.mark.timeout(300)
 async def test_every_invoice_balance_and_daily_figure_of_a_year_is_what_the_model_says(
     servers: EmbeddedServers,
 ) -> None:
