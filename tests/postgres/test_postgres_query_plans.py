@@ -139,11 +139,6 @@ INSERT INTO platform.data_requests (user_id, kind, status, requested_at, due_at,
     CASE WHEN g = 2 THEN at END
   FROM u, generate_series(1, 20) g,
     LATERAL (SELECT '2026-01-01'::timestamptz + (u.n * 20 + g) * interval '1 min') t (at);
-INSERT INTO finance.plan_changes (subscription_id, business_id, facility_id, user_id, plan_id, plan_name, duration_value,
-    duration_unit, price, currency, tax_rate, credit, period_start, status, created_at, made_subscription_id, starts_on)
-  SELECT s.subscription_id, s.business_id, s.facility_id, s.user_id, s.plan_id, 'a month', 1, 'month', 100, 'TRY', 0.2, 0,
-    s.start_date, CASE WHEN s.n % 50 = 0 THEN 'initiated' ELSE 'done' END, '2026-01-01'::timestamptz + s.n * interval '1 min',
-    CASE WHEN s.n % 50 > 0 THEN s.subscription_id END, CASE WHEN s.n % 50 > 0 THEN s.start_date END
 INSERT INTO finance.plan_changes (subscription_id, business_id, facility_id, user_id, plan_id, plan_name,
     duration_value, duration_unit, price, currency, tax_rate, credit, period_start, status, created_at,
     made_subscription_id, starts_on)

@@ -85,7 +85,6 @@ MATRIX: Mapping[str, Entry] = {
             ("members membersCsv memberSubscriptions", _MEMBERS),
             ("expiringSubscriptions lapsedSubscriptions", _MONEY),
             ("revenue outstanding transactions subscriptions invoices overdueInvoices till coachEarnings", _MONEY),
-            ("revenue outstanding transactions subscriptions invoices overdueInvoices till", _MONEY),
             ("subscriptionPlan", _MONEY),
             ("transactionsCsv invoicesCsv", _MONEY),
             ("analytics figures figuresCsv cohorts today", _ANALYTICS),

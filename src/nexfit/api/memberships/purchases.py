@@ -33,9 +33,6 @@ class Purchase(Node):
     status: PurchaseStatus = row_column(description="How far it has come.")
     total: Money = money_field("amount", description="What it costs, tax included; fixed when it began.")
     tax_rate: Decimal = row_column(description="Share of tax on the net amount, such as 0.20.")
-    failure: str | None = row_column(description="Why the last try to pay was declined, in the provider's word.")
-    renews: bool = row_column(description="Whether it is one more term of a membership the buyer holds.")
-    auto_renew: bool = row_column(description="Whether later terms are to be charged the same way.")
     failure: str | None = row_column(
         description="Why the last try to pay was declined, in the provider's word; of one that is PAID why its money "
         "could not be given back: `refundPayment` tries again."
