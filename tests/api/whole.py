@@ -103,10 +103,10 @@ INSERT INTO finance.purchases (business_id, facility_id, user_id, program_id, au
 INSERT INTO finance.freezes (subscription_id, facility_id, user_id, starts_on, ends_on, is_over, created_at)
   SELECT subscription_id, facility_id, user_id, '2026-01-01', '2026-01-05', true, now()
   FROM finance.subscriptions WHERE user_id = '{person}';
-INSERT INTO finance.plan_changes (subscription_id, business_id, facility_id, user_id, plan_id, plan_name, duration_value,
-    duration_unit, price, currency, tax_rate, credit, period_start, status, failure, created_at)
-  SELECT subscription_id, business_id, facility_id, user_id, plan_id, 'Gold', 1, 'month', 10, currency, 0.2, 0, start_date,
-    'failed', 'stolen_card', now()
+INSERT INTO finance.plan_changes (subscription_id, business_id, facility_id, user_id, plan_id, plan_name,
+    duration_value, duration_unit, price, currency, tax_rate, credit, period_start, status, failure, created_at)
+  SELECT subscription_id, business_id, facility_id, user_id, plan_id, 'Gold', 1, 'month', 10, currency, 0.2, 0,
+    start_date, 'failed', 'stolen_card', now()
   FROM finance.subscriptions WHERE user_id = '{person}';
 INSERT INTO finance.billing_attempts (subscription_id, invoice_id, number, status, decline, created_at)
   SELECT subscription_id, invoice_id, 1, 'failed', 'soft', now() FROM finance.invoices WHERE user_id = '{person}';
