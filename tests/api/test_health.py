@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from bson import ObjectId
+from graphql import get_named_type, is_leaf_type
 
 from nexfit.api.rights import MATRIX
 from nexfit.domains.identity.documents import ConsentScope
@@ -20,6 +21,7 @@ from nexfit.stores.connections import Stores
 from nexfit.stores.field_encryption import Place
 
 from .conftest import TODAY, Client, global_id, local, login, running
+from .walk import asked, object_type
 
 HEALTH = """medicalConditions bodyProfile { height weight } measurements(first: 2) { totalCount nodes {
     id measurements { weight } photos { url } } }"""
@@ -124,6 +126,45 @@ async def test_each_scope_opens_its_own_field_and_no_other(pair: Pair, scope: st
     assert (seen["bodyProfile"] is not None) == (seen["measurements"] is not None) == (scope == "MEASUREMENTS")
     if scope == "MEASUREMENTS":
         assert all(one["photos"] is None for one in seen["measurements"]["nodes"])
+
+
+def guarded(type_: str, through: Collection[str]) -> dict[str, frozenset[str]]:
+    """The fields of a type that scopes open, with those that each needs; `through` is what it takes to get there."""
+    entry = MATRIX[type_]
+    return {name: right.scopes for name, right in entry.fields.items() if right.scopes and right.scopes != through}
+
+
+async def test_whatever_scopes_are_granted_each_field_asks_for_its_own(pair: Pair) -> None:
+    """All 64 sets of scopes, one scope changed at a time, against every field that any scope opens."""
+    measured, trained = frozenset({ConsentScope.MEASUREMENTS}), frozenset({ConsentScope.WORKOUTS})
+    person = guarded("User", ())
+    below = {"measurements": guarded("Measurement", measured), "workoutLogs": guarded("WorkoutLog", trained)}
+    assert set(person.values()) == {frozenset({one}) for one in ConsentScope} - {
+        frozenset({ConsentScope.PHOTOS}),
+        frozenset({ConsentScope.NOTES}),
+    }
+    assert all(rights == {"photos": frozenset({ConsentScope.PHOTOS})} for rights in below.values())
+    shown = {"measurements": "{ photos { date } }", "workoutLogs": "{ photos }"}
+    fields = " ".join(
+        asked(name, field, "" if is_leaf_type(get_named_type(field.type)) else shown.get(name, "{ __typename }"), 1)
+        for name, field in object_type("User").fields.items()
+        if name in person
+    )
+    query = f"query ($id: ID!) {{ node(id: $id) {{ ... on User {{ firstName {fields} }} }} }}"
+    await pair.change("withdrawConsent", EVERYTHING)
+    granted: set[str] = set()
+    for step in range(64):
+        if step:
+            scope = EVERYTHING[(step & -step).bit_length() - 1]  # a Gray code: every set once
+            await pair.change("withdrawConsent" if scope in granted else "grantConsent", [scope])
+            granted ^= {scope}
+        node = (await pair.coach.data(query, pair.asked))["node"]
+        assert node["firstName"]
+        for name, scopes in person.items():
+            assert (node[name] is not None) == (not scopes.isdisjoint(map(str.lower, granted))), (name, granted)
+        for name in below:
+            for one in (node[name] or {"nodes": ()})["nodes"]:
+                assert (one["photos"] is not None) == ("PHOTOS" in granted), (name, granted)
 
 
 async def test_what_is_withdrawn_or_ended_is_as_if_it_did_not_exist(pair: Pair) -> None:
