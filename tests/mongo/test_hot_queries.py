@@ -429,6 +429,20 @@ async def test_facilities_of_owner_or_staff_merge_two_indexes(filled: Database) 
     assert {stage["indexName"] for stage in used if "indexName" in stage} == {"owner_name", "staff_user"}
 
 
+async def test_a_later_page_of_sessions_given_or_taken_merges_two_indexes_from_its_place_on(filled: Database) -> None:
+    order = [("startTime", -1), ("_id", -1)]
+    mine = {"$or": [{"coachId": ONE}, {"clientId": ONE}]}
+    rows = await filled.pt_sessions.find(mine, sort=order).to_list()
+    place = rows[len(rows) // 2]
+    bound = {**mine, "startTime": {"$lte": place["startTime"]}}
+    query = {"$and": [bound, keyset(order, [place["startTime"], place["_id"]])]}
+    told = await explain(filled, {"find": "pt_sessions", "filter": query, "sort": dict(order), "limit": 2})
+    used = list(stages(told["queryPlanner"]["winningPlan"]))
+    assert not {stage["stage"] for stage in used} & {"COLLSCAN", "SORT"}
+    assert {stage["indexName"] for stage in used if "indexName" in stage} == {"coach_start", "client_start"}
+    assert (told["executionStats"]["nReturned"], told["executionStats"]["totalDocsExamined"] <= 4) == (2, True)
+
+
 async def aggregate_stages(database: Database, collection: str, pipeline: list[dict[str, Any]]) -> list[dict[str, Any]]:
     told = await explain(database, {"aggregate": collection, "pipeline": pipeline, "cursor": {}})
     used = list(stages(told))

@@ -163,7 +163,8 @@ def _sifting(asked: FreeTime) -> list[Mapping[str, Any]]:
     """
     near = {"$gt": asked.since - LONGEST, "$lt": asked.until}
     length = int(timedelta(minutes=asked.minutes).total_seconds() * 1000)
-    open_ = {"$and": [{"$lt": ["$$one.startsAt", asked.until]}, {"$gt": ["$$one.endsAt", asked.since]}]}
+    within = [{"$min": ["$$one.endsAt", asked.until]}, {"$max": ["$$one.startsAt", asked.since]}]
+    open_ = {"$gte": [{"$subtract": within}, length]}  # long enough before anything is taken of it
     ends = {"$add": ["$$start", length]}
     fits = {
         "$and": [
@@ -183,7 +184,7 @@ def _sifting(asked: FreeTime) -> list[Mapping[str, Any]]:
         ]
     }
     starts = {"$concatArrays": [["$$begins"], "$busy.endsAt"]}
-    within = {
+    somewhere = {
         "$let": {
             "vars": {"begins": {"$max": ["$$open.startsAt", asked.since]}},
             "in": {"$anyElementTrue": [_any("start", starts, fits)]},
@@ -214,7 +215,7 @@ def _sifting(asked: FreeTime) -> list[Mapping[str, Any]]:
         {"$match": {"open": {"$ne": []}}},
         *lookups[1:],
         {"$set": {"busy": {"$concatArrays": ["$coachId", "$clientId", "$classes"]}}},
-        {"$match": {"$expr": {"$anyElementTrue": [_any("open", "$open", within)]}}},
+        {"$match": {"$expr": {"$anyElementTrue": [_any("open", "$open", somewhere)]}}},
     ]
 
 
