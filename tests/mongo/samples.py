@@ -25,6 +25,7 @@ _KNOWN: dict[str, Any] = {
     "timezone": "Europe/Istanbul",
     "currency": "TRY",
     "subscriptionId": "0198f1d2-0000-7000-8000-000000000001",
+    "purchaseId": "0198f1d2-0000-7000-8000-000000000002",
     "passwordHash": "$argon2id$v=19$m=65536,t=3,p=4$c2FsdA$aGFzaA",
     "endTime": END,
     "endsAt": END,
