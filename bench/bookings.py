@@ -35,6 +35,7 @@ from rich.table import Table
 from bench.crashes.servers import stores_on
 from bench.crashes.worker import Where
 from bench.stores.data import bars
+from bench.training import patient
 from nexfit.domains.classes import booking
 from nexfit.domains.classes.places import ClassDesk
 from nexfit.domains.identity.access import Actor
@@ -152,7 +153,7 @@ class Gym:
 
 async def opened_gym(stack: AsyncExitStack, where: Where, members: Sequence[ObjectId], now: datetime = NOW) -> Gym:
     """A new facility whose members all hold a plan that includes classes."""
-    opened = [await stack.enter_async_context(open_stores(where.settings())) for _ in range(2)]
+    opened = [await stack.enter_async_context(open_stores(patient(where))) for _ in range(2)]
 
     async def purge(_: object) -> None:
         pass
@@ -242,10 +243,10 @@ async def _window(
     async def client() -> None:
         nonlocal done
         for number in numbers:
-            if time.perf_counter() - started >= seconds:
-                return
             await book(dates[number % len(dates)], members[number])
             done += 1
+            if time.perf_counter() - started >= seconds:
+                return
 
     await asyncio.gather(*(client() for _ in range(clients)))
     return done / (time.perf_counter() - started)

@@ -72,6 +72,10 @@ async def measure(
     variables = environment(settings) | {
         "NEXFIT_MONGO_DATABASE": where.database,
         "NEXFIT_AUTH_SECRET": SECRET,
+        "NEXFIT_MONGO_TIMEOUT": "60",  # what is looked at are rules, and a busy machine breaks none
+        "NEXFIT_POSTGRES_STATEMENT_TIMEOUT": "60",
+        "NEXFIT_REDIS_TIMEOUT": "20",
+        "NEXFIT_REDIS_CONNECT_TIMEOUT": "20",
     }
     people = [person(1, now) for _ in range(clients)]
     api = target.start("api", log=folder / "api.log", environment=variables, cores=None, workers=workers)
