@@ -50,7 +50,6 @@ LONG = (
     "tests/engine/test_differential.py",
     "tests/embedded/test_embedded_crashes.py",
     "tests/bench/test_feeds.py",
-    "tests/memberships/test_year.py",
     "tests/api/test_server_kills.py",
 )
 """Files that take the longest, which start first: at the end no worker shall wait for another one's last file."""
