@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import importlib.util
 import os
@@ -44,10 +45,15 @@ class Node:
 
     def install(self) -> None:
         """Make node_modules match the lock file, once; raises NoNode with what npm says."""
-        lock = hashlib.sha256((FOLDER / "package-lock.json").read_bytes()).hexdigest()
-        stamp = FOLDER / "node_modules" / ".nexfit-lock"
-        if stamp.is_file() and stamp.read_text(encoding="utf-8") == lock:
-            return
+        with (FOLDER / "package-lock.json").open("rb") as lock_file:
+            fcntl.flock(lock_file, fcntl.LOCK_EX)  # two at once would delete each other's packages
+            lock = hashlib.sha256(lock_file.read()).hexdigest()
+            stamp = FOLDER / "node_modules" / ".nexfit-lock"
+            if not stamp.is_file() or stamp.read_text(encoding="utf-8") != lock:
+                self._install()
+                stamp.write_text(lock, encoding="utf-8")
+
+    def _install(self) -> None:
         path = os.pathsep.join((str(self.program.parent), os.environ.get("PATH", os.defpath)))
         done = subprocess.run(
             [str(self.program), str(self.npm), "ci", "--prefer-offline"],
@@ -60,7 +66,6 @@ class Node:
         )
         if done.returncode != 0:
             raise NoNode(f"{WITHOUT}: `npm ci` in bench/peers/node failed:\n{done.stderr[-2000:].strip()}")
-        stamp.write_text(lock, encoding="utf-8")
 
 
 def find() -> Node:

@@ -53,8 +53,15 @@ class Pair:
         return (await self.coach.data(ONE, self.asked))["node"]
 
     async def reads(self) -> list[Any]:
-        query = "{ viewer { medicalReads(first: 100) { totalCount nodes { at fields viewer { id } } } } }"
-        found = (await self.client.data(query))["viewer"]["medicalReads"]["nodes"]
+        """Those of the tests, the latest first."""
+        query = """query ($after: String) { viewer { medicalReads(first: 100, after: $after) {
+            nodes { at fields viewer { id } } pageInfo { hasNextPage endCursor } } } }"""
+        found: list[Any] = []
+        page: dict[str, Any] = {"hasNextPage": True, "endCursor": None}
+        while page["hasNextPage"]:
+            reads = (await self.client.data(query, {"after": page["endCursor"]}))["viewer"]["medicalReads"]
+            found += reads["nodes"]
+            page = reads["pageInfo"]
         return [read for read in found if read["at"][:10] > str(TODAY)]  # the others are the demo's
 
 

@@ -22,7 +22,7 @@ from nexfit.domains.identity.tokens import InvalidToken, Tokens
 from nexfit.settings import AuthSettings, Settings
 from nexfit.stores.connections import Stores
 
-from .conftest import Business, Client, assert_refused, global_id, local
+from .conftest import Business, Client, assert_refused, global_id, local, login, running
 
 JSON = {"content-type": "application/json"}
 STRICT = {**JSON, "accept": "application/graphql-response+json"}
@@ -404,14 +404,19 @@ async def test_what_nobody_expected_is_masked_and_logged_under_its_id(
         await collection.delete_one({"_id": odd})
 
 
-async def test_a_failure_that_many_fields_share_is_logged_once(owner: Client, chain: Business, stores: Stores) -> None:
+async def test_a_failure_that_many_fields_share_is_logged_once(
+    settings: Settings, chain: Business, stores: Stores
+) -> None:
     # Twenty plans whose subscribers are counted by one load that fails: PostgreSQL is asked under a held lock.
     query = "query ($id: ID!) { facility(id: $id) { memberships { activeSubscribers } } }"
-    async with stores.postgres.connection() as connection, connection.transaction():
-        await connection.execute("LOCK TABLE finance.subscriptions IN ACCESS EXCLUSIVE MODE")
-        await stores.redis.send([("FLUSHDB",)])
-        with capture_logs() as logs:
-            response = await owner.post(query, {"id": chain.facility})
+    hasty = settings.postgres.model_copy(update={"lock_timeout": 0.5})
+    async with running(settings.model_copy(update={"postgres": hasty})) as http:
+        owner = await login(http, "owner@demo.nexfit.app")
+        async with stores.postgres.connection() as connection, connection.transaction():
+            await connection.execute("LOCK TABLE finance.subscriptions IN ACCESS EXCLUSIVE MODE")
+            await stores.redis.send([("FLUSHDB",)])
+            with capture_logs() as logs:
+                response = await owner.post(query, {"id": chain.facility})
     assert_refused(response, "UNAVAILABLE")
     errors = response.json()["errors"]
     assert len(errors) > 1

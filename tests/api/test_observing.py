@@ -118,7 +118,8 @@ async def test_metrics_have_published_names_only(watched: httpx.AsyncClient, cha
     assert _value(text, 'nexfit_requests_total{operation="other",status="200",transport="http"}') == 5
     assert _value(text, 'nexfit_request_seconds_count{operation="OwnerOverview"}') == 2
     assert _value(text, 'nexfit_request_errors_total{code="BAD_USER_INPUT"}') == 1
-    assert _value(text, 'nexfit_store_commands_total{store="postgres"}') > 2
+    # The members' rows each time; what else is joined may still be kept.
+    assert _value(text, 'nexfit_store_commands_total{store="postgres"}') >= 2
     assert _value(text, "nexfit_operation_cost_count") >= 5
     for name in ("One", "Two", "Three"):
         assert name not in text

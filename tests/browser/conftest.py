@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import shutil
 import socket
 import threading
@@ -56,10 +57,12 @@ def serve(app: ASGIApp) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def built_page() -> None:
     """GraphiQL's page, built now when it is not; skips where Node is missing."""
-    try:
-        web_build.build()
-    except web_build.NodeNotFoundError as error:
-        pytest.skip(str(error))
+    with (web_build.SOURCES / "package.json").open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # another worker may be building it
+        try:
+            web_build.build()
+        except web_build.NodeNotFoundError as error:
+            pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")
