@@ -288,6 +288,7 @@ WAYS = {
     "by edges": ("User", "measurements(last: 1) { edges { node { m: measurements { weight } } } }", "measurements"),
     "remarks": ("User", "measurements(first: 2) { nodes { notes } }", "notes"),
     "pictures": ("User", "measurements(first: 2) { nodes { photos { date } } }", "photos"),
+    "pictures of workouts": ("User", "workoutLogs(first: 2) { nodes { photos } }", "photos"),
     "everything at once": (
         "User",
         f"{HEALTH} measurements(first: 2) {{ nodes {{ notes }} }}",

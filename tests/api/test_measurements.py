@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -35,6 +36,8 @@ UPLOAD = """mutation ($i: RequestPhotoUploadInput!) { payload: requestPhotoUploa
 TREND = """query ($from: Date!, $to: Date!, $metric: BodyMetric!, $units: UnitSystem!) { viewer {
     bodyTrend(from: $from, to: $to, metric: $metric, timezone: "Europe/Istanbul", units: $units) {
         metric points { at value mean } latest change changePerWeek left goal { target } } } }"""
+SAVE = """mutation ($i: SaveWorkoutLogsInput!) { payload: saveWorkoutLogs(input: $i) {
+    results { outcome workout { id photos } userErrors { code path } } } }"""
 PNG = b"\x89PNG\r\n\x1a\n" + b"picture"
 FIGURES = {
     "weight": 80.5,
@@ -64,7 +67,7 @@ async def person(site: tuple[httpx.AsyncClient, Path], small_stores: Stores) -> 
     """Somebody new; what they record is taken back."""
     user, email = await account(small_stores)
     yield await login(site[0], email, PASSWORD)
-    for name in ("measurements", "body_goals"):
+    for name in ("measurements", "body_goals", "workout_logs"):
         await small_stores.mongo.database[name].delete_many({"userId": user})
 
 
@@ -207,6 +210,78 @@ async def test_a_picture_is_sent_once_to_a_signed_address_and_goes_with_its_meas
     await run(person, DELETE, measurement=made["measurement"]["id"])
     assert (await http.get(photo["url"])).status_code == 404
     assert not [path for path in root.rglob("*") if path.is_file()]
+
+
+async def picture(person: Client, http: httpx.AsyncClient) -> str:
+    """The key of a picture that somebody has sent."""
+    asked = await run(person, UPLOAD, type="PNG")
+    assert (await http.put(asked["address"], content=PNG)).status_code == 201
+    return str(asked["key"])
+
+
+def workout(client_id: str, revision: int, *keys: str, deleted: bool = False) -> dict[str, Any]:
+    """A version of a workout as an app sends it."""
+    at = datetime(2026, 6, 1, 9, tzinfo=UTC).isoformat()
+    sent = {"clientId": client_id, "revision": revision, "editedAt": at, "startTime": at, "deleted": deleted}
+    return {**sent, "photos": list(keys)}
+
+
+async def test_a_workout_shows_pictures_of_its_persons_own_alone_and_they_go_with_it(
+    person: Client, site: tuple[httpx.AsyncClient, Path], small_stores: Stores
+) -> None:
+    http, root = site
+    _, email = await account(small_stores)
+    first, both, second = [await picture(person, http) for _ in range(3)]
+    foreign = await picture(await login(http, email, PASSWORD), http)
+    unknown = first.replace(first.rpartition("/")[2], f"{'0' * 32}.png")
+    wrong = [
+        ([foreign], "NOT_FOUND", ["photos"]),
+        ([first, unknown], "NOT_FOUND", ["photos"]),
+        (["../secret.png"], "BAD_USER_INPUT", ["photos", "0"]),
+        ([first] * 21, "BAD_USER_INPUT", ["photos"]),
+    ]
+    logs = [workout(f"x{place}", 1, *keys) for place, (keys, _, _) in enumerate(wrong)]
+    results = (await run(person, SAVE, logs=[*logs, workout("w", 1, first, both)]))["results"]
+    for refused, (keys, code, path) in zip(results[:-1], wrong, strict=True):
+        assert (refused["outcome"], refused["userErrors"]) == ("REFUSED", [{"code": code, "path": path}]), keys
+    kept = results[-1]["workout"]
+    assert [(await http.get(url)).content for url in kept["photos"]] == [PNG, PNG]
+    [refused] = (await run(person, SAVE, logs=[workout("w", 2, first, foreign)]))["results"]
+    assert refused["userErrors"] == [{"code": "NOT_FOUND", "path": ["photos"]}]
+    total = "{ viewer { workoutLogs { totalCount nodes { revision } } } }"
+    assert (await person.data(total))["viewer"]["workoutLogs"] == {"totalCount": 1, "nodes": [{"revision": 1}]}
+    await run(person, RECORD, weight=70, photos=[{"key": both}])
+    await run(person, SAVE, logs=[workout("w", 2, second, both)])  # leaves one out
+    files = {path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()}
+    assert files == {both, second, foreign}
+    await run(person, SAVE, logs=[workout("w", 3, deleted=True)])
+    assert [(await http.get(url)).status_code for url in kept["photos"]] == [404, 200]  # the measurement has it still
+    [measured] = (await person.data("{ viewer { measurements { nodes { id } } } }"))["viewer"]["measurements"]["nodes"]
+    await run(person, DELETE, measurement=measured["id"])
+    assert [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()] == [foreign]
+    (root / foreign).unlink()
+
+
+async def test_versions_with_pictures_in_any_order_leave_the_same_workouts(
+    person: Client, site: tuple[httpx.AsyncClient, Path], small_stores: Stores
+) -> None:
+    http, root = site
+    chance = random.Random(11)  # noqa: S311
+    for turn in range(4):
+        one, two = [await picture(person, http) for _ in range(2)]
+        name = f"t{turn}"
+        versions = [
+            *(workout(name, 1, one), workout(name, 2, one, two), workout(name, 3, two)),
+            *(workout(name, 4, deleted=True), workout(name, 5, one)),
+        ]
+        sent = versions if turn == 0 else chance.sample(versions * 2, len(versions) * 2)
+        for version in sent:
+            [result] = (await run(person, SAVE, logs=[version]))["results"]
+            assert result["userErrors"] == [], (turn, version)
+        row = await small_stores.mongo.database["workout_logs"].find_one({"sourceId": name}) or {}
+        assert (row["revision"], row["photos"], "deletedAt" in row) == (5, [one], False), turn
+    for path in [path for path in root.rglob("*") if path.is_file()]:
+        path.unlink()
 
 
 async def test_a_facility_shows_the_pictures_that_were_sent_in_the_order_given(

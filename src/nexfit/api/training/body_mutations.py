@@ -17,13 +17,15 @@ from nexfit.api.fields import Args, batch, column
 from nexfit.api.identity import payloads
 from nexfit.api.inputs import given, values_of
 from nexfit.api.relay import IDEMPOTENCY_KEY, object_id
+from nexfit.api.training import photos
 from nexfit.api.training.body import BodyGoal, measure_of
 from nexfit.api.training.measurements import Measurement
 from nexfit.api.units import UnitSystem
 from nexfit.domains.identity.validation import checked
 from nexfit.domains.training import body, measurements
-from nexfit.domains.training.body import FIGURES, MOST_PHOTOS, MeasurementDraft
+from nexfit.domains.training.body import FIGURES, MeasurementDraft
 from nexfit.domains.training.body_documents import BodyMeasurements, BodyMetric
+from nexfit.domains.training.photos import MOST_PHOTOS
 from nexfit.stores.signed_files import MOST_UPLOADED, SignedFiles
 
 _LENGTH = "At most 400 cm."
@@ -133,7 +135,7 @@ class BodyGoalPayload:
 class PhotoUploadPayload:
     """Payload of `requestPhotoUpload`."""
 
-    key: str | None = column(description="Names the picture in `photos` of a measurement.")
+    key: str | None = column(description="Names the picture in `photos` of a measurement or a workout.")
     address: str | None = column(
         description=f"Send it there with PUT, once, at most {MOST_UPLOADED // 1_000_000} MB; the address ends after "
         "some minutes."
@@ -225,8 +227,7 @@ async def _update(args: UpdateMeasurementArgs, context: Context) -> Mapping[str,
 
 async def _delete(args: DeleteMeasurementArgs, context: Context) -> Mapping[str, Any]:
     id_ = object_id(args.input.measurement, "Measurement", "measurement")
-    photos = await body.delete(context.services.units, context.actor, id_)
-    SignedFiles.of(context.services.settings).remove(photos)
+    await photos.remove(await body.delete(context.services.units, context.actor, id_), context)
     return {"deletedId": args.input.measurement}
 
 
@@ -269,5 +270,5 @@ class BodyMutations:
     request_photo_upload: PhotoUploadPayload = batch(
         answering(_request_upload),
         args=RequestPhotoUploadArgs,
-        description="An address to send a private picture to, for a measurement of one's own.",
+        description="An address to send a private picture to, for a measurement or a workout of one's own.",
     )

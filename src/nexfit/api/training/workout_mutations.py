@@ -18,6 +18,7 @@ from nexfit.api.fields import Args, batch, column
 from nexfit.api.identity import payloads
 from nexfit.api.inputs import given, values_of
 from nexfit.api.relay import object_id
+from nexfit.api.training import photos
 from nexfit.api.training.loaders import zone_of
 from nexfit.api.training.workouts import WorkoutLog
 from nexfit.api.units import DISTANCE, MASS, UnitSystem
@@ -25,6 +26,7 @@ from nexfit.domains.errors import BadInput, Refusal
 from nexfit.domains.identity.validation import InvalidInput, checked
 from nexfit.domains.training import workout_import, workout_saving, workouts
 from nexfit.domains.training.documents import SetKind
+from nexfit.domains.training.photos import MOST_PHOTOS
 from nexfit.domains.training.workout_drafts import Entry, ResultDraft, WorkoutDraft, entry_of
 from nexfit.domains.training.workout_saving import Outcome, Saved
 
@@ -121,6 +123,10 @@ class WorkoutLogInput(WorkoutResultInput):
         default_factory=list, description="What was done, in order; at most 200, with 1,000 sets."
     )
     place: WorkoutPlaceInput | None = given("Where it was.")
+    photos: list[str] | None = given(
+        f"Keys from `requestPhotoUpload` of pictures that were sent, at most {MOST_PHOTOS}; one that is left out is "
+        "deleted."
+    )
 
 
 @strawberry.input(description="Workouts of the viewer's, new and edited.")
@@ -284,7 +290,10 @@ async def _save(args: SaveWorkoutLogsArgs, context: Context) -> Mapping[str, Any
         raise BadInput("{name} may have at most {most} entries.", path=("logs",), name="logs", most=MOST_LOGS)
     read = [_entry(log, asked.units, context.now) for log in asked.logs]
     entries = [entry for entry in read if isinstance(entry, Entry)]
-    saved = iter(await workout_saving.save(context.services.units, context.actor, entries, now=context.now))
+    sent = await photos.uploaded({key for entry in entries for key in entry.photos}, context)
+    kept = await workout_saving.save(context.services.units, context.actor, entries, now=context.now, uploaded=sent)
+    await photos.remove({key for one in kept for key in one.gone}, context)
+    saved = iter(kept)
     results = [next(saved) if isinstance(entry, Entry) else Saved(Outcome.REFUSED, refusal=entry[0]) for entry in read]
     wanted = args.selection.at("results", "workout")
     ids = [one.id for one in results if one.id is not None]

@@ -12,6 +12,7 @@ from nexfit.api.context import Context
 from nexfit.api.fields import Args, batch, column, derived
 from nexfit.api.identity.types import User, user_field
 from nexfit.api.relay import Node, id_reader
+from nexfit.api.training import photos as pictures
 from nexfit.api.training.exercises import Exercise
 from nexfit.api.training.named import template_field, version_field
 from nexfit.api.units import DISTANCE, MASS, UnitsArgs, in_units
@@ -19,7 +20,6 @@ from nexfit.domains.training import exercises, figures
 from nexfit.domains.training.documents import SetKind
 from nexfit.domains.training.workout_drafts import APP
 from nexfit.engine.fields import Record
-from nexfit.stores.signed_files import SignedFiles
 
 if TYPE_CHECKING:
     from nexfit.api.training.library import WorkoutTemplate, WorkoutTemplateVersion
@@ -167,12 +167,6 @@ def _place(record: Record, _args: object, _context: object) -> Any:
     return point and dict(zip(("longitude", "latitude"), point["coordinates"], strict=True))
 
 
-async def _photos(parents: Sequence[Record], _: Args, context: Context) -> Sequence[Any]:
-    files = SignedFiles.of(context.services.settings)
-    shown = [[files.address(key, context.now) for key in parent.get("photos") or ()] for parent in parents]
-    return [[address for address in addresses if address] for addresses in shown]
-
-
 @strawberry.type(description="A workout as it was done; under way until it has an end.")
 class WorkoutLog(Node):
     """From MongoDB's `workout_logs`: for the person, and a coach with the scope workouts."""
@@ -205,7 +199,7 @@ class WorkoutLog(Node):
     place: WorkoutPlace | None = derived(_place, needs=("location",), description="Where it was.")
     notes: str | None = column(description="Remarks.")
     photos: list[str] | None = batch(
-        _photos,
+        pictures.of_workouts,
         needs=("photos",),
         description="Addresses that end; for the person, and a coach with the scope photos.",
     )

@@ -19,6 +19,7 @@ from nexfit.domains.identity.validation import Input
 from nexfit.domains.training import figures, measurements
 from nexfit.domains.training.body_documents import BodyMeasurements, BodyMetric
 from nexfit.domains.training.measurements import COLLECTION
+from nexfit.domains.training.photos import MOST_PHOTOS, PhotoKey, is_of, unnamed
 from nexfit.hybrid.audit import Audit
 from nexfit.hybrid.events import Event, Home
 from nexfit.hybrid.unit_of_work import MongoWork, UnitsOfWork
@@ -28,7 +29,6 @@ from nexfit.stores.field_encryption import KeyRing, Place
 from nexfit.stores.mongo import Document, Mongo
 
 GOALS = "body_goals"
-MOST_PHOTOS = 20
 AHEAD = timedelta(days=1)
 COMPARED = timedelta(days=90)
 """How far before and after a measurement others are that it is compared with."""
@@ -36,9 +36,6 @@ COMPARED = timedelta(days=90)
 Mass = Annotated[float, Field(gt=0, le=700, allow_inf_nan=False)]
 Circumference = Annotated[float, Field(gt=0, le=400, allow_inf_nan=False)]
 Percentage = Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)]
-PhotoKey = Annotated[
-    str, StringConstraints(min_length=1, max_length=200, pattern=r"^photos/[0-9a-f]{24}/[0-9a-f]{32}\.(jpg|png|webp)$")
-]
 
 
 class PhotoDraft(Input):
@@ -143,15 +140,15 @@ async def update(
     await units.mongo("update_measurement").run(body)
 
 
-async def delete(units: UnitsOfWork, actor: Actor, measurement: ObjectId) -> list[str]:
-    """Delete a measurement of the viewer's; the keys of its pictures. Raises Unauthenticated, NotFound."""
+async def delete(units: UnitsOfWork, actor: Actor, measurement: ObjectId) -> set[str]:
+    """Delete a measurement of the viewer's; the keys of pictures that go with it. Raises Unauthenticated, NotFound."""
     viewer = actor.require()
 
-    async def body(work: MongoWork) -> list[str]:
+    async def body(work: MongoWork) -> set[str]:
         kept = await _own(work, viewer, measurement)
         await work.mongo.delete(COLLECTION, {"_id": measurement})
         _tell(work, viewer, measurement, "measurement.deleted")
-        return [photo["url"] for photo in kept.get("photos") or ()]
+        return await unnamed(work, viewer, {photo["url"] for photo in kept.get("photos") or ()})
 
     return await units.mongo("delete_measurement").run(body)
 
@@ -234,7 +231,7 @@ def _photos(viewer: ObjectId, before: Document, draft: MeasurementDraft, taken: 
     known = {photo["url"]: photo for photo in before.get("photos") or ()}
     rows = []
     for photo in draft.photos or ():
-        if photo.key not in known and not photo.key.startswith(f"photos/{viewer}/"):
+        if photo.key not in known and not is_of(viewer, photo.key):
             raise NotFound("There is no such {name}.", path=("photos",), name="photo")
         position = {} if photo.position is None else {"position": photo.position}
         rows.append({"url": photo.key, "date": known.get(photo.key, {}).get("date", taken), **position})

@@ -107,6 +107,7 @@ class WorkoutLog(StoredDocument):
     ``source`` and ``source_id`` make sending or importing it again harmless: an app's own id has the source "app". Of
     two versions the one with the higher ``revision`` stays, then the one edited later, then the one with the higher
     ``digest``. What was deleted stays as an empty log with ``deleted_at``, so that a late version does not return.
+    ``gone_photos`` are keys of pictures that a version left out, whose files are deleted: a late version may name them.
     """
 
     stored_checks = ({"$lte": ["$startTime", {"$ifNull": ["$endTime", "$startTime"]}]},)
@@ -124,6 +125,7 @@ class WorkoutLog(StoredDocument):
     biometrics: Biometrics | None = None
     location: GeoPoint | None = None
     photos: list[Url] = Field(default_factory=list, max_length=20)
+    gone_photos: list[Url] = Field(default_factory=list, max_length=200)
     notes: Text | None = None
     source: Word | None = None
     source_id: Line | None = None

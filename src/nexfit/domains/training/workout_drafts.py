@@ -17,6 +17,7 @@ from nexfit.domains.errors import BadInput, Refusal
 from nexfit.domains.identity.profiles import BioText
 from nexfit.domains.identity.validation import Input, LineText
 from nexfit.domains.training.documents import Exertion, RepsInReserve, SetKind, SupersetGroup, Tempo
+from nexfit.domains.training.photos import MOST_PHOTOS, PhotoKey
 from nexfit.stores.documents import Id, Instant, Latitude, Longitude, Rating
 from nexfit.stores.mongo import Document
 
@@ -107,6 +108,7 @@ class WorkoutDraft(ResultDraft):
     start_time: Instant
     exercises: Annotated[list[LoggedExerciseDraft], Field(max_length=200)] = Field(default_factory=list)
     place: PlaceDraft | None = None
+    photos: Annotated[list[PhotoKey], Field(max_length=MOST_PHOTOS)] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,11 @@ class Entry:
     def exercises(self) -> set[ObjectId]:
         """The exercises it names."""
         return {one["exerciseId"] for one in self.content.get("exercises") or ()}
+
+    @property
+    def photos(self) -> list[str]:
+        """The keys of its pictures."""
+        return list(self.content.get("photos") or ())
 
     @property
     def template(self) -> ObjectId | None:
@@ -187,6 +194,7 @@ def content_of(draft: WorkoutDraft) -> Document:
         "templateVersion": draft.template_version if draft.workout_template_id is not None else None,
         "exercises": [_exercise(one) for one in draft.exercises],
         "location": draft.place and {"type": "Point", "coordinates": [draft.place.longitude, draft.place.latitude]},
+        "photos": draft.photos or None,
         **result_of(draft, draft.start_time),
     }
     return {name: value for name, value in content.items() if value is not None}

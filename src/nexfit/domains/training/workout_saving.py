@@ -16,6 +16,7 @@ from nexfit.domains.training import figures
 from nexfit.domains.training.exercises import COLLECTION as EXERCISES
 from nexfit.domains.training.exercises import visible
 from nexfit.domains.training.library import TEMPLATES, VERSIONS, version_of
+from nexfit.domains.training.photos import is_of, unnamed
 from nexfit.domains.training.workout_drafts import (
     APP,
     Entry,
@@ -37,8 +38,11 @@ _CONTENT = (
     *("name", "startTime", "endTime", "duration", "caloriesBurned", "exercises", "feedback", "biometrics", "location"),
     *("photos", "notes", "workoutTemplateId", "templateVersion"),
 )
-_EVERYTHING = ("userId", "source", "sourceId", "createdAt", "deletedAt", "updatedAt", "figures", *_VERSION, *_CONTENT)
+_EVERYTHING = ("userId", "source", "sourceId", "createdAt", "deletedAt", "updatedAt", "figures", "gonePhotos", *_VERSION, *_CONTENT)
 ENROLMENTS = "program_enrolments"
+MOST_GONE = 200
+"""Pictures of a workout that are gone and may still be named; the oldest are forgotten."""
+
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -54,11 +58,15 @@ class Outcome(StrEnum):
 
 @dataclass(slots=True)
 class Saved:
-    """The outcome of an entry, and the id of the workout as it is kept; `refusal` says why nothing was done."""
+    """The outcome of an entry, and the id of the workout as it is kept; `refusal` says why nothing was done.
+
+    `gone` are the keys of pictures that nothing names any more: their files are to be deleted.
+    """
 
     outcome: Outcome
     id: ObjectId | None = None
     refusal: Refusal | None = None
+    gone: Collection[str] = ()
 
 
 class WorkoutSaved(Event):
@@ -90,11 +98,14 @@ class WorkoutOver(Refusal):
         super().__init__("This workout is over already.", path=("workout",))
 
 
-async def save(units: UnitsOfWork, actor: Actor, entries: Sequence[Entry], *, now: datetime) -> list[Saved]:
+async def save(
+    units: UnitsOfWork, actor: Actor, entries: Sequence[Entry], *, now: datetime, uploaded: Collection[str] = ()
+) -> list[Saved]:
     """Keep versions of the viewer's workouts, one transaction for all; what became of each, in their order.
 
     Of two versions of a workout the winner is kept (`Version.wins_over`), in whichever order they come. One that names
-    an unknown exercise is refused, and the others are kept. Raises Unauthenticated, StoreError.
+    an unknown exercise, or a picture that is neither among the viewer's `uploaded` ones nor was ever the workout's, is
+    refused, and the others are kept. Raises Unauthenticated, StoreError.
     """
     viewer = actor.require()
 
@@ -104,9 +115,12 @@ async def save(units: UnitsOfWork, actor: Actor, entries: Sequence[Entry], *, no
         others = {id_ for id_, row in exercises.items() if not (row["isPublic"] or row.get("createdBy") == viewer)}
         nameable = exercises.keys() - others | await _prescribed(work, viewer, others)
         templates = await _templates(work, viewer, {entry.template for entry in entries if entry.template is not None})
-        desk = _Desk(work, viewer, exercises, templates, now, nameable)
+        desk = _Desk(work, viewer, exercises, templates, now, nameable, {key for key in uploaded if is_of(viewer, key)})
         saved = [await desk.keep(stored, entry) for entry in entries]
         await desk.insert()
+        gone = await unnamed(work, viewer, set().union(*(one.gone for one in saved)))
+        for one in saved:
+            one.gone = gone.intersection(one.gone)
         return saved
 
     return await units.mongo("save_workouts").run(body) if entries else []
@@ -204,6 +218,7 @@ class _Desk:
         templates: Mapping[ObjectId, int],
         now: datetime,
         nameable: Collection[ObjectId] = (),
+        uploaded: Collection[str] = (),
     ) -> None:
         self._work = work
         self._viewer = viewer
@@ -211,6 +226,7 @@ class _Desk:
         self._templates = templates
         self._now = now
         self._nameable = nameable
+        self._uploaded = uploaded
         self._new: dict[ObjectId, Document] = {}
 
     async def keep(self, stored: dict[tuple[str, str], Document], entry: Entry) -> Saved:
@@ -231,8 +247,13 @@ class _Desk:
         if not self._may_follow(entry, kept or {}):
             unknown = NotFound("There is no such {name}.", path=("template",), name="template")
             return Saved(Outcome.REFUSED, refusal=unknown)
+        before = (kept or {}).get("photos") or ()
+        if not {*entry.photos} <= {*before, *(kept or {}).get("gonePhotos", ()), *self._uploaded}:
+            unknown = NotFound("There is no such {name}.", path=("photos",), name="photo")
+            return Saved(Outcome.REFUSED, refusal=unknown)
         stored[key] = await self.write(kept, entry)
-        return Saved(Outcome.CREATED if kept is None else Outcome.UPDATED, stored[key]["_id"])
+        gone = {*before} - {*entry.photos}
+        return Saved(Outcome.CREATED if kept is None else Outcome.UPDATED, stored[key]["_id"], gone=gone)
 
     def _may_follow(self, entry: Entry, kept: Document) -> bool:
         template = entry.template
@@ -275,8 +296,9 @@ class _Desk:
             after["deletedAt"] = self._now
         else:
             after["figures"] = figures.of_workout(entry.content.get("exercises") or (), self._exercises)
-            if "photos" in before:
-                after["photos"] = before["photos"]
+        gone = [key for key in before.get("photos") or () if key not in entry.photos]
+        if gone:
+            after["gonePhotos"] = list(dict.fromkeys((*before.get("gonePhotos", ()), *gone)))[-MOST_GONE:]
         return after
 
     def _tell(self, after: Document, entry: Entry, *, is_new: bool) -> None:
