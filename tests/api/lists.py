@@ -373,6 +373,7 @@ LISTS: Mapping[str, List] = {
                 "filter: { difficulty: EXPERT }": {"metadata.difficulty": "expert"},
                 'filter: { tags: ["none"] }': {"metadata.tags": "none"},
                 "filter: { mine: true }": {"createdBy": at.viewer},
+                "filter: { archived: false }": {},
                 **areas,
             },
         )

@@ -37,6 +37,10 @@ COPY_TEMPLATE = mutation("copyWorkoutTemplate", "CopyInput", f"template {{ {TEMP
 CREATE_PROGRAM = mutation("createWorkoutProgram", "CreateWorkoutProgramInput", f"program {{ {PROGRAM} }}")
 UPDATE_PROGRAM = mutation("updateWorkoutProgram", "UpdateWorkoutProgramInput", f"program {{ {PROGRAM} }}")
 COPY_PROGRAM = mutation("copyWorkoutProgram", "CopyInput", f"program {{ {PROGRAM} }}")
+ARCHIVE_TEMPLATE = mutation(
+    "archiveWorkoutTemplate", "ArchiveWorkoutTemplateInput", "template { id version archivedAt }"
+)
+ARCHIVE_PROGRAM = mutation("archiveWorkoutProgram", "ArchiveWorkoutProgramInput", "program { id version archivedAt }")
 REVIEW = mutation("saveReview", "SaveReviewInput", "review { rating text }")
 ENROL = mutation("enrolInProgram", "EnrolInProgramInput", f"enrolment {{ {ENROLMENT} }}")
 DONE = mutation("completeProgramDay", "CompleteProgramDayInput", f"enrolment {{ {ENROLMENT} }}")
@@ -183,6 +187,71 @@ async def test_copies_are_private_and_remember_from_where(people: tuple[Client, 
     ]
     copy = (await run(person, COPY_PROGRAM, original=program["id"]))["program"]
     assert (copy["schedule"], copy["duration"], copy["forkedFrom"]) == (program["schedule"], 2, {"id": program["id"]})
+
+
+async def test_what_is_archived_is_found_and_begun_no_more_and_who_goes_by_it_goes_on(
+    people: tuple[Client, Client], exercise: str, small_http: httpx.AsyncClient, small_stores: Stores
+) -> None:
+    trainer, person = people
+    _, email = await account(small_stores)
+    late, guest = await login(small_http, email, PASSWORD), Client(small_http)
+    template = await template_of(trainer, exercise, name="Zyklus", isPublic=True)
+    days = [{"workout": template["id"]}, {}]
+    program = (await run(trainer, CREATE_PROGRAM, name="Zyklus", isPublic=True, schedule=days))["program"]
+    enrolment = (await run(person, ENROL, program=program["id"]))["enrolment"]
+    both = ((ARCHIVE_TEMPLATE, "template", template["id"]), (ARCHIVE_PROGRAM, "program", program["id"]))
+    for text, name, id_ in both:
+        assert await refused(person, text, **{name: id_}) == [("FORBIDDEN", [])]
+        assert await refused(guest, text, **{name: id_}) == [("UNAUTHENTICATED", [])]
+
+    async def shown(client: Client, more: str = "") -> list[list[Any]]:
+        asked = f'(filter: {{ name: "zyklus" {more} }}) {{ totalCount nodes {{ id }} }}'
+        found = await client.data(f"{{ workoutTemplates{asked} workoutPrograms{asked} }}")
+        assert all(one["totalCount"] == len(one["nodes"]) for one in found.values())
+        return [[node["id"] for node in one["nodes"]] for one in found.values()]
+
+    everything = [[template["id"]], [program["id"]]]
+    for client in (trainer, person, guest):
+        assert await shown(client) == everything
+    for text, name, id_ in both:
+        first, again = [(await run(trainer, text, **{name: id_}))[name] for _ in range(2)]
+        assert (first, first["version"]) == (again, 1)
+        assert first["archivedAt"] is not None
+    for client, more in ((trainer, ""), (trainer, "mine: true"), (person, ""), (guest, ""), (person, "archived: true")):
+        assert await shown(client, more) == [[], []], more
+    assert await shown(trainer, "archived: true") == everything
+    node = "query ($id: ID!) { node(id: $id) { id } }"
+    for id_ in (template["id"], program["id"]):
+        assert [(await client.data(node, {"id": id_}))["node"] for client in (trainer, late)] == [{"id": id_}, None]
+    copying = ((COPY_TEMPLATE, "template", template["id"]), (COPY_PROGRAM, "program", program["id"]))
+    for text, name, id_ in copying:
+        assert await refused(late, text, original=id_) == [("NOT_FOUND", [name])]
+        assert await refused(trainer, text, original=id_) == [("INVALID_TRANSITION", ["original"])]
+        assert await refused(late, REVIEW, subject=id_, rating=5) == [("NOT_FOUND", ["subject"])]
+    assert await refused(late, ENROL, program=program["id"]) == [("NOT_FOUND", ["program"])]
+    assert await refused(trainer, ENROL, program=program["id"]) == [("INVALID_TRANSITION", ["program"])]
+    new = {"name": "Neu", "schedule": days}
+    assert await refused(late, CREATE_PROGRAM, **new) == [("NOT_FOUND", ["schedule"])]
+    assert await refused(trainer, ARCHIVE_PROGRAM, program=template["id"]) == [("NOT_FOUND", ["program"])]
+    # Who began it goes on and logs by it; its maker changes it and keeps what it names.
+    now = datetime.now(UTC).isoformat()
+    log = {"clientId": "late", "revision": 1, "editedAt": now, "startTime": now, "template": template["id"]}
+    [logged] = (await run(person, LOG, logs=[log]))["results"]
+    assert logged["workout"]["plan"] == {"version": 1, "name": "Zyklus"}
+    done = await run(person, DONE, enrolment=enrolment["id"], day=1, workout=logged["workout"]["id"])
+    [first, _] = done["enrolment"]["days"]
+    assert (first["state"], first["workout"], first["plan"]["name"]) == ("DONE", {"id": template["id"]}, "Zyklus")
+    assert done["enrolment"]["program"] == {"id": program["id"]}
+    longer = await run(trainer, UPDATE_PROGRAM, program=program["id"], schedule=[*days, {}])
+    assert longer["program"]["version"] == 2
+    for text, name, id_ in both:
+        back, again = [(await run(trainer, text, **{name: id_}, archived=False))[name] for _ in range(2)]
+        assert (back, back["archivedAt"]) == (again, None)
+    assert await shown(late) == everything
+    assert (await run(late, ENROL, program=program["id"]))["userErrors"] == []
+    entries = small_stores.mongo.database["audit_entries"].find({"entityId": local(template["id"])})
+    actions = [entry["action"] async for entry in entries.sort("_id", 1)]
+    assert sorted(actions) == ["template.archived", "template.created", "template.taken_back"]
 
 
 async def test_what_is_refused_writes_nothing(

@@ -66,6 +66,7 @@ OFTEN_NULL = {
     ("WorkoutLog", "templateVersion"),
     *((name, "forkedFrom") for name in ("WorkoutTemplate", "WorkoutProgram")),
     *((name, "imageUrl") for name in ("WorkoutTemplate", "WorkoutProgram")),
+    *((name, "archivedAt") for name in ("WorkoutTemplate", "WorkoutProgram")),
     ("ProgramEnrolment", "assignedBy"),
     *(("Food", name) for name in ("image", "servings", "source", "creator", "createdAt", "updatedAt")),
     ("NutritionPlan", "forUser"),

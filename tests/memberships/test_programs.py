@@ -23,7 +23,7 @@ from nexfit.domains.memberships import program_sales, purchase
 from nexfit.domains.memberships.errors import OtherCurrency, PriceChanged
 from nexfit.domains.memberships.program_sales import AlreadyBought, NotForSale, NotReturnable
 from nexfit.domains.memberships.purchase import Begun
-from nexfit.domains.training import enrolments, library_editing, pricing
+from nexfit.domains.training import archiving, enrolments, library_editing, pricing
 from nexfit.domains.training.enrolment_documents import DayState
 from nexfit.domains.training.enrolments import NotThisDay, PurchaseRequired
 from nexfit.domains.training.library import PROGRAMS
@@ -191,7 +191,9 @@ async def test_what_is_refused_writes_nothing_and_asks_nobody(studio: Studio) ->
     shop, buyer = studio.shop, await studio.shop.person()
     program, free, hidden = await studio.program(), await studio.program(None), await studio.program(isPublic=False)
     unsold = await studio.program(None, pricing={"price": Decimal128("5"), "currency": "TRY", "isDiscounted": False})
-    euros = await studio.program()
+    euros, archived = await studio.program(), await studio.program()
+    for _ in range(2):
+        await archiving.archive(shop.units, shop.owner, PROGRAMS, archived, archived=True, now=NOW)
     await shop.sell(await shop.plan(), await shop.person())  # the facility trades in lira from here on
     await shop.database.workout_programs.update_one({"_id": euros}, {"$set": {"pricing.currency": "EUR"}})
     known = await shop.person()
@@ -202,6 +204,7 @@ async def test_what_is_refused_writes_nothing_and_asks_nobody(studio: Studio) ->
         (NotForSale, free, buyer, {}),
         (NotForSale, unsold, buyer, {}),
         (NotFound, hidden, buyer, {}),
+        (NotFound, archived, buyer, {}),
         (NotFound, ObjectId(), buyer, {}),
         (OtherCurrency, euros, buyer, {}),
         (AlreadyBought, program, known, {}),

@@ -11,6 +11,7 @@ from bson import Decimal128, ObjectId, Timestamp
 from nexfit.domains.coaching import directory
 from nexfit.domains.identity.coach_listing import LISTED
 from nexfit.domains.text import fold
+from nexfit.domains.training.library import LIVE
 from nexfit.operations.mongo_files import default_folder, read_folder
 from nexfit.operations.mongo_schema import ALL_DOCUMENTS
 from nexfit.operations.mongo_validators import collection_name
@@ -118,10 +119,10 @@ FINDS = [
     # A word with several endings: a later page sorts what its words have, which the first one need not.
     Hot("exercises", "words", {"words": {"$in": ["word 3", "word 4"]}}, BY_WORDS, limit=0),
     Hot("exercises", "source_unique", {"source": "osm", "sourceId": "7"}),
-    Hot("workout_templates", "public_name", {"isPublic": True}, BY_NAME),
-    Hot("workout_templates", "creator_name", {"createdBy": ONE}, BY_NAME),
-    Hot("workout_programs", "public_name", {"isPublic": True}, BY_NAME),
-    Hot("workout_programs", "creator_name", {"createdBy": ONE}, BY_NAME),
+    Hot("workout_templates", "public_name", {"isPublic": True, **LIVE}, BY_NAME),
+    Hot("workout_templates", "creator_name", {"createdBy": ONE, **LIVE}, BY_NAME),
+    Hot("workout_programs", "public_name", {"isPublic": True, **LIVE}, BY_NAME),
+    Hot("workout_programs", "creator_name", {"createdBy": ONE, **LIVE}, BY_NAME),
     Hot("workout_template_versions", "template_version_unique", {"templateId": ONE, "version": 4}),
     Hot("program_enrolments", "user_newest", {"userId": ONE}, [("createdAt", -1), ("_id", -1)]),
     Hot("program_enrolments", "live_unique", {"userId": ONE, "programId": ONE, "status": "active"}),
@@ -300,6 +301,8 @@ def numbered(collection: str, number: int) -> dict[str, Any]:
             made["openedUntil"] = moment
         case "body_goals":
             made["userId"] = IDS[number]
+        case "workout_templates" | "workout_programs":
+            del made["archivedAt"]
         case "workout_template_versions":
             made["version"] = number + 1
         case "program_enrolments":

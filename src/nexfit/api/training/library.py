@@ -129,6 +129,7 @@ class WorkoutTemplate(Node):
     )
     created_at: datetime = column(description="When it was made.")
     updated_at: datetime = column(description="When it was changed last.")
+    archived_at: datetime | None = column(description="When its maker archived it; null for what is found.")
 
 
 @strawberry.type(description="A template as it was in a version.")
@@ -196,6 +197,7 @@ class WorkoutProgram(Node):
     )
     created_at: datetime = column(description="When it was made.")
     updated_at: datetime = column(description="When it was changed last.")
+    archived_at: datetime | None = column(description="When its maker archived it; null for what is found.")
 
 
 @strawberry.input(description="Which programs; absent parts match every one.")
@@ -207,6 +209,9 @@ class ProgramsFilter:
     difficulty: Difficulty | None = strawberry.field(default=None, description="This hard.")
     tags: list[str] | None = strawberry.field(default=None, description="With one of these tags, at most 20.")
     mine: bool = strawberry.field(default=False, description="Only those the viewer made.")
+    archived: bool = strawberry.field(
+        default=False, description="Only those the viewer made and archived, which are in no other list."
+    )
 
 
 @strawberry.input(description="Which templates; absent parts match every one.")
@@ -238,7 +243,7 @@ def _listed(collection: str) -> Callable[..., Awaitable[Sequence[Any]]]:
         page = await library.page(
             context.stores.mongo,
             collection,
-            context.actor.require() if asked.mine else context.actor.user_id,
+            context.actor.require() if asked.mine or asked.archived else context.actor.user_id,
             LibraryFilter(
                 name=search_text(asked.name, "filter", "name"),
                 goal=search_text(asked.goal, "filter", "goal"),
@@ -246,6 +251,7 @@ def _listed(collection: str) -> Callable[..., Awaitable[Sequence[Any]]]:
                 body_areas=words_of(getattr(asked, "body_areas", None), "filter", "bodyAreas"),
                 tags=words_of(asked.tags, "filter", "tags"),
                 mine=asked.mine,
+                archived=asked.archived,
             ),
             page_request(args, order),
             node_selection(args.selection).columns,

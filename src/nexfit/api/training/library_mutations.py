@@ -19,7 +19,7 @@ from nexfit.api.training.library import Review, WorkoutProgram, WorkoutTemplate
 from nexfit.api.units import DISTANCE, MASS, UnitSystem
 from nexfit.domains.errors import NotFound
 from nexfit.domains.identity.validation import checked
-from nexfit.domains.training import library, library_editing, reviews
+from nexfit.domains.training import archiving, library, library_editing, reviews
 from nexfit.domains.training.documents import Difficulty, SetKind
 from nexfit.domains.training.library import PROGRAMS, TEMPLATES
 from nexfit.domains.training.library_editing import MOST_DAYS, ProgramDraft, TemplateDraft
@@ -139,6 +139,22 @@ class CopyInput:
     idempotency_key: str = strawberry.field(description=IDEMPOTENCY_KEY)
 
 
+@strawberry.input(description="A template to archive.")
+class ArchiveWorkoutTemplateInput:
+    """Input of `archiveWorkoutTemplate`."""
+
+    template: strawberry.ID = strawberry.field(description="The template, one of the viewer's own.")
+    archived: bool = strawberry.field(default=True, description="False takes it back.")
+
+
+@strawberry.input(description="A program to archive.")
+class ArchiveWorkoutProgramInput:
+    """Input of `archiveWorkoutProgram`."""
+
+    program: strawberry.ID = strawberry.field(description="The program, one of the viewer's own.")
+    archived: bool = strawberry.field(default=True, description="False takes it back.")
+
+
 @strawberry.input(description="What somebody thinks of a template or a program.")
 class SaveReviewInput:
     """Input of `saveReview`."""
@@ -205,6 +221,20 @@ class CopyArgs(Args):
     """Arguments of `copyWorkoutTemplate` and `copyWorkoutProgram`."""
 
     input: Annotated[CopyInput, strawberry.argument(description="What to copy.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveWorkoutTemplateArgs(Args):
+    """Arguments of `archiveWorkoutTemplate`."""
+
+    input: Annotated[ArchiveWorkoutTemplateInput, strawberry.argument(description="The template.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArchiveWorkoutProgramArgs(Args):
+    """Arguments of `archiveWorkoutProgram`."""
+
+    input: Annotated[ArchiveWorkoutProgramInput, strawberry.argument(description="The program.")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -281,6 +311,17 @@ class _Kind:
 
         return answering(run)
 
+    def archive(self) -> Any:
+        """The load of its archiving."""
+
+        async def run(args: Any, context: Context) -> Mapping[str, Any]:
+            id_ = object_id(getattr(args.input, self.name), self.type_name, self.name)
+            units, archived = context.services.units, args.input.archived
+            await archiving.archive(units, context.actor, self.collection, id_, archived=archived, now=context.now)
+            return await self._payload(id_, args, context)
+
+        return answering(run)
+
     async def _payload(self, id_: ObjectId, args: Any, context: Context) -> Mapping[str, Any]:
         asked = args.selection.at(self.name)
         found = await library.by_ids(context.stores.mongo, self.collection, [id_], asked.columns) if asked else {}
@@ -320,6 +361,12 @@ class LibraryMutations:
     copy_workout_template: WorkoutTemplatePayload = batch(
         _TEMPLATE.copy(), args=CopyArgs, description="Copy a template into a private one of one's own."
     )
+    archive_workout_template: WorkoutTemplatePayload = batch(
+        _TEMPLATE.archive(),
+        args=ArchiveWorkoutTemplateArgs,
+        description="Let nobody find or copy a template of one's own any more; what names it goes on. Repeating it "
+        "changes nothing.",
+    )
     create_workout_program: WorkoutProgramPayload = batch(
         _PROGRAM.create(), args=CreateWorkoutProgramArgs, description="Make a program of one's own."
     )
@@ -330,6 +377,12 @@ class LibraryMutations:
     )
     copy_workout_program: WorkoutProgramPayload = batch(
         _PROGRAM.copy(), args=CopyArgs, description="Copy a program into a private one of one's own."
+    )
+    archive_workout_program: WorkoutProgramPayload = batch(
+        _PROGRAM.archive(),
+        args=ArchiveWorkoutProgramArgs,
+        description="Let nobody find, copy, begin or buy a program of one's own any more; who began it goes on. "
+        "Repeating it changes nothing.",
     )
     save_review: ReviewPayload = batch(
         answering(_review),

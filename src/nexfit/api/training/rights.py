@@ -13,7 +13,7 @@ TRAINING_QUERIES = "exercises workoutTemplates workoutPrograms"
 
 TRAINING_MUTATIONS = (
     "createExercise updateExercise saveWorkoutLogs startWorkout finishWorkout importWorkouts saveReview"
-    " createWorkoutTemplate updateWorkoutTemplate copyWorkoutTemplate"
+    " createWorkoutTemplate updateWorkoutTemplate copyWorkoutTemplate archiveWorkoutTemplate archiveWorkoutProgram"
     " createWorkoutProgram updateWorkoutProgram copyWorkoutProgram setProgramPrice purchaseProgram returnProgram"
     " enrolInProgram completeProgramDay skipProgramDay restartProgram endProgram"
     " recordMeasurement updateMeasurement deleteMeasurement setBodyGoal requestPhotoUpload"
@@ -75,7 +75,7 @@ TRAINING: Mapping[str, Entry] = {
             (
                 "id name description imageUrl version isPublic creator forkedFrom targetGoal difficulty"
                 " estimatedDuration estimatedCalories targetBodyAreas tags exercises reviewSummary reviews createdAt"
-                " updatedAt",
+                " updatedAt archivedAt",
                 ANYONE,
             )
         ),
@@ -85,7 +85,7 @@ TRAINING: Mapping[str, Entry] = {
         fields(
             (
                 "id name description imageUrl version isPublic creator forkedFrom targetGoal difficulty duration tags"
-                " pricing schedule reviewSummary reviews createdAt updatedAt",
+                " pricing schedule reviewSummary reviews createdAt updatedAt archivedAt",
                 ANYONE,
             )
         ),

@@ -12,7 +12,7 @@ from nexfit.api.context import Context
 from nexfit.api.fields import Args, batch, column, derived
 from nexfit.api.identity.types import User, user_field
 from nexfit.api.relay import Node, id_reader
-from nexfit.api.training import photos as pictures
+from nexfit.api.training import photos
 from nexfit.api.training.exercises import Exercise
 from nexfit.api.training.named import template_field, version_field
 from nexfit.api.units import DISTANCE, MASS, UnitsArgs, in_units
@@ -199,7 +199,7 @@ class WorkoutLog(Node):
     place: WorkoutPlace | None = derived(_place, needs=("location",), description="Where it was.")
     notes: str | None = column(description="Remarks.")
     photos: list[str] | None = batch(
-        pictures.of_workouts,
+        photos.of_workouts,
         needs=("photos",),
         description="Addresses that end; for the person, and a coach with the scope photos.",
     )

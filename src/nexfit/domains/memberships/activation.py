@@ -23,7 +23,7 @@ from nexfit.domains.memberships.documents import DurationUnit
 from nexfit.domains.memberships.offers import FACILITY_COLUMNS, Offer, find_member
 from nexfit.domains.memberships.selling import Paid, conclude
 from nexfit.domains.memberships.selling import sql as sale_sql
-from nexfit.domains.training.library import PROGRAMS
+from nexfit.domains.training.library import LIVE, PROGRAMS
 from nexfit.hybrid.audit import Audit
 from nexfit.hybrid.fault_points import reach
 from nexfit.hybrid.unit_of_work import BothWork, PostgresWork, UnitsOfWork
@@ -87,7 +87,7 @@ def _paid(row: Row, now: datetime) -> Paid:
 async def _program(stores: Stores, row: Row, now: datetime) -> Conclude:
     """Raises NotSoldAnyMore."""
     if row["paid_at"] >= row["expires_at"]:
-        sold = {"_id": ObjectId(row["program_id"]), "isPublic": True, "pricing.facilityId": {"$exists": True}}
+        sold = {"_id": ObjectId(row["program_id"]), "isPublic": True, "pricing.facilityId": {"$exists": True}, **LIVE}
         if not await stores.mongo.find(PROGRAMS, sold, (), limit=1):
             raise NotSoldAnyMore
 

@@ -20,7 +20,7 @@ from nexfit.domains.identity.access import Actor
 from nexfit.domains.memberships.offers import FACILITY_COLUMNS, Priced, find_member
 from nexfit.domains.memberships.selling import Paid, account_of, take
 from nexfit.domains.training import enrolments
-from nexfit.domains.training.library import PROGRAMS
+from nexfit.domains.training.library import LIVE, PROGRAMS
 from nexfit.domains.training.pricing import total_of
 from nexfit.hybrid.unit_of_work import BothWork, UnitsOfWork
 from nexfit.stores.connections import Stores
@@ -70,9 +70,9 @@ class ProgramOffer(Priced):
 
 
 async def offer_for(stores: Stores, buyer: ObjectId, program: ObjectId, now: datetime) -> ProgramOffer:
-    """What a public program costs somebody now. Raises NotFound, NotForSale, NoTaxRate."""
+    """What a public program that is not archived costs somebody now. Raises NotFound, NotForSale, NoTaxRate."""
     mongo = stores.mongo
-    query = {"_id": program, "isPublic": True}
+    query = {"_id": program, "isPublic": True, **LIVE}
     found = await mongo.find(PROGRAMS, query, enrolments.PROGRAM_COLUMNS, limit=1)
     if not found:
         raise NotFound("There is no such {name}.", path=("program",), name="program")

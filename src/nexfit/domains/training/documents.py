@@ -197,7 +197,10 @@ class TemplateMetadata(Embedded):
 
 
 class WorkoutTemplate(StoredDocument):
-    """A workout to repeat. ``version`` counts changes of what is to be done; without one it is in its first."""
+    """A workout to repeat. ``version`` counts changes of what is to be done; without one it is in its first.
+
+    With ``archived_at`` nobody finds it to begin it; workouts and programs that name it go on.
+    """
 
     name: Line
     name_folded: str = derived()
@@ -211,6 +214,7 @@ class WorkoutTemplate(StoredDocument):
     forked_from: Id | None = None
     created_at: Instant
     updated_at: Instant
+    archived_at: Instant | None = None
     reviews: ReviewSummary = ReviewSummary()
 
     @model_validator(mode="after")
@@ -257,7 +261,7 @@ class ProgramPricing(Embedded):
 
 
 class WorkoutProgram(StoredDocument):
-    """Several workouts over days."""
+    """Several workouts over days. With ``archived_at`` nobody begins or buys it; who began it goes on."""
 
     name: Line
     name_folded: str = derived()
@@ -272,6 +276,7 @@ class WorkoutProgram(StoredDocument):
     forked_from: Id | None = None
     created_at: Instant
     updated_at: Instant
+    archived_at: Instant | None = None
     reviews: ReviewSummary = ReviewSummary()
 
     @model_validator(mode="after")

@@ -15,8 +15,7 @@ from bson import ObjectId
 from nexfit.domains.errors import BadInput, ErrorCode, NotFound, Refusal
 from nexfit.domains.identity.access import Actor
 from nexfit.domains.training.enrolment_documents import DayState, EnrolmentStatus
-from nexfit.domains.training.exercises import visible
-from nexfit.domains.training.library import PROGRAMS, TEMPLATES, version_of
+from nexfit.domains.training.library import PROGRAMS, TEMPLATES, findable, version_of
 from nexfit.domains.training.workouts import COLLECTION as LOGS
 from nexfit.domains.training.workouts import KEPT
 from nexfit.hybrid import documents_paging
@@ -70,6 +69,15 @@ class PurchaseRequired(Refusal):
 
     def __init__(self) -> None:
         super().__init__("This program has a price: buy it first.", path=("program",))
+
+
+class Archived(Refusal):
+    """Who made the template or program has archived it."""
+
+    code = ErrorCode.INVALID_TRANSITION
+
+    def __init__(self, *, path: str) -> None:
+        super().__init__("This is archived: take that back first.", path=(path,))
 
 
 # --- rules
@@ -150,7 +158,7 @@ async def enrol(
 
     The program is taken as it is now, with its templates' versions. Begun already, that one is answered. What has a
     price is begun by who made it, by those it is assigned to by them, and by who has begun it before. Raises
-    Unauthenticated, NotFound, PurchaseRequired, BadInput for a program without days.
+    Unauthenticated, NotFound, Archived, PurchaseRequired, BadInput for a program without days.
     """
     viewer = actor.require()
     person = user or viewer
@@ -160,9 +168,11 @@ async def enrol(
         known = await work.mongo.find_one(COLLECTION, live, ())
         if known is not None:
             return ObjectId(known["_id"])
-        found = await work.mongo.find_one(PROGRAMS, {"_id": program, **visible(viewer)}, PROGRAM_COLUMNS)
+        found = await work.mongo.find_one(PROGRAMS, {"_id": program, **findable(viewer)}, PROGRAM_COLUMNS)
         if found is None:
             raise NotFound("There is no such {name}.", path=("program",), name="program")
+        if "archivedAt" in found:
+            raise Archived(path="program")
         if found.get("pricing") and found["createdBy"] != viewer and not await has_begun(work, person, program):
             raise PurchaseRequired
         assigned = {"assignedBy": viewer} if viewer != person else {}
@@ -176,7 +186,7 @@ async def enrol(
         return await units.mongo("enrol_in_program").run(body)  # somebody was faster: theirs is answered
 
 
-PROGRAM_COLUMNS = ("name", "version", "schedule", "createdBy", "pricing")
+PROGRAM_COLUMNS = ("name", "version", "schedule", "createdBy", "pricing", "archivedAt")
 """What of a program `begin` needs."""
 
 

@@ -17,6 +17,9 @@ from nexfit.stores.mongo import Document, Mongo
 
 TEMPLATES, PROGRAMS, VERSIONS = "workout_templates", "workout_programs", "workout_template_versions"
 KEYS = (Key("nameFolded", text), Key("_id", object_id))
+LIVE: Mapping[str, Any] = {"archivedAt": {"$exists": False}}
+"""The condition of what its maker has not archived. No index has it: few are."""
+
 FIRST_VERSION = 1
 """The version of what was stored before versions were counted."""
 
@@ -31,6 +34,14 @@ class LibraryFilter:
     body_areas: Sequence[str] = ()
     tags: Sequence[str] = ()
     mine: bool = False
+    archived: bool = False
+    """Of the viewer's own those that were archived, in place of what is not."""
+
+
+def findable(viewer: ObjectId | None) -> dict[str, Any]:
+    """The condition of what somebody may find: what is public and not archived, and their own."""
+    public = {"isPublic": True, **LIVE}
+    return public if viewer is None else {"$or": [public, {"createdBy": viewer}]}
 
 
 async def page(
@@ -42,7 +53,9 @@ async def page(
     columns: Iterable[str],
 ) -> Page:
     """One page of the templates or programs somebody may find, by name."""
-    conditions: dict[str, Any] = {"createdBy": viewer} if wanted.mine else visible(viewer)
+    own = wanted.mine or wanted.archived
+    conditions: dict[str, Any] = {"createdBy": viewer} if own else visible(viewer)
+    conditions |= {"archivedAt": {"$exists": True}} if wanted.archived else LIVE
     if wanted.name:
         start = fold(wanted.name)
         conditions["nameFolded"] = {"$gte": start, "$lt": start + "\U0010ffff"}
@@ -70,7 +83,7 @@ async def visible_by_ids(
     mongo: Mongo, collection: str, viewer: ObjectId | None, ids: Iterable[ObjectId], columns: Iterable[str]
 ) -> dict[ObjectId, Document]:
     """Of the templates or programs with these ids those that somebody may find, in one command."""
-    rows = await mongo.find(collection, {"_id": {"$in": list(set(ids))}, **visible(viewer)}, columns)
+    rows = await mongo.find(collection, {"_id": {"$in": list(set(ids))}, **findable(viewer)}, columns)
     return {row["_id"]: row for row in rows}
 
 

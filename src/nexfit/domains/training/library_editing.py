@@ -21,8 +21,7 @@ from nexfit.domains.training import enrolments
 from nexfit.domains.training.documents import Difficulty, Exertion, RepsInReserve, SetKind, SupersetGroup, Tempo
 from nexfit.domains.training.exercise_editing import Words, require_publisher
 from nexfit.domains.training.exercises import COLLECTION as EXERCISES
-from nexfit.domains.training.exercises import visible
-from nexfit.domains.training.library import PROGRAMS, TEMPLATES, VERSIONS, version_of
+from nexfit.domains.training.library import PROGRAMS, TEMPLATES, VERSIONS, findable, version_of
 from nexfit.domains.training.workout_drafts import Metres, Reps, Seconds, Weight
 from nexfit.hybrid.audit import Audit
 from nexfit.hybrid.events import Event, Home
@@ -125,12 +124,12 @@ _METADATA = (
 )
 _COLUMNS = (
     *("name", "nameFolded", "description", "imageUrl", "createdBy", "isPublic", "metadata", "createdAt", "updatedAt"),
-    *("reviews", "version", "forkedFrom", "exercises", "schedule", "pricing"),
+    *("reviews", "version", "forkedFrom", "exercises", "schedule", "pricing", "archivedAt"),
 )
 _SNAPSHOT = ("name", "description", "exercises")
 """What a version of a template keeps."""
 
-_NAMES = {TEMPLATES: "template", PROGRAMS: "program"}
+NAMES = {TEMPLATES: "template", PROGRAMS: "program"}
 
 
 async def create(
@@ -157,7 +156,7 @@ async def create(
         return str(made["_id"])
 
     asked = {"collection": collection, **draft.model_dump(mode="json", exclude_unset=True)}
-    unit = units.mongo(f"create_{_NAMES[collection]}")
+    unit = units.mongo(f"create_{NAMES[collection]}")
     return ObjectId(await once(mongo, unit, viewer, f"create:{collection}", key, asked, body))
 
 
@@ -177,12 +176,10 @@ async def update(
     viewer = actor.require()
 
     async def body(work: MongoWork) -> None:
-        kept = await _visible(work, viewer, collection, id_)
-        if kept["createdBy"] != viewer:
-            raise Forbidden("Only who made it may change it.", path=(_NAMES[collection],))
+        kept = await own(work, viewer, collection, id_)
         await _save(work, viewer, collection, kept, dict(kept), draft, now)
 
-    await units.mongo(f"update_{_NAMES[collection]}").run(body)
+    await units.mongo(f"update_{NAMES[collection]}").run(body)
 
 
 async def copy(
@@ -190,12 +187,14 @@ async def copy(
 ) -> ObjectId:
     """Copy a template or program that the viewer finds into a private one of their own, which remembers from where.
 
-    Raises Unauthenticated, NotFound, IdempotencyConflict, BadInput for an impossible key, PurchaseRequired.
+    Raises Unauthenticated, NotFound, IdempotencyConflict, BadInput for an impossible key, Archived, PurchaseRequired.
     """
     viewer = actor.require()
 
     async def body(work: MongoWork) -> str:
-        kept = await _visible(work, viewer, collection, id_)
+        kept = await _findable(work, viewer, collection, id_)
+        if "archivedAt" in kept:
+            raise enrolments.Archived(path="original")
         if kept.get("pricing") and kept["createdBy"] != viewer and not await enrolments.has_begun(work, viewer, id_):
             raise enrolments.PurchaseRequired
         taken = ("name", "nameFolded", "description", "imageUrl", "metadata", "exercises", "schedule")
@@ -204,7 +203,7 @@ async def copy(
         await _store(work, viewer, collection, None, made, now)
         return str(made["_id"])
 
-    unit = units.mongo(f"copy_{_NAMES[collection]}")
+    unit = units.mongo(f"copy_{NAMES[collection]}")
     return ObjectId(await once(mongo, unit, viewer, f"copy:{collection}", key, {"id": str(id_)}, body))
 
 
@@ -220,10 +219,18 @@ def _new(viewer: ObjectId, now: datetime) -> Document:
     }
 
 
-async def _visible(work: MongoWork, viewer: ObjectId, collection: str, id_: ObjectId) -> Document:
-    kept = await work.mongo.find_one(collection, {"_id": id_, **visible(viewer)}, _COLUMNS)
+async def own(work: MongoWork, viewer: ObjectId, collection: str, id_: ObjectId) -> Document:
+    """A template or program that the viewer made, archived or not. Raises NotFound, Forbidden for another's."""
+    kept = await _findable(work, viewer, collection, id_)
+    if kept["createdBy"] != viewer:
+        raise Forbidden("Only who made it may change it.", path=(NAMES[collection],))
+    return kept
+
+
+async def _findable(work: MongoWork, viewer: ObjectId, collection: str, id_: ObjectId) -> Document:
+    kept = await work.mongo.find_one(collection, {"_id": id_, **findable(viewer)}, _COLUMNS)
     if kept is None:
-        name = _NAMES[collection]
+        name = NAMES[collection]
         raise NotFound("There is no such {name}.", path=(name,), name=name)
     return kept
 
@@ -276,12 +283,13 @@ async def _check_named(
         return
     found = {
         row["_id"]: row
-        for row in await work.mongo.find(target, {"_id": {"$in": list(named)}}, ("isPublic", "createdBy"))
+        for row in await work.mongo.find(target, {"_id": {"$in": list(named)}}, ("isPublic", "createdBy", "archivedAt"))
     }
     known = _named(before or {}, field, key)
     for id_ in named:
         row = found.get(id_)
-        if row is None or not (row["isPublic"] or row.get("createdBy") == viewer or id_ in known):
+        is_found = row is not None and (row["isPublic"] or row.get("createdBy") == viewer) and "archivedAt" not in row
+        if not is_found and (row is None or id_ not in known):
             raise NotFound("There is no such {name}.", path=(field,), name=target.removesuffix("s").replace("_", " "))
     if after["isPublic"] and not all(found[id_]["isPublic"] for id_ in named):
         raise BadInput("What is published can only name what is public.", path=(field,))
@@ -312,7 +320,7 @@ async def _store(
         await _keep_versions(work, before, after, now)
     id_ = str(after["_id"])
     work.emit(LibraryChanged(collection=collection, entry_id=id_, version=version_of(after)))
-    action = f"{_NAMES[collection]}.{'created' if before is None else 'changed'}"
+    action = f"{NAMES[collection]}.{'created' if before is None else 'changed'}"
     told = {"version": version_of(after), "isPublic": after["isPublic"]}
     work.audit(Audit(action, collection.removesuffix("s"), id_, user_id=str(viewer), after=told))
 

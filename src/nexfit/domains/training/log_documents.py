@@ -107,7 +107,8 @@ class WorkoutLog(StoredDocument):
     ``source`` and ``source_id`` make sending or importing it again harmless: an app's own id has the source "app". Of
     two versions the one with the higher ``revision`` stays, then the one edited later, then the one with the higher
     ``digest``. What was deleted stays as an empty log with ``deleted_at``, so that a late version does not return.
-    ``gone_photos`` are keys of pictures that a version left out, whose files are deleted: a late version may name them.
+    ``gone_photos`` are keys of pictures that a version left out, whose files are deleted: a version that names them may
+    still come, and is kept as it would have been before.
     """
 
     stored_checks = ({"$lte": ["$startTime", {"$ifNull": ["$endTime", "$startTime"]}]},)

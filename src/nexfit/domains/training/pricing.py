@@ -14,8 +14,7 @@ from pydantic import Field
 from nexfit.domains.errors import BadInput, Forbidden, NotFound
 from nexfit.domains.identity.access import RIGHTS_COLUMNS, Actor, may
 from nexfit.domains.identity.validation import Input
-from nexfit.domains.training.exercises import visible
-from nexfit.domains.training.library import PROGRAMS, version_of
+from nexfit.domains.training.library import PROGRAMS, findable, version_of
 from nexfit.domains.training.library_editing import LibraryChanged
 from nexfit.hybrid.audit import Audit
 from nexfit.hybrid.unit_of_work import MongoWork, UnitsOfWork
@@ -70,7 +69,7 @@ async def set_price(units: UnitsOfWork, actor: Actor, program: ObjectId, price: 
     pricing = None if price is None else price.stored()
 
     async def body(work: MongoWork) -> None:
-        query = {"_id": program, **visible(viewer)}
+        query = {"_id": program, **findable(viewer)}
         kept = await work.mongo.find_one(PROGRAMS, query, ("createdBy", "version", "pricing"))
         if kept is None:
             raise NotFound("There is no such {name}.", path=("program",), name="program")

@@ -13,8 +13,7 @@ from nexfit.domains.identity.access import Actor
 from nexfit.domains.identity.profiles import BioText
 from nexfit.domains.identity.review_documents import ReviewSubject
 from nexfit.domains.identity.validation import Input
-from nexfit.domains.training.exercises import visible
-from nexfit.domains.training.library import PROGRAMS, TEMPLATES
+from nexfit.domains.training.library import PROGRAMS, TEMPLATES, findable
 from nexfit.hybrid import documents_paging
 from nexfit.hybrid.audit import Audit
 from nexfit.hybrid.events import Event, Home
@@ -61,7 +60,7 @@ async def save(
     kind = str(SUBJECTS[collection])
 
     async def body(work: MongoWork) -> ObjectId:
-        found = await work.mongo.find_one(collection, {"_id": subject, **visible(viewer)}, ("createdBy",))
+        found = await work.mongo.find_one(collection, {"_id": subject, **findable(viewer)}, ("createdBy",))
         if found is None:
             raise NotFound("There is no such {name}.", path=("subject",), name="subject")
         if found.get("createdBy") == viewer:

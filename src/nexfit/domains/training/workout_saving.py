@@ -38,7 +38,18 @@ _CONTENT = (
     *("name", "startTime", "endTime", "duration", "caloriesBurned", "exercises", "feedback", "biometrics", "location"),
     *("photos", "notes", "workoutTemplateId", "templateVersion"),
 )
-_EVERYTHING = ("userId", "source", "sourceId", "createdAt", "deletedAt", "updatedAt", "figures", "gonePhotos", *_VERSION, *_CONTENT)
+_EVERYTHING = (
+    "userId",
+    "source",
+    "sourceId",
+    "createdAt",
+    "deletedAt",
+    "updatedAt",
+    "figures",
+    "gonePhotos",
+    *_VERSION,
+    *_CONTENT,
+)
 ENROLMENTS = "program_enrolments"
 MOST_GONE = 200
 """Pictures of a workout that are gone and may still be named; the oldest are forgotten."""
@@ -191,7 +202,10 @@ async def _prescribed(work: MongoWork, viewer: ObjectId, ids: Collection[ObjectI
 
 
 async def _templates(work: MongoWork, viewer: ObjectId, ids: Collection[ObjectId]) -> dict[ObjectId, int]:
-    """The versions of the templates that the viewer finds, or goes through in a program."""
+    """The versions of the templates that are public or the viewer's, or that they go through in a program.
+
+    Archived ones too: a workout that was done offline by one is kept, whenever it comes.
+    """
     if not ids:
         return {}
     found = await work.mongo.find(TEMPLATES, {"_id": {"$in": list(ids)}, **visible(viewer)}, ("version",))
