@@ -34,6 +34,9 @@ class Pair:
             "inviteClient": "InviteClientInput",
             "acceptCoach": "AcceptCoachInput",
             "addCoachNote": "AddCoachNoteInput",
+            "changeCoachNote": "ChangeCoachNoteInput",
+            "removeCoachNote": "RemoveCoachNoteInput",
+            "setCoachingGoals": "SetCoachingGoalsInput",
         }.get(name, "RelationInput")
         text = f"mutation ($i: {type_}!) {{ {name}(input: $i) {{ {RELATION} }} }}"
         return (await who.data(text, {"i": given}))[name]
@@ -86,6 +89,54 @@ async def test_a_relation_from_its_invitation_to_its_end(pair: Pair) -> None:
     assert (ended["status"], ended["sharedScopes"]) == ("ENDED", [])
     again = await pair.change(client, "acceptCoach", **given)
     assert again["userErrors"][0]["code"] == "INVALID_TRANSITION"
+
+
+async def test_a_note_and_the_goals_are_put_right_and_the_client_sees_it(pair: Pair) -> None:
+    coach, client = pair.coach, pair.client
+    asked = await pair.change(coach, "inviteClient", client=global_id("User", pair.person), goals=["Güç"])
+    given = {"relation": asked["relation"]["id"]}
+    await pair.change(client, "acceptCoach", **given)
+    await pair.change(coach, "addCoachNote", **given, text="Afrein")
+    await pair.change(coach, "addCoachNote", **given, text="Diz ağrısı", private=True)
+
+    async def seen() -> Any:
+        query = "{ viewer { coaches(first: 5) { nodes { goals notes { id text date changedAt } } } } }"
+        [node] = (await client.data(query))["viewer"]["coaches"]["nodes"]
+        return node
+
+    [note] = (await seen())["notes"]
+    assert note["changedAt"] is None
+    for _ in range(2):
+        changed = await pair.change(coach, "changeCoachNote", **given, note=note["id"], text=" Aferin ")
+        assert changed["userErrors"] == []
+    [after] = (await seen())["notes"]
+    assert (after["id"], after["text"], after["date"]) == (note["id"], "Aferin", note["date"])
+    assert after["changedAt"] >= note["date"]
+    set_ = await pair.change(coach, "setCoachingGoals", **given, goals=["Hız", " "])
+    assert (set_["relation"]["goals"], (await seen())["goals"]) == (["Hız"], ["Hız"])
+    own = {"note": note["id"], "text": "a"}
+    for who, name, more, code, path in (
+        (client, "changeCoachNote", own, "NOT_FOUND", ["relation"]),
+        (client, "removeCoachNote", {"note": note["id"]}, "NOT_FOUND", ["relation"]),
+        (client, "setCoachingGoals", {"goals": []}, "NOT_FOUND", ["relation"]),
+        (coach, "changeCoachNote", {**own, "note": global_id("Note", ObjectId())}, "NOT_FOUND", ["note"]),
+        (coach, "changeCoachNote", {**own, "note": given["relation"]}, "NOT_FOUND", ["note"]),
+        (coach, "removeCoachNote", {"note": "x"}, "NOT_FOUND", ["note"]),
+        (coach, "changeCoachNote", {**own, "text": " "}, "BAD_USER_INPUT", ["text"]),
+        (coach, "setCoachingGoals", {"goals": ["a"] * 51}, "BAD_USER_INPUT", ["goals"]),
+    ):
+        refused = await pair.change(who, name, **given, **more)
+        assert [(error["code"], error["path"]) for error in refused["userErrors"]] == [(code, path)], (name, more)
+        assert refused["relation"] is None
+    assert await seen() == {"goals": ["Hız"], "notes": [after]}
+    for _ in range(2):
+        removed = await pair.change(coach, "removeCoachNote", **given, note=note["id"])
+        assert (removed["userErrors"], removed["relation"]["notes"]) == ([], [])
+        assert removed["relation"]["privateNotes"] == [{"text": "Diz ağrısı"}]
+    await pair.change(coach, "endCoaching", **given)
+    for name, more in (("removeCoachNote", {"note": note["id"]}), ("setCoachingGoals", {"goals": []})):
+        refused = await pair.change(coach, name, **given, **more)
+        assert refused["userErrors"][0]["code"] == "INVALID_TRANSITION"
 
 
 async def test_the_end_is_seen_by_the_next_question(pair: Pair, small_stores: Stores) -> None:

@@ -56,7 +56,9 @@ NAMED = {
 
 NAMED_OF = {
     ("assignNutritionPlan", "template"): "NutritionPlan",
+    ("changeCoachNote", "note"): "Note",
     ("copyWorkoutProgram", "original"): "WorkoutProgram",
+    ("removeCoachNote", "note"): "Note",
     ("updateNutritionPlan", "plan"): "NutritionPlan",
 }
 """The same where a mutation names something else by it."""
@@ -136,7 +138,7 @@ async def foreign(small_http: httpx.AsyncClient, small_stores: Stores) -> AsyncI
         copies.append((collection, ObjectId()))
         await database[collection].insert_one({**copy, "_id": copies[-1][1]})
         business.ids[type_] = global_id(type_, copies[-1][1])
-    for type_ in ("CoachingPackage", "DiaryEntry", "MemberNote"):  # the demo has none: ids of nothing
+    for type_ in ("CoachingPackage", "DiaryEntry", "MemberNote", "Note"):  # the demo has none: ids of nothing
         business.ids[type_] = global_id(type_, "6a" * 12 if type_ != "MemberNote" else uuid4())
     # The studio sells no program: somebody else's purchase at the chain is as foreign to each viewer.
     [buyer] = await database["users"].find({"email": EMAILS["member"]}, {}).to_list()

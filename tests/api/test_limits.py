@@ -165,6 +165,33 @@ def test_an_operation_costs_the_objects_it_may_answer_with(
     assert cost(f"query ({declared}) {{ {selection} }}" if declared else f"{{ {selection} }}", variables) == expected
 
 
+FREE = '{ since: "2026-06-01T00:00Z", until: "2026-06-02T00:00Z" }'
+
+
+@pytest.mark.parametrize(
+    ("declared", "filter", "variables", "is_dear"),
+    [
+        ("", f"{{ free: {FREE} }}", {}, True),
+        ("", "{ free: null, rating: 4 }", {}, False),
+        ("", "{ rating: 4 }", {}, False),
+        ("($free: FreeTimeInput)", "{ free: $free }", {"free": {}}, True),
+        ("($free: FreeTimeInput)", "{ free: $free }", {"free": None}, False),
+        ("($free: FreeTimeInput)", "{ free: $free }", {}, False),
+        ("($filter: CoachesFilter)", "$filter", {"filter": {"free": {}}}, True),
+        ("($filter: CoachesFilter)", "$filter", {"filter": {"rating": 4}}, False),
+        ("($filter: CoachesFilter)", "$filter", {"filter": "x"}, False),
+        ("($filter: CoachesFilter)", "$filter", {}, False),
+        (f"($filter: CoachesFilter = {{ free: {FREE} }})", "$filter", {}, True),
+        (f"($filter: CoachesFilter = {{ free: {FREE} }})", "$filter", {"filter": None}, False),
+    ],
+)  # fmt: skip
+def test_looking_for_a_free_time_costs_what_it_takes(
+    declared: str, filter: str, variables: dict[str, Any], is_dear: bool
+) -> None:
+    query = f"query {declared} {{ coaches(first: 5, filter: {filter}) {{ nodes {{ id }} }} }}"
+    assert cost(query, variables) == (2_006 if is_dear else 6)
+
+
 def test_a_change_costs_more_and_a_hundred_ids_a_hundred() -> None:
     assert cost('mutation { login(input: { email: "a", password: "b" }) { accessToken viewer { id } } }') == 12
     assert cost("query ($ids: [ID!]!) { nodes(ids: $ids) { id } }", {"ids": ["a"] * 70}) == 70

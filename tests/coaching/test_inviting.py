@@ -10,7 +10,8 @@ import orjson
 import pytest
 from bson import ObjectId
 
-from nexfit.domains.coaching import consents, inviting
+from nexfit.domains.coaching import consents, inviting, notes
+from nexfit.domains.coaching.documents import MOST_NOTES
 from nexfit.domains.coaching.errors import InvalidTransition, NoRelation
 from nexfit.domains.errors import BadInput, Forbidden, NotFound, Unauthenticated
 from nexfit.domains.identity.access import GUEST, Actor
@@ -107,9 +108,9 @@ async def test_what_is_refused_writes_nothing(practice: Practice) -> None:
         (InvalidTransition, lambda: inviting.decline(units, client, active, now=NOW)),
         (NoRelation, lambda: inviting.decline(units, stranger, waiting, now=NOW)),
         (NoRelation, lambda: inviting.end(units, other_coach, active, now=NOW)),
-        (NoRelation, lambda: inviting.add_note(units, client, active, "a", private=False, now=NOW)),
-        (NoRelation, lambda: inviting.add_note(units, other_coach, active, "a", private=True, now=NOW)),
-        (InvalidTransition, lambda: inviting.add_note(units, coach, waiting, "a", private=True, now=NOW)),
+        (NoRelation, lambda: notes.add_note(units, client, active, "a", private=False, now=NOW)),
+        (NoRelation, lambda: notes.add_note(units, other_coach, active, "a", private=True, now=NOW)),
+        (InvalidTransition, lambda: notes.add_note(units, coach, waiting, "a", private=True, now=NOW)),
     ):
         with pytest.raises(refused):
             await attempt()
@@ -149,15 +150,104 @@ async def test_of_accepting_declining_and_ending_at_once_the_states_follow_each_
 async def test_notes_are_kept_apart_and_there_is_an_end_to_them(practice: Practice) -> None:
     _, relation = await practice.client()
     units, coach = practice.units, practice.coach
-    await inviting.add_note(units, coach, relation, "Diz ağrısı", private=True, now=NOW)
-    await inviting.add_note(units, coach, relation, "Aferin", private=False, now=LATER)
-    assert (await practice.relation(relation))["notes"] == {
-        "visible": [{"text": "Aferin", "date": LATER}],
-        "private": [{"text": "Diz ağrısı", "date": NOW}],
-    }
-    kept = [entry async for entry in practice.database.audit_entries.find({"action": "coach_client.noted"})]
-    assert "Diz" not in str(kept)  # what it says is nobody else's
-    full = [{"text": "a", "date": NOW}] * inviting.MOST_NOTES
+    await notes.add_note(units, coach, relation, "Diz ağrısı", private=True, now=NOW)
+    await notes.add_note(units, coach, relation, "Aferin", private=False, now=LATER)
+    kept = (await practice.relation(relation))["notes"]
+    assert len({kept[kind][0].pop("id") for kind in ("visible", "private")}) == 2
+    assert kept == {"visible": [{"text": "Aferin", "date": LATER}], "private": [{"text": "Diz ağrısı", "date": NOW}]}
+    full = [{"text": "a", "date": NOW}] * MOST_NOTES
     await practice.database.coach_clients.update_one({"_id": relation}, {"$set": {"notes.visible": full}})
     with pytest.raises(BadInput):
-        await inviting.add_note(units, coach, relation, "a", private=False, now=NOW)
+        await notes.add_note(units, coach, relation, "a", private=False, now=NOW)
+
+
+async def test_a_note_is_changed_in_its_place_and_taken_away_once(practice: Practice) -> None:
+    _, relation = await practice.client()
+    units, coach = practice.units, practice.coach
+    for text in ("bir", "iki", "üç"):
+        await notes.add_note(units, coach, relation, text, private=False, now=NOW)
+    # As the release before wrote them.
+    await practice.database.coach_clients.update_one({"_id": relation}, {"$unset": {"notes.visible.1.id": ""}})
+    before = (await practice.relation(relation))["notes"]["visible"]
+    first, second, third = (notes.note_id(note) for note in before)
+    await notes.change_note(units, coach, relation, second, "iki buçuk", now=LATER)
+    after = (await practice.relation(relation))["notes"]["visible"]
+    changed = {"id": second, "text": "iki buçuk", "date": NOW, "changedAt": LATER}
+    assert after == [before[0], changed, before[2]]
+    count = await practice.written()
+    await notes.change_note(units, coach, relation, second, "iki buçuk", now=LATER + timedelta(hours=1))
+    assert (await practice.relation(relation))["notes"]["visible"] == after
+    assert await practice.written() == count
+    for _ in range(2):
+        await notes.remove_note(units, coach, relation, first, now=LATER)
+        assert (await practice.relation(relation))["notes"]["visible"] == [changed, before[2]]
+    with pytest.raises(NotFound):
+        await notes.change_note(units, coach, relation, first, "a", now=LATER)
+    # One without an id goes as well, and nothing else with it.
+    await practice.database.coach_clients.update_one({"_id": relation}, {"$unset": {"notes.visible.1.id": ""}})
+    old = notes.note_id({name: value for name, value in before[2].items() if name != "id"})
+    assert old not in (first, second, third)
+    await notes.remove_note(units, coach, relation, old, now=LATER)
+    assert (await practice.relation(relation))["notes"]["visible"] == [changed]
+    audits = await practice.database.audit_entries.find({"entityId": str(relation)}, sort=[("position", 1)]).to_list()
+    told = Counter(audit["action"] for audit in audits)
+    assert (told["coach_client.note_changed"], told["coach_client.note_removed"]) == (1, 2)
+    assert "iki" not in str(audits)  # what it says is nobody else's
+
+
+async def test_of_changes_and_removals_at_once_none_touches_another_note(practice: Practice) -> None:
+    _, relation = await practice.client()
+    units, coach = practice.units, practice.coach
+    for number in range(6):
+        await notes.add_note(units, coach, relation, f"{number}", private=number % 2 == 0, now=NOW)
+    kept = (await practice.relation(relation))["notes"]
+    ids = {note["text"]: note["id"] for kind in ("visible", "private") for note in kept[kind]}
+    await asyncio.gather(
+        *(notes.remove_note(units, coach, relation, ids[text], now=LATER) for text in "0123"),
+        *(notes.change_note(units, coach, relation, ids[text], f"{text}!", now=LATER) for text in "45"),
+        notes.set_goals(units, coach, relation, ["Hız"], now=LATER),
+    )
+    found = await practice.relation(relation)
+    left = {kind: [(note["id"], note["text"]) for note in found["notes"][kind]] for kind in ("visible", "private")}
+    assert left == {"visible": [(ids["5"], "5!")], "private": [(ids["4"], "4!")]}
+    assert found["goals"] == ["Hız"]
+
+
+async def test_the_coach_sets_goals_while_the_relation_lives(practice: Practice) -> None:
+    client = await practice.person()
+    relation = await practice.invite(client)
+    units, coach = practice.units, practice.coach
+    await notes.set_goals(units, coach, relation, ["Hız", "Güç"], now=LATER)
+    await inviting.accept(units, client, relation, (), now=LATER)
+    count = await practice.written()
+    await notes.set_goals(units, coach, relation, ["Hız", "Güç"], now=LATER)
+    assert await practice.written() == count
+    await notes.set_goals(units, coach, relation, [], now=LATER)
+    assert (await practice.relation(relation))["goals"] == []
+
+
+async def test_what_is_written_of_others_or_after_the_end_is_refused(practice: Practice) -> None:
+    client, relation = await practice.client()
+    units, coach, other = practice.units, practice.coach, await practice.person("coach")
+    await notes.add_note(units, coach, relation, "Aferin", private=False, now=NOW)
+    [note] = (await practice.relation(relation))["notes"]["visible"]
+    id_, missing = note["id"], ObjectId()
+
+    async def refused(who: Actor, error: type[Exception], where: ObjectId = relation) -> None:
+        before = (await practice.written(), await practice.relation(relation))
+        for attempt in (
+            notes.change_note(units, who, where, id_, "a", now=LATER),
+            notes.remove_note(units, who, where, id_, now=LATER),
+            notes.remove_note(units, who, where, missing, now=LATER),
+            notes.set_goals(units, who, where, ["a"], now=LATER),
+        ):
+            with pytest.raises(error):
+                await attempt
+        assert (await practice.written(), await practice.relation(relation)) == before
+
+    await refused(GUEST, Unauthenticated)
+    await refused(client, NoRelation)
+    await refused(other, NoRelation)
+    await refused(coach, NoRelation, missing)
+    await inviting.end(units, coach, relation, now=LATER)
+    await refused(coach, InvalidTransition)

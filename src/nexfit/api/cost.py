@@ -6,7 +6,7 @@ operation and evaluated with each request's variables. How it is meant: docs/dec
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from graphql import (
@@ -21,6 +21,8 @@ from graphql import (
     InlineFragmentNode,
     IntValueNode,
     ListValueNode,
+    NullValueNode,
+    ObjectValueNode,
     OperationDefinitionNode,
     OperationType,
     SelectionNode,
@@ -41,6 +43,11 @@ SCHEMA = 500
 
 HEAVY: Mapping[tuple[str, str], int] = {("Query", "verifyAudit"): 2_000}
 """Fields whose work is not in the objects they answer with."""
+
+HEAVY_WITH: Mapping[tuple[str, str], tuple[str, tuple[str, ...], int]] = {
+    ("Query", "coaches"): ("filter", ("free",), 2_000),  # looks at every coach's calendar until the page is full
+}
+"""Fields whose work grows with something that is asked for: the argument, the path below it, and how much more."""
 
 ASSUMED = 10
 """Items of a list that takes no size."""
@@ -103,10 +110,10 @@ class _Estimate:
     ) -> None:
         self._schema = schema
         self._fragments = fragments
-        self._defaults = {
-            definition.variable.name.value: int(definition.default_value.value)
+        self._defaults: Mapping[str, ValueNode] = {
+            definition.variable.name.value: definition.default_value
             for definition in operation.variable_definitions or ()
-            if isinstance(definition.default_value, IntValueNode) and len(definition.default_value.value) < 10
+            if definition.default_value is not None
         }
 
     def selections(self, selection_set: SelectionSetNode, type_: GraphQLNamedType) -> tuple[Cost, Cost]:
@@ -118,7 +125,7 @@ class _Estimate:
                 field = self._schema.get_field(type_, node.name.value)  # type: ignore[arg-type]
                 if field is None:
                     continue
-                once.add(included, Cost(HEAVY.get((type_.name, node.name.value), 0)))
+                once.add(included, self._work(type_.name, node))
                 paged = _is_connection(type_) and node.name.value in ("nodes", "edges")
                 (per_item if paged else once).add(included, self._field(node, field, in_page=paged))
                 continue
@@ -159,6 +166,31 @@ class _Estimate:
             total.add(size, one)
         return total
 
+    def _work(self, type_name: str, node: FieldNode) -> Cost:
+        """What a field does besides the objects it answers with."""
+        work = Cost(HEAVY.get((type_name, node.name.value), 0))
+        argument, path, more = HEAVY_WITH.get((type_name, node.name.value), ("", (), 0))
+        value = next((given.value for given in node.arguments or () if given.name.value == argument), None)
+        work.add(self._is_given(value, path), Cost(more))
+        return work
+
+    def _is_given(self, value: ValueNode | None, path: Sequence[str]) -> int | _Factor:
+        """1 where there is a value at a path below one, 0 where not."""
+        if isinstance(value, VariableNode):
+            name = value.name.value
+            default = self._is_given(self._defaults.get(name), path)
+
+            def is_given(variables: Variables) -> int:
+                if name in variables:
+                    return int(_at(variables[name], path) is not None)
+                return default if isinstance(default, int) else default(variables)
+
+            return is_given
+        if not path:
+            return int(value is not None and not isinstance(value, NullValueNode))
+        fields = value.fields if isinstance(value, ObjectValueNode) else ()
+        return self._is_given(next((field.value for field in fields if field.name.value == path[0]), None), path[1:])
+
     def _size(self, node: FieldNode, field: GraphQLField) -> int | _Factor:
         """Items of the list that a field leads to; 1 where it leads to one record."""
         named = get_named_type(field.type)
@@ -187,7 +219,9 @@ class _Estimate:
         if not isinstance(value, VariableNode):
             return DEFAULT_PAGE
         name = value.name.value
-        default = self._defaults.get(name, DEFAULT_PAGE)
+        literal, default = self._defaults.get(name), DEFAULT_PAGE
+        if isinstance(literal, IntValueNode) and len(literal.value) < 10:
+            default = int(literal.value)
 
         def size(variables: Variables) -> int:
             given = variables.get(name, default)
@@ -196,6 +230,12 @@ class _Estimate:
             return _clamped(given) if isinstance(given, int) else DEFAULT_PAGE
 
         return size
+
+
+def _at(value: object, path: Sequence[str]) -> object:
+    for name in path:
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value
 
 
 def _is_connection(type_: GraphQLNamedType) -> bool:

@@ -59,7 +59,8 @@ MATRIX: Mapping[str, Entry] = {
             ("tagMember addMemberNote removeMemberNote scanCheckInCode", SIGNED_IN),
             ("requestMembersUpload importMembers", SIGNED_IN),
             ("grantConsent withdrawConsent", SIGNED_IN),
-            ("inviteClient acceptCoach declineCoach endCoaching addCoachNote", SIGNED_IN),
+            ("inviteClient acceptCoach declineCoach endCoaching", SIGNED_IN),
+            ("addCoachNote changeCoachNote removeCoachNote setCoachingGoals", SIGNED_IN),
             ("sellPackage sellPackageAtDesk refundPackage setCoachHours", SIGNED_IN),
             ("saveCoachReview deleteCoachReview replyToCoachReview reportCoachReview", SIGNED_IN),
             ("schedulePtSession reschedulePtSession completePtSession cancelPtSession ratePtSession", SIGNED_IN),
@@ -349,7 +350,7 @@ MATRIX: Mapping[str, Entry] = {
     **NUTRITION,
     **COACHING,
     "Notice": _part("kind at occurrence memberSubscription"),
-    "Note": _part("text date"),
+    "Note": _part("id text date changedAt"),
     "Consent": _part("coach scopes grantedAt updatedAt"),
     "MedicalRead": Entry(
         _fields(("id at viewer fields", SELF)),

@@ -25,6 +25,7 @@ from nexfit.api.coaching.coaches import CoachQueries
 from nexfit.api.coaching.consents import ConsentMutations
 from nexfit.api.coaching.hours import CoachHoursMutations
 from nexfit.api.coaching.inviting import CoachingMutations
+from nexfit.api.coaching.notes import CoachNoteMutations
 from nexfit.api.coaching.packages import PackageMutations
 from nexfit.api.coaching.pt_sessions import PtSessionMutations
 from nexfit.api.coaching.reviews import CoachReviewMutations
@@ -104,6 +105,7 @@ class Mutation(
     NutritionMutations,
     ConsentMutations,
     CoachingMutations,
+    CoachNoteMutations,
     CoachHoursMutations,
     CoachReviewMutations,
     PackageMutations,

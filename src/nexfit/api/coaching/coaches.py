@@ -186,7 +186,9 @@ class CoachesFilter:
     )
     price: PriceRangeInput | None = strawberry.field(default=None, description="Costs so much an hour.")
     rating: float | None = strawberry.field(default=None, description="Is rated so well on average, 0 to 5, or better.")
-    free: FreeTimeInput | None = strawberry.field(default=None, description="Has such a time free.")
+    free: FreeTimeInput | None = strawberry.field(
+        default=None, description="Has such a time free; costs more points than other filters."
+    )
 
 
 @strawberry.input(description="How coaches are ordered.")

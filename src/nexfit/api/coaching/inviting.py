@@ -1,8 +1,8 @@
-"""A coach and a client come together and part, and what the coach notes."""
+"""A coach and a client come together and part."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -18,7 +18,8 @@ from nexfit.domains.coaching import inviting, relations
 from nexfit.domains.errors import BadInput
 from nexfit.domains.identity.documents import ConsentScope
 
-MOST_GOALS, MOST_GOAL, MOST_NOTE = 50, 300, 10_000
+MOST_GOALS, MOST_GOAL = 50, 300
+GOALS = f"What they are to work for: at most {MOST_GOALS} of at most {MOST_GOAL} characters."
 
 
 @strawberry.type(description="The relation as it is now, or why nothing was changed.")
@@ -34,10 +35,7 @@ class InviteClientInput:
     """Input of `inviteClient`."""
 
     client: strawberry.ID = strawberry.field(description="The person, a `User`.")
-    goals: list[str] = strawberry.field(
-        default_factory=list,
-        description=f"What they are to work for: at most {MOST_GOALS} of at most {MOST_GOAL} characters.",
-    )
+    goals: list[str] = strawberry.field(default_factory=list, description=GOALS)
 
 
 @strawberry.input(description="Which invitation, and what the coach may see.")
@@ -55,15 +53,6 @@ class RelationInput:
     """Input of `declineCoach` and `endCoaching`."""
 
     relation: strawberry.ID = strawberry.field(description="A `CoachClient`.")
-
-
-@strawberry.input(description="A remark.")
-class AddCoachNoteInput:
-    """Input of `addCoachNote`."""
-
-    relation: strawberry.ID = strawberry.field(description="The `CoachClient` it is about.")
-    text: str = strawberry.field(description=f"1 to {MOST_NOTE} characters.")
-    private: bool = strawberry.field(default=False, description="Whether the coach alone reads it.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,13 +76,6 @@ class RelationArgs(Args):
     input: Annotated[RelationInput, strawberry.argument(description="Which relation.")]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AddCoachNoteArgs(Args):
-    """Arguments of `addCoachNote`."""
-
-    input: Annotated[AddCoachNoteInput, strawberry.argument(description="The remark.")]
-
-
 async def shown(id_: ObjectId, args: Args, context: Context) -> Mapping[str, Any]:
     """What became of a relation: read after the commit, as far as it was asked for."""
     asked = args.selection.at("relation")
@@ -106,11 +88,17 @@ def relation_id(given: str) -> ObjectId:
     return object_id(given, "CoachClient", "relation")
 
 
-async def _invite(args: InviteClientArgs, context: Context) -> Mapping[str, Any]:
-    asked = args.input
-    goals = [goal for goal in (short_text(goal, MOST_GOAL, "goals") for goal in asked.goals) if goal]
+def goals_of(given: Sequence[str]) -> list[str]:
+    """An input's goals without blank ones; raises BadInput."""
+    goals = [goal for goal in (short_text(goal, MOST_GOAL, "goals") for goal in given) if goal]
     if len(goals) > MOST_GOALS:
         raise BadInput("{name} may have at most {most} entries.", path=("goals",), name="goals", most=MOST_GOALS)
+    return goals
+
+
+async def _invite(args: InviteClientArgs, context: Context) -> Mapping[str, Any]:
+    asked = args.input
+    goals = goals_of(asked.goals)
     client = object_id(asked.client, "User", "client")
     id_ = await inviting.invite(context.services.units, context.actor, client, goals=goals, now=context.now)
     return await shown(id_, args, context)
@@ -132,15 +120,6 @@ async def _decline(args: RelationArgs, context: Context) -> Mapping[str, Any]:
 async def _end(args: RelationArgs, context: Context) -> Mapping[str, Any]:
     id_ = relation_id(args.input.relation)
     await inviting.end(context.services.units, context.actor, id_, now=context.now)
-    return await shown(id_, args, context)
-
-
-async def _note(args: AddCoachNoteArgs, context: Context) -> Mapping[str, Any]:
-    id_, text = relation_id(args.input.relation), short_text(args.input.text, MOST_NOTE, "text")
-    if text is None:
-        raise BadInput("A note says something.", path=("text",))
-    private = args.input.private
-    await inviting.add_note(context.services.units, context.actor, id_, text, private=private, now=context.now)
     return await shown(id_, args, context)
 
 
@@ -167,9 +146,4 @@ class CoachingMutations:
         answering(_end),
         args=RelationArgs,
         description="Coach or client end their relation at once: nothing of the client is shown to the coach any more.",
-    )
-    add_coach_note: CoachingPayload = batch(
-        answering(_note),
-        args=AddCoachNoteArgs,
-        description="As a coach, note something about a client, for both to read or for yourself alone.",
     )

@@ -13,9 +13,10 @@ from nexfit.api.coaching.free_times import FreeTimesArgs, free_times_of_relation
 from nexfit.api.context import Context
 from nexfit.api.fields import Args, batch, column, derived, row_column
 from nexfit.api.identity.types import User, user_field
-from nexfit.api.relay import Node, id_reader
+from nexfit.api.relay import Node, global_id, id_reader
 from nexfit.domains.coaching import packages
 from nexfit.domains.coaching.documents import RelationStatus
+from nexfit.domains.coaching.notes import note_id
 from nexfit.domains.coaching.packages import PackagePayment
 from nexfit.domains.identity.documents import ConsentScope
 from nexfit.engine.fields import Record
@@ -43,12 +44,18 @@ _DESCRIBED = {
 }
 
 
+def _note_id(record: Record, _args: object, _context: object) -> str:
+    return global_id("Note", note_id(record))
+
+
 @strawberry.type(description="A dated remark of a coach.")
 class Note:
     """Embedded in a relation."""
 
+    id: strawberry.ID = derived(_note_id, needs=("id", "date", "text"), description="To change it or take it away by.")
     text: str = column(description="What it says.")
     date: datetime = column(description="When it was made.")
+    changed_at: datetime | None = column(description="When its words were changed last; null while they are the first.")
 
 
 @strawberry.type(description="Sessions of a package a client bought of a coach.")

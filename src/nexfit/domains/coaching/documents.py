@@ -61,18 +61,24 @@ class CoachingPackage(Embedded):
         return self
 
 
-class Note(Embedded):
-    """A dated remark."""
+MOST_NOTES = 500
+"""Of each kind in a relation."""
 
+
+class Note(Embedded):
+    """A dated remark. Those of earlier releases have no id (`nexfit.domains.coaching.notes.note_id`)."""
+
+    id: Id | None = None
     text: Text
     date: Instant
+    changed_at: Instant | None = None
 
 
 class CoachNotes(Embedded):
     """Remarks the client may read, and the coach's own."""
 
-    visible: list[Note] = Field(default_factory=list, max_length=500)
-    private: list[Note] = Field(default_factory=list, max_length=500)
+    visible: list[Note] = Field(default_factory=list, max_length=MOST_NOTES)
+    private: list[Note] = Field(default_factory=list, max_length=MOST_NOTES)
 
 
 class CoachClient(StoredDocument):

@@ -27,9 +27,6 @@ from nexfit.hybrid.unit_of_work import BothWork, MongoWork, UnitsOfWork
 from nexfit.stores.errors import ConstraintViolated, WriteConflict
 from nexfit.stores.mongo import Document
 
-MOST_NOTES = 500
-"""Of each kind in a relation."""
-
 COLUMNS = ("coachId", "clientId", "relationship", "createdAt")
 
 UNLESS_SAID = (ConsentScope.MEASUREMENTS, ConsentScope.WORKOUTS, ConsentScope.NUTRITION, ConsentScope.NOTES)
@@ -153,35 +150,6 @@ async def end(units: UnitsOfWork, actor: Actor, relation: ObjectId, *, now: date
         await release_future(work, found, person, now)
 
     await units.both("end_coaching").run(body)
-
-
-async def add_note(
-    units: UnitsOfWork, actor: Actor, relation: ObjectId, text: str, *, private: bool, now: datetime
-) -> None:
-    """The coach writes a remark, for both to read or for the coach alone.
-
-    Raises Unauthenticated, NotFound, InvalidTransition, BadInput when there is no room.
-    """
-    coach = actor.require()
-    kind = "private" if private else "visible"
-
-    async def body(work: MongoWork) -> None:
-        found = await work.mongo.find_one(COLLECTION, {"_id": relation, "coachId": coach}, (*COLUMNS, f"notes.{kind}"))
-        if found is None:
-            raise NoRelation
-        if found["relationship"]["status"] != RelationStatus.ACTIVE:
-            raise InvalidTransition(state=found["relationship"]["status"])
-        if len((found.get("notes") or {}).get(kind, ())) >= MOST_NOTES:
-            raise BadInput("There is room for {most} notes.", path=("text",), most=MOST_NOTES)
-        note = {"text": text, "date": now}
-        change = {"$push": {f"notes.{kind}": note}, "$set": {"updatedAt": now}}
-        await work.mongo.update(COLLECTION, {"_id": relation}, change)
-        # What it says is for those two; that it was written, for everybody who audits.
-        work.audit(
-            Audit("coach_client.noted", "coach_client", str(relation), user_id=str(coach), after={"private": private})
-        )
-
-    await units.mongo("add_coach_note").run(body)
 
 
 async def of_either(work: MongoWork | BothWork, relation: ObjectId, person: ObjectId) -> Document:

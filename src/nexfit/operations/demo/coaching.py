@@ -118,8 +118,8 @@ class Coaches:
                     "endDate": stored_date(self._calendar.today + timedelta(days=120)),
                 },
                 "notes": {
-                    "visible": [{"text": random.choice(VISIBLE_NOTES), "date": began + timedelta(days=14)}],
-                    "private": [{"text": random.choice(PRIVATE_NOTES), "date": began + timedelta(days=7)}],
+                    "visible": [self._note(random.choice(VISIBLE_NOTES), began + timedelta(days=14))],
+                    "private": [self._note(random.choice(PRIVATE_NOTES), began + timedelta(days=7))],
                 },
             }
         )
@@ -230,6 +230,9 @@ class Coaches:
             "createdAt": began,
             "updatedAt": began,
         }
+
+    def _note(self, text: str, at: datetime) -> Row:
+        return {"id": self._chance.object_id("coach note"), "text": text, "date": at}
 
     def _credit(
         self,
