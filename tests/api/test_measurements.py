@@ -353,8 +353,13 @@ async def test_a_trend_is_one_question_with_means_slope_and_goal(person: Client)
         "bodyTrend"
     ]
     assert (nothing["points"], nothing["latest"], nothing["changePerWeek"], nothing["goal"]) == ([], None, None, None)
-    goals = await person.data("{ viewer { bodyGoals { metric target(units: IMPERIAL) } } }")
-    assert goals["viewer"]["bodyGoals"] == [{"metric": "WEIGHT", "target": round(75 / 0.45359237, 3)}]
+    shown = "{ viewer { bodyGoals { metric target(units: IMPERIAL) createdAt } } }"
+    [goal] = (await person.data(shown))["viewer"]["bodyGoals"]
+    assert (goal["metric"], goal["target"]) == ("WEIGHT", round(75 / 0.45359237, 3))
+    changed = await run(person, GOAL, metric="WEIGHT", target=74)
+    assert changed["goal"] == {"metric": "WEIGHT", "target": 74.0, "by": None}
+    later = (await person.data(shown))["viewer"]["bodyGoals"]
+    assert later == [{**goal, "target": round(74 / 0.45359237, 3)}]  # one for each figure, since when it was set first
     assert (await run(person, GOAL, metric="WEIGHT"))["goal"] is None
     assert (await person.data("{ viewer { bodyGoals { metric } } }"))["viewer"]["bodyGoals"] == []
 
