@@ -165,7 +165,7 @@ def test_an_operation_costs_the_objects_it_may_answer_with(
     assert cost(f"query ({declared}) {{ {selection} }}" if declared else f"{{ {selection} }}", variables) == expected
 
 
-FREE = '{ since: "2026-06-01T00:00Z", until: "2026-06-02T00:00Z" }'
+FREE = '{ since: "2026-06-01T00:00:00Z", until: "2026-06-02T00:00:00Z" }'
 
 
 @pytest.mark.parametrize(
