@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from nexfit.api.coaching.rights import COACHING
+from nexfit.api.coaching.rights import COACHING, COACHING_MUTATIONS
 from nexfit.api.identity.rights import IDENTITY_PAYLOADS
 from nexfit.api.nutrition.rights import NUTRITION, NUTRITION_MUTATIONS, NUTRITION_QUERIES
 from nexfit.api.right_entries import Entry, NoRight, Scope
@@ -59,12 +59,8 @@ MATRIX: Mapping[str, Entry] = {
             ("tagMember addMemberNote removeMemberNote scanCheckInCode", SIGNED_IN),
             ("requestMembersUpload importMembers", SIGNED_IN),
             ("grantConsent withdrawConsent", SIGNED_IN),
-            ("inviteClient acceptCoach declineCoach endCoaching", SIGNED_IN),
-            ("addCoachNote changeCoachNote removeCoachNote setCoachingGoals", SIGNED_IN),
-            ("sellPackage sellPackageAtDesk refundPackage setCoachHours", SIGNED_IN),
-            ("saveCoachReview deleteCoachReview replyToCoachReview reportCoachReview", SIGNED_IN),
-            ("schedulePtSession reschedulePtSession completePtSession cancelPtSession ratePtSession", SIGNED_IN),
             ("recordVisit requestExport requestErasure cancelErasure", SIGNED_IN),
+            (COACHING_MUTATIONS, SIGNED_IN),
             (TRAINING_MUTATIONS, SIGNED_IN),
             (NUTRITION_MUTATIONS, SIGNED_IN),
         ),
@@ -350,7 +346,6 @@ MATRIX: Mapping[str, Entry] = {
     **NUTRITION,
     **COACHING,
     "Notice": _part("kind at occurrence memberSubscription"),
-    "Note": _part("id text date changedAt"),
     "Consent": _part("coach scopes grantedAt updatedAt"),
     "MedicalRead": Entry(
         _fields(("id at viewer fields", SELF)),

@@ -8,6 +8,15 @@ from nexfit.api.right_entries import Entry, Scope, fields, part
 from nexfit.domains.facilities.documents import StaffPermission
 from nexfit.domains.identity.access import ANYONE, AUTHOR, MINE, SELF, staff
 
+COACHING_MUTATIONS = (
+    "inviteClient acceptCoach declineCoach endCoaching"
+    " addCoachNote changeCoachNote removeCoachNote setCoachingGoals"
+    " sellPackage sellPackageAtDesk refundPackage setCoachHours"
+    " saveCoachReview deleteCoachReview replyToCoachReview reportCoachReview"
+    " schedulePtSession reschedulePtSession completePtSession cancelPtSession ratePtSession"
+)
+"""Root fields for who is signed in; what each may change its rule says."""
+
 _MEMBERS = staff(StaffPermission.MEMBERS_READ)
 
 COACHING: Mapping[str, Entry] = {
@@ -38,6 +47,7 @@ COACHING: Mapping[str, Entry] = {
         found=SELF | AUTHOR,
         scope=Scope(person="clientId", author="coachId"),
     ),
+    "Note": part("id text date changedAt"),
     "CoachingPackage": Entry(
         fields(
             (

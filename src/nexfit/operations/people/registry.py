@@ -31,6 +31,7 @@ NOT_PEOPLE = frozenset(
         *("workoutLogId", "foodId", "exercises"),
         *("facility_id", "business_id", "plan_id", "occurrence_id", "package_id", "relation_id", "session_id", "chain"),
         *("program_id", "enrolment_id"),
+        "id",  # of what stands inside a document
     }
 )
 """Ids that are never a person's, by the last part of their path."""
