@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,18 +19,10 @@ from typer.testing import CliRunner
 from nexfit import local_servers
 from nexfit.cli import app
 from nexfit.embedded import folder
+from tests.ports import free_port
 
 NEXFIT = Path(sys.executable).with_name("nexfit")
 ROOT = Path(__file__).parents[1]
-
-
-def _free_port() -> int:
-    """A port that no connection is given by chance until a server listens on it: below those the system gives."""
-    for port in random.SystemRandom().sample(range(20_000, 30_000), 100):
-        with suppress(OSError), socket.socket() as probe:
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError("no free port")
 
 
 def _environment() -> dict[str, str]:
@@ -44,7 +33,7 @@ class Dev:
     """A running `nexfit dev`."""
 
     def __init__(self, data_dir: Path, log: Path, *options: str) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self.log = log
         self.started = time.monotonic()
         with log.open("w") as output:
@@ -105,7 +94,7 @@ def test_dev_serves_the_demo_and_keeps_it(data_dir: Path, tmp_path: Path) -> Non
         second = _nexfit("dev", "--port", str(dev.port), "--data-dir", str(data_dir))
         assert second.returncode == 1
         assert f"port {dev.port} is in use" in second.stderr
-        elsewhere = _nexfit("dev", "--port", str(_free_port()), "--data-dir", str(data_dir))
+        elsewhere = _nexfit("dev", "--port", str(free_port()), "--data-dir", str(data_dir))
         assert elsewhere.returncode == 1
         assert "Traceback" not in elsewhere.stderr
     finally:

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 import tempfile
 import time
@@ -23,6 +22,7 @@ from nexfit.embedded import EmbeddedServers, ServerName
 from nexfit.embedded.processes import _children
 from nexfit.settings import Settings
 from nexfit.stores.connections import Stores, open_stores
+from tests.ports import free_port
 
 from .conftest import Client, assert_refused, facility_of, forget_views, global_id, login, running, seeded
 from .test_overview import DATES, MONGO, OVERVIEW
@@ -275,9 +275,7 @@ async def serving(
     settings: Settings, output: int | IO[bytes] = asyncio.subprocess.PIPE, **environment: str
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """`nexfit serve` on a free port, and its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", "from nexfit.cli import app; app()", "serve", "--port", str(port)),
         env={

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
-import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,6 +25,7 @@ from nexfit.stores.errors import StoreUnavailable
 from nexfit.stores.redis import RedisStore
 from tests.api.conftest import Client, login, running
 from tests.feeds.conftest import until
+from tests.ports import free_port
 
 OVERVIEW = """
 { viewer { facilities(first: 3) { nodes { name openNow memberships { name activeSubscribers }
@@ -39,9 +39,7 @@ class Valkey:
     """A server of its own. What it has acknowledged outlives a kill."""
 
     def __init__(self, folder: Path, *options: str) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port(range(20_000, 22_700))  # a cluster's other port lies 10,000 higher
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._folder = folder
         self._options = options
