@@ -127,7 +127,8 @@ Yeni;Üye;hic-kimse;{plan["name"]};{last:%d.%m.%Y};;3
         member = global_id("Member", f"{facility}:{known['user_id']}")
         untagged = await asked(owner, TAG, member=member, remove=["Dosyadan"])
         assert (untagged["userErrors"], untagged["member"]["tags"]) == ([], [])
-        for key in ("x", sent["key"].replace(str(facility), str(ObjectId())), sent["key"][:-5] + "0.csv"):
+        never_sent = sent["key"][:-5] + ("1.csv" if sent["key"][-5] == "0" else "0.csv")
+        for key in ("x", sent["key"].replace(str(facility), str(ObjectId())), never_sent):
             refused = await asked(owner, import_, facility=place, upload=key)
             assert refused["userErrors"] == [{"code": "NOT_FOUND", "path": ["upload"]}]
         desk = await login(http, "client@demo.nexfit.app")
