@@ -42,7 +42,7 @@ from tests.engine.answers import nulled, reference, without_propagation, written
 from tests.engine.operations import Writer
 
 SEED = os.environ.get("API_SEED", "1")
-OPERATIONS = int(os.environ.get("API_OPERATIONS", "500"))
+OPERATIONS = int(os.environ.get("API_OPERATIONS", "5000"))
 
 
 @dataclass
