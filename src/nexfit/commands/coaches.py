@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
-from nexfit.commands.running import LOCAL, MOST_SHOWN, DataDir, console, errors
+from nexfit.commands.running import LOCAL, MOST_SHOWN, DataDir, console, decide
 from nexfit.commands.running import run as run_on_stores
 
 if TYPE_CHECKING:
-    from nexfit.hybrid.unit_of_work import UnitsOfWork
     from nexfit.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, help="Certificates of coaches, and reviews that were reported.")
@@ -73,7 +71,7 @@ def remove(review: str, data_dir: DataDir = LOCAL) -> None:
     from nexfit.domains.coaching import reviews
 
     id_ = _id(review, "a review, as `nexfit coaches reported` shows it")
-    _decide(data_dir, lambda units: reviews.remove(units, id_), "Removed.")
+    decide(data_dir, lambda units: reviews.remove(units, id_), "Removed.")
 
 
 @app.command()
@@ -82,15 +80,15 @@ def keep(review: str, data_dir: DataDir = LOCAL) -> None:
     from nexfit.domains.coaching import reviews
 
     id_ = _id(review, "a review, as `nexfit coaches reported` shows it")
-    _decide(data_dir, lambda units: reviews.dismiss(units, id_), "Kept.")
+    decide(data_dir, lambda units: reviews.dismiss(units, id_), "Kept.")
 
 
 def _decide_certificate(coach: str, name: str, issuer: str | None, data_dir: DataDir, *, verified: bool) -> None:
-    from nexfit.domains.identity.certificates import decide
+    from nexfit.domains.identity import certificates as rules
 
     id_, now = _id(coach, "a coach, as `nexfit coaches certificates` shows it"), datetime.now(UTC)
     done = "Verified." if verified else "No longer verified."
-    _decide(data_dir, lambda units: decide(units, id_, name, issuer, verified=verified, now=now), done)
+    decide(data_dir, lambda units: rules.decide(units, id_, name, issuer, verified=verified, now=now), done)
 
 
 def _id(text: str, what: str) -> Any:
@@ -99,24 +97,3 @@ def _id(text: str, what: str) -> Any:
     if not ObjectId.is_valid(text):
         raise typer.BadParameter(f"not the id of {what}")
     return ObjectId(text)
-
-
-def _decide(data_dir: DataDir, decision: Callable[[UnitsOfWork], Awaitable[object]], done: str) -> None:
-    from nexfit.domains.errors import Refusal
-    from nexfit.hybrid.joined_views import JoinedViews
-    from nexfit.hybrid.unit_of_work import UnitsOfWork
-    from nexfit.stores.connections import open_stores
-
-    async def decided(settings: Settings) -> str | None:
-        async with open_stores(settings) as stores:
-            try:
-                await decision(UnitsOfWork(stores, JoinedViews(stores.redis).invalidate))
-            except Refusal as refused:
-                return str(refused)
-            return None
-
-    refused = run_on_stores(data_dir, decided)
-    if refused is not None:
-        errors.print(f"[bold red]nexfit:[/] {refused}", highlight=False)
-        raise typer.Exit(1)
-    console.print(done)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 from rich.table import Table
 
-from nexfit.commands.running import LOCAL, MOST_SHOWN, DataDir, console, errors
+from nexfit.commands.running import LOCAL, MOST_SHOWN, DataDir, console, decide
 from nexfit.commands.running import run as run_on_stores
 
 if TYPE_CHECKING:
@@ -50,26 +50,10 @@ def _decide(food: str, data_dir: DataDir, *, verified: bool) -> None:
 
     from bson import ObjectId
 
-    from nexfit.domains.errors import Refusal
     from nexfit.domains.nutrition import foods
-    from nexfit.hybrid.joined_views import JoinedViews
-    from nexfit.hybrid.unit_of_work import UnitsOfWork
-    from nexfit.stores.connections import open_stores
 
     if not ObjectId.is_valid(food):
         raise typer.BadParameter("not the id of a food, as `nexfit foods submitted` shows it")
-
-    async def decided(settings: Settings) -> str | None:
-        async with open_stores(settings) as stores:
-            units = UnitsOfWork(stores, JoinedViews(stores.redis).invalidate)
-            try:
-                await foods.decide(units, ObjectId(food), verified=verified, now=datetime.now(UTC))
-            except Refusal as refused:
-                return str(refused)
-            return None
-
-    refused = run_on_stores(data_dir, decided)
-    if refused is not None:
-        errors.print(f"[bold red]nexfit:[/] {refused}", highlight=False)
-        raise typer.Exit(1)
-    console.print("Verified." if verified else "Rejected.")
+    id_, now = ObjectId(food), datetime.now(UTC)
+    done = "Verified." if verified else "Rejected."
+    decide(data_dir, lambda units: foods.decide(units, id_, verified=verified, now=now), done)

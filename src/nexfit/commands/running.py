@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 if TYPE_CHECKING:
+    from nexfit.hybrid.unit_of_work import UnitsOfWork
     from nexfit.settings import Settings
 
 T = TypeVar("T")
@@ -33,6 +34,24 @@ def run(data_dir: Path, work: Callable[[Settings], Coroutine[Any, Any, T]]) -> T
             return asyncio.run(work(settings()))
     except expected() as error:
         raise failed(error) from None
+
+
+def decide(data_dir: Path, decision: Callable[[UnitsOfWork], Awaitable[object]], done: str) -> None:
+    """Carry an operator's decision out and say so; what it is refused for is one line and exit code 1."""
+    from nexfit.domains.errors import Refusal
+    from nexfit.hybrid.joined_views import JoinedViews
+    from nexfit.hybrid.unit_of_work import UnitsOfWork
+    from nexfit.stores.connections import open_stores
+
+    async def decided(settings: Settings) -> None:
+        async with open_stores(settings) as stores:
+            await decision(UnitsOfWork(stores, JoinedViews(stores.redis).invalidate))
+
+    try:
+        run(data_dir, decided)
+    except Refusal as refused:
+        raise failed(refused) from None
+    console.print(done)
 
 
 def expected() -> tuple[type[Exception], ...]:

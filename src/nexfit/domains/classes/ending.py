@@ -9,17 +9,16 @@ from enum import StrEnum
 
 from bson import ObjectId
 
-from nexfit.domains.classes.documents import BookingStatus, OccurrenceStatus
+from nexfit.domains.classes.cancellation import call_off
+from nexfit.domains.classes.documents import OccurrenceStatus
 from nexfit.domains.classes.events import ClassEnded
-from nexfit.domains.classes.places import BOOKING_COLUMNS, BOOKINGS, OCCURRENCES, ClassDesk, tell
+from nexfit.domains.classes.places import BOOKINGS, OCCURRENCES, ClassDesk
 from nexfit.domains.classes.planning import audit, permitted_class
 from nexfit.domains.classes.timetable import CLASSES
 from nexfit.domains.identity.access import Actor
 from nexfit.hybrid.unit_of_work import MongoWork
-from nexfit.stores.mongo import Document
 
 _DATE = ("status", "startsAt", "seatsTaken", "waitlisted")
-_LEFT = (str(BookingStatus.BOOKED), str(BookingStatus.WAITLISTED))
 
 
 class BookedDates(StrEnum):
@@ -67,38 +66,12 @@ async def end(
             await work.mongo.delete(OCCURRENCES, {"_id": {"$in": unknown}})
         kept = [one["_id"] for one in coming if booked is BookedDates.KEEP and (one["seatsTaken"] or one["waitlisted"])]
         off = [one["_id"] for one in coming if one["_id"] in ever and one["_id"] not in kept]
-        ended = await _call_off(work, off, by, reason, now) if off else 0
+        ended = await call_off(work, off, by, reason, now) if off else 0
         if stored["isActive"] or unknown or off:
             _tell(work, stored, by, kept=len(kept), off=len(off))
         return Ended(kept, ended)
 
     return await desk.units.mongo("end_class").run(body)
-
-
-async def _call_off(work: MongoWork, dates: Sequence[ObjectId], by: ObjectId, reason: str | None, now: datetime) -> int:
-    """Call dates off with all their bookings, in four commands however many there are; how many bookings."""
-    change: Document = {
-        "status": str(OccurrenceStatus.CANCELLED),
-        "seatsTaken": 0,
-        "waitlisted": 0,
-        "cancelledAt": now,
-        "updatedAt": now,
-    }
-    if reason is not None:
-        change["cancellationReason"] = reason
-    # The dates first: whoever changes a booking changes its date, too, and meets this transaction there.
-    await work.mongo.update(OCCURRENCES, {"_id": {"$in": list(dates)}}, {"$set": change})
-    left = {"occurrenceId": {"$in": list(dates)}, "status": {"$in": list(_LEFT)}}
-    bookings = await work.mongo.find(BOOKINGS, left, BOOKING_COLUMNS)
-    to = str(BookingStatus.CANCELLED_BY_FACILITY)
-    await work.mongo.update(
-        BOOKINGS,
-        {"_id": {"$in": [one["_id"] for one in bookings]}, **left},
-        {"$set": {"status": to, "cancelledAt": now}},
-    )
-    for one in bookings:
-        tell(work, {**one, "status": to, "cancelledAt": now}, by, before=one["status"])
-    return len(bookings)
 
 
 def _tell(work: MongoWork, class_: Mapping[str, object], by: ObjectId, *, kept: int, off: int) -> None:

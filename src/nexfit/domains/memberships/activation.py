@@ -19,8 +19,7 @@ from nexfit.domains.finance import refunding
 from nexfit.domains.finance.payments import PaymentProvider
 from nexfit.domains.finance.words import PaymentMethod, TransactionType
 from nexfit.domains.memberships import program_sales
-from nexfit.domains.memberships.documents import DurationUnit
-from nexfit.domains.memberships.offers import FACILITY_COLUMNS, Offer, find_member
+from nexfit.domains.memberships.offers import find_member, find_seller, frozen_offer
 from nexfit.domains.memberships.selling import Paid, conclude
 from nexfit.domains.memberships.selling import sql as sale_sql
 from nexfit.domains.training.library import LIVE, PROGRAMS
@@ -99,25 +98,15 @@ async def _program(stores: Stores, row: Row, now: datetime) -> Conclude:
 
 async def _membership(stores: Stores, row: Row, now: datetime) -> Conclude:
     """Raises NotSoldAnyMore, NotFound."""
-    facility, member = await _facility(stores, row), await find_member(stores.mongo, ObjectId(row["user_id"]))
+    facility = await find_seller(stores.mongo, ObjectId(row["facility_id"]))
+    member = await find_member(stores.mongo, ObjectId(row["user_id"]))
     if facility is None:
         raise NotSoldAnyMore
     if row["paid_at"] >= row["expires_at"]:
         plan = {"_id": ObjectId(row["plan_id"]), "isActive": True}
         if not await stores.mongo.find("memberships", plan, (), limit=1):
             raise NotSoldAnyMore
-    offer = Offer(
-        facility=facility,
-        member=member,
-        plan=ObjectId(row["plan_id"]),
-        name=row["plan_name"],
-        unit=DurationUnit(row["duration_unit"]),
-        value=row["duration_value"],
-        price=row["amount"],
-        currency=row["currency"],
-        tax_rate=row["tax_rate"],
-        today=_today(facility, now),
-    )
+    offer = frozen_offer(row, row["amount"], facility, member, now)
 
     async def conclude_(work: BothWork) -> None:
         paid, buyer = _paid(row, now), ObjectId(row["user_id"])
@@ -129,7 +118,7 @@ async def _membership(stores: Stores, row: Row, now: datetime) -> Conclude:
 
 async def _give_up(units: UnitsOfWork, stores: Stores, row: Row, why: str, now: datetime) -> None:
     """Book the payment together with the request to give it back."""
-    facility = await _facility(stores, row) or {"timezone": "UTC"}
+    facility = await find_seller(stores.mongo, ObjectId(row["facility_id"])) or {"timezone": "UTC"}
 
     async def body(work: PostgresWork) -> None:
         held = await work.postgres.fetch_one(sql.hold, row["purchase_id"])
@@ -149,12 +138,6 @@ async def _give_up(units: UnitsOfWork, stores: Stores, row: Row, why: str, now: 
         work.audit(_entry(row, "refund_requested"))
 
     await units.postgres("return_purchase").run(body)
-
-
-async def _facility(stores: Stores, row: Row) -> Document | None:
-    id_ = ObjectId(row["facility_id"])
-    found = await stores.mongo.find("facilities", {"_id": id_}, FACILITY_COLUMNS, limit=1)
-    return found[0] if found else None
 
 
 def _today(facility: Document, now: datetime) -> date:

@@ -15,6 +15,7 @@ from nexfit.domains.finance.tax import rate_on
 from nexfit.domains.identity.access import RIGHTS_COLUMNS
 from nexfit.domains.memberships.documents import DurationUnit
 from nexfit.stores.mongo import Document, Mongo
+from nexfit.stores.postgres import Row
 
 FACILITY_COLUMNS = (*RIGHTS_COLUMNS, "timezone", *SELLER_COLUMNS)
 
@@ -54,6 +55,12 @@ async def find_plan(mongo: Mongo, plan: ObjectId, *, renew: bool = False) -> tup
     return plans[0], facilities[0]
 
 
+async def find_seller(mongo: Mongo, facility: ObjectId) -> Document | None:
+    """Who sells; None when it is gone."""
+    found = await mongo.find("facilities", {"_id": facility}, FACILITY_COLUMNS, limit=1)
+    return found[0] if found else None
+
+
 async def find_member(mongo: Mongo, member: ObjectId) -> Document:
     """Who buys. Raises NotFound."""
     people = await mongo.find("users", {"_id": member}, ("firstName", "lastName"), limit=1)
@@ -76,4 +83,20 @@ def offer_of(plan: Document, facility: Document, member: Document, now: datetime
         currency=plan["currency"],
         tax_rate=rate_on(facility.get("address", {}).get("country"), today),
         today=today,
+    )
+
+
+def frozen_offer(row: Row, price: Decimal, facility: Document, member: Document, now: datetime) -> Offer:
+    """What was offered when the row of a purchase or of a change of plan was written."""
+    return Offer(
+        facility=facility,
+        member=member,
+        plan=ObjectId(row["plan_id"]),
+        name=row["plan_name"],
+        unit=DurationUnit(row["duration_unit"]),
+        value=row["duration_value"],
+        price=price,
+        currency=row["currency"],
+        tax_rate=row["tax_rate"],
+        today=now.astimezone(ZoneInfo(facility["timezone"])).date(),
     )

@@ -28,11 +28,10 @@ from nexfit.domains.finance.payments import (
 from nexfit.domains.finance.words import PaymentMethod, SubscriptionState, TransactionType
 from nexfit.domains.idempotency import once
 from nexfit.domains.identity.access import Actor
-from nexfit.domains.memberships.documents import DurationUnit
 from nexfit.domains.memberships.errors import PriceChanged
 from nexfit.domains.memberships.leaving import NotPossibleNow
 from nexfit.domains.memberships.leaving import sql as leaving_sql
-from nexfit.domains.memberships.offers import FACILITY_COLUMNS, Offer, find_member
+from nexfit.domains.memberships.offers import Offer, find_member, find_seller, frozen_offer
 from nexfit.domains.memberships.purchase import AT_ONCE, PATIENCE, NotSoldOnline, OnlineSales
 from nexfit.domains.memberships.selling import Paid, check, conclude
 from nexfit.domains.memberships.selling import sql as sale_sql
@@ -43,7 +42,6 @@ from nexfit.hybrid.audit import Audit
 from nexfit.hybrid.fault_points import reach
 from nexfit.hybrid.unit_of_work import BothWork, PostgresWork
 from nexfit.stores.errors import StoreError
-from nexfit.stores.mongo import Document
 from nexfit.stores.postgres import Row
 from nexfit.stores.sql import load_sql
 
@@ -165,22 +163,12 @@ async def proceed(sales: OnlineSales, provider: PaymentProvider, change: UUID, *
 
 
 async def _settle(sales: OnlineSales, provider: PaymentProvider, row: Row, payment: Payment, now: datetime) -> None:
-    place = await _facility(sales, row)
+    place = await find_seller(sales.stores.mongo, ObjectId(row["facility_id"]))
     try:
         if place is None:
             raise _TooLate
-        offer = Offer(
-            facility=place,
-            member=await find_member(sales.stores.mongo, ObjectId(row["user_id"])),
-            plan=ObjectId(row["plan_id"]),
-            name=row["plan_name"],
-            unit=DurationUnit(row["duration_unit"]),
-            value=row["duration_value"],
-            price=row["price"],
-            currency=row["currency"],
-            tax_rate=row["tax_rate"],
-            today=now.astimezone(ZoneInfo(place["timezone"])).date(),
-        )
+        member = await find_member(sales.stores.mongo, ObjectId(row["user_id"]))
+        offer = frozen_offer(row, row["price"], place, member, now)
         await sales.units.both("change_plan").run(lambda work: _replace(work, row, offer, payment, now))
     except (_TooLate, Refusal) as error:
         why = str(error.code) if isinstance(error, Refusal) else "changed meanwhile"
@@ -252,12 +240,6 @@ async def recover(sales: OnlineSales, *, now: datetime) -> int:
         except StoreError as error:
             log.warning("a change of plan waits for a store", change=str(row["plan_change_id"]), error=str(error))
     return len(rows)
-
-
-async def _facility(sales: OnlineSales, row: Row) -> Document | None:
-    id_ = ObjectId(row["facility_id"])
-    found = await sales.stores.mongo.find("facilities", {"_id": id_}, FACILITY_COLUMNS, limit=1)
-    return found[0] if found else None
 
 
 def _audit(work: PostgresWork | BothWork, row: Row, action: str, by: ObjectId, plan: str) -> None:
